@@ -1,0 +1,5 @@
+"""`python -m pipeline.cli` is `liuhen`."""
+
+from pipeline.cli import main
+
+main()

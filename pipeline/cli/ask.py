@@ -1,0 +1,125 @@
+"""Commands that ask: sql, audit, conversation, status.
+
+Before: root.py. After: reader.py, audit.py, conversation.py, show.py. Nothing is asked in the modules that show.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, format_option, notes, output_option
+from pipeline.cli.root import CALL, LANG, app, recorded, say, t
+from pipeline.errors import UsageError
+
+audit_app = typer.Typer(help=t("help.audit"), no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+
+
+@app.command(help=t("help.sql"))
+def sql(query: Annotated[str, typer.Argument(help=t("help.sql.query"))], format: Format = format_option, output: OutputFile = output_option) -> None:
+    """Ask one SELECT over the views."""
+    from pipeline import sqlguard
+    from pipeline.reader import Reader
+
+    corp = CALL.corp
+    with recorded("sql", corp=corp, query=query) as told, Reader(CALL.home, corp) as reader:
+        found = reader.arrow(sqlguard.guard(reader.connection, query))
+        told["result"] = f"{emit_arrow(found, format=format, output=output, view='messages')} rows"
+
+
+@audit_app.command("list", help=t("help.audit.list"))
+def audit_list(format: Format = format_option, output: OutputFile = output_option) -> None:
+    """List the audits."""
+    from pipeline import audit
+
+    with recorded("audit list"):
+        rows = [(a.name, a.meta.title.zh if LANG == "zh" else a.meta.title.en, a.meta.question.zh if LANG == "zh" else a.meta.question.en) for a in audit.load_audits()]
+        emit(["audit", "title", "question"], rows, format=format, output=output)
+
+
+@audit_app.command("show", help=t("help.audit.show"))
+def audit_show(name: Annotated[str, typer.Argument(help=t("help.audit.name"), metavar="NAME")]) -> None:
+    """Show an audit's question, basis, parameters and columns."""
+    from pipeline import audit
+
+    with recorded("audit show", name=name):
+        found = audit.find(name)
+        pick = (lambda w: w.zh) if LANG == "zh" else (lambda w: w.en)
+        print(f"{found.name}  {pick(found.meta.title)}\n\n{pick(found.meta.question)}\n{pick(found.meta.basis)}\n\n{t('audit.parameters')}")
+        for parameter in found.meta.parameters:
+            print(f"  -p {parameter.name}=…  {pick(parameter.help)}")
+        print(f"\n{t('audit.columns')}")
+        for column in found.meta.columns:
+            print(f"  {column.name}  {pick(column.title)}: {pick(column.meaning)}")
+
+
+@audit_app.command("run", help=t("help.audit.run"))
+def audit_run(
+    name: Annotated[str, typer.Argument(help=t("help.audit.name"), metavar="NAME")],
+    parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", help=t("help.audit.parameter"), metavar="KEY=VALUE")] = None,
+    format: Format = format_option,
+    output: OutputFile = output_option,
+) -> None:
+    """Ask an audit."""
+    from pipeline import audit
+    from pipeline.reader import Reader
+
+    corp = CALL.corp
+    given = dict(_pair(p) for p in parameter or [])
+    with recorded("audit run", corp=corp, name=name, parameters=given) as told:
+        found = audit.find(name)
+        values = audit.bind(found, given)
+        titles = {c.name: c.title.zh if LANG == "zh" else c.title.en for c in found.meta.columns}
+        with Reader(CALL.home, corp) as reader:
+            told["result"] = f"{emit_arrow(reader.arrow(found.sql, values), format=format, output=output, view='messages', titles=titles)} rows"
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError("AUDIT_PARAM_INVALID", "a parameter is not KEY=VALUE", remedy="for example -p employee=zhangsan")
+    return key, value
+
+
+@app.command(help=t("help.conversation"))
+def conversation(
+    conversation_id: Annotated[str, typer.Argument(help=t("help.conversation.id"), metavar="ID")],
+    around: Annotated[str, typer.Option("--around", help=t("help.conversation.around"), metavar="MSGID")] = "",
+    html: Annotated[Path | None, typer.Option("--html", help=t("help.conversation.html"), metavar="FILE")] = None,
+) -> None:
+    """Show a conversation in order."""
+    from pipeline import conversation as page
+    from pipeline.ask_conversation import gather
+    from pipeline.reader import Reader
+    from pipeline.show import replacing
+
+    corp = CALL.corp
+    with recorded("conversation", corp=corp, conversation=conversation_id, around=around or None) as told, Reader(CALL.home, corp) as reader:
+        lines, meta = gather(reader, conversation_id, around=around or None, demo=CALL.home.config.demo)
+        told["result"] = f"{len(lines)} lines"
+        if html is None:
+            print(page.render_text(lines, LANG))
+            return
+        with replacing(html) as sink:
+            sink.write(page.render_html(lines, meta, LANG).encode("utf-8", "replace"))
+        say(t("conversation.written", file=html))
+
+
+@app.command(help=t("help.status"))
+def status(format: Format = format_option, output: OutputFile = output_option) -> None:
+    """Say how the archive stands."""
+    from pipeline import status as screen
+    from pipeline.reader import Reader
+
+    corp = CALL.corp
+    with recorded("status", corp=corp), Reader(CALL.home, corp) as reader:
+        found = screen.gather(reader)
+        if chosen(format, output) == "table" and output is None:
+            for note in notes():
+                print(note)
+            print(screen.render(found, LANG))
+        else:
+            emit(list(found), [tuple(found.values())], format=format, output=output)

@@ -1,0 +1,94 @@
+"""How a command's rows and its progress reach a person or a script.
+
+Before: root.py. After: show.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from pipeline import columns, show, words
+from pipeline.cli.root import CALL, LANG, err, t
+
+
+class FormatName(StrEnum):
+    """The formats of `--format`."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
+    xlsx = "xlsx"
+
+
+Format = FormatName | None
+OutputFile = Path | None
+format_option: Any = typer.Option(None, "--format", help=t("help.format"))
+output_option: Any = typer.Option(None, "--output", "-o", help=t("help.output"), metavar="FILE")
+
+
+def notes() -> list[str]:
+    """Return what must stand on every result: DEMO, single mode."""
+    return [words.say("demo.banner", LANG)] if CALL.home.config.demo else []
+
+
+def chosen(format: Format, output: OutputFile) -> show.Format:
+    """Return the format to write: the one asked for, else by the file's ending, else by where stdout goes."""
+    if format is not None:
+        return format.value
+    if output is not None and output.suffix.lstrip(".") in FormatName.__members__:
+        return FormatName(output.suffix.lstrip(".")).value
+    return show.default_format(sys.stdout.isatty() and output is None)
+
+
+def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Format, output: OutputFile, kinds: Sequence[columns.Type] = ()) -> int:
+    """Write rows of our own making under the catalogue's titles; return how many."""
+    kinds = kinds or [_kind(i, rows) for i in range(len(names))]
+    described = [columns.column(n, k, LANG) for n, k in zip(names, kinds, strict=True)]
+    return show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes())
+
+
+def _kind(at: int, rows: Sequence[Sequence[object]]) -> columns.Type:
+    values = [r[at] for r in rows if r[at] is not None]
+    if values and all(isinstance(v, bool) for v in values):
+        return "bool"
+    if values and all(isinstance(v, int) for v in values):
+        return "int"
+    return "json" if values and all(isinstance(v, list | dict) for v in values) else "text"
+
+
+def emit_arrow(source: Any, *, format: Format, output: OutputFile, view: str = "", titles: dict[str, str] | None = None) -> int:
+    """Write an Arrow result; return how many rows. titles: what columns are called where an audit says so."""
+    described, rows = columns.rows_from_arrow(source, lang=LANG, view=view)
+    if titles:
+        described = [columns.Column(c.name, titles.get(c.name, c.title), c.type, c.words, c.arrow) for c in described]
+    return show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=getattr(source, "num_rows", None))
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show bars on stderr when it is a terminal; yields what takes (step, done, total)."""
+    if not err.is_terminal:
+        yield lambda what, done, total: None
+        return
+    bars = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=err, transient=False
+    )
+    tasks: dict[str, TaskID] = {}
+    with bars:
+
+        def shown(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(t(f"progress.{what}"), total=total or None)
+            bars.update(tasks[what], completed=done, total=total or None)
+
+        yield shown

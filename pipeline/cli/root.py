@@ -1,0 +1,175 @@
+"""The root of the command line: global options, the custody entry around every call, errors as one sentence, exit codes.
+
+Before: the shell. After: the command modules, which register themselves on `app`.
+Results go to stdout, progress and messages to stderr. An error that is ours is one sentence and its exit code; any other is told
+by type and place only (its text may quote a record) and exits 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from pipeline import words
+from pipeline.errors import ArchiveError, Exit, StorageError
+from pipeline.words import Lang
+
+if TYPE_CHECKING:
+    from pipeline.home import Home
+
+DEFAULT_HOME = "liuhen-home"
+
+
+def _given_lang(argv: Sequence[str]) -> str | None:
+    """Return the value of --lang before typer reads it: help texts are made when the commands are."""
+    for at, word in enumerate(argv):
+        if word.startswith("--lang="):
+            return word.removeprefix("--lang=")
+        if word == "--lang" and at + 1 < len(argv):
+            return argv[at + 1]
+    return None
+
+
+def _lang_for_help() -> Lang:
+    try:
+        return words.lang_of(_given_lang(sys.argv[1:]), os.environ)
+    except ArchiveError:
+        return "zh"
+
+
+LANG: Lang = _lang_for_help()
+
+
+def t(key: str, **values: object) -> str:
+    """Return words of the catalogue in the language of this call."""
+    return words.say(key, LANG, **values)
+
+
+app = typer.Typer(
+    name="liuhen", help=t("help.app"), no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+class Call:
+    """What one call of the command line knows: the home it means, the corp, the language, the arguments behind `--`."""
+
+    def __init__(self) -> None:
+        self.home_path = Path(DEFAULT_HOME)
+        self.corp_id: str | None = None
+        self.after_dashes: list[str] = []
+        self.command = ""
+        self._home: Home | None = None
+
+    @property
+    def home(self) -> Home:
+        """The opened home; raises UsageError NO_HOME."""
+        from pipeline.home import Home
+
+        if self._home is None:
+            self._home = Home(self.home_path)
+        return self._home
+
+    @property
+    def corp(self) -> str:
+        """The corp this call is about."""
+        return self.home.corp(self.corp_id)
+
+
+CALL = Call()
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """Write one line for a person to stderr."""
+    err.print(message, markup=False)
+
+
+@app.callback()
+def _root(
+    home: str = typer.Option("", "--home", help=t("help.home"), metavar="DIR"),
+    corp: str = typer.Option("", "--corp", help=t("help.corp"), metavar="ID"),
+    lang: str = typer.Option("", "--lang", help=t("help.lang"), metavar="zh|en"),
+) -> None:
+    words.lang_of(lang or None, os.environ)
+    CALL.home_path = Path(home or os.environ.get("LIUHEN_HOME") or DEFAULT_HOME)
+    CALL.corp_id = corp or None
+
+
+@contextlib.contextmanager
+def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict[str, str]]:
+    """Record the call in the custody log before it begins and after it ends; the yielded dict takes `result` and `run_id`."""
+    custody, told = CALL.home.custody, {"result": "done", "run_id": ""}
+    params = {"corp": CALL.corp_id, **params}
+    custody.append(command=command, phase="start", params=params, purpose=purpose)
+    try:
+        yield told
+    except typer.Exit as ending:
+        told["result"] = f"exit {ending.exit_code}"
+        raise
+    except ArchiveError as error:
+        told["result"] = error.code
+        raise
+    except BaseException as error:
+        told["result"] = type(error).__name__
+        raise
+    finally:
+        # A full disk that ended the command must not be hidden by a second error about the log of it.
+        failing = sys.exc_info()[0] is not None
+        try:
+            custody.append(command=command, phase="end", params={}, purpose=purpose, result=told["result"], run_id=told["run_id"])
+        except StorageError:
+            if not failing:
+                raise
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line; return its exit code."""
+    from pipeline.cli import archive, ask, demo, rules, setup
+
+    del archive, ask, demo, rules, setup  # imported for what they register
+    if "--" in argv:
+        at = argv.index("--")
+        argv, CALL.after_dashes = argv[:at], argv[at + 1 :]
+    try:
+        code = app(args=argv, standalone_mode=False, prog_name="liuhen")
+        return code if isinstance(code, int) else 0
+    except ArchiveError as error:
+        say(words.error_text(error, LANG))
+        return int(error.exit_code)
+    except typer.Exit as ending:
+        return int(ending.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        say(t("error.interrupted"))
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _foreign(error)
+
+
+def _foreign(error: Exception) -> int:
+    """Tell an error that is not ours: usage errors of the command line in their own words, others by type and place."""
+    if hasattr(error, "format_message"):  # click's UsageError and its kin
+        say(f"liuhen: {error.format_message()}")
+        return int(Exit.USAGE)
+    if isinstance(error, OSError) and error.errno:
+        from pipeline.durable import storage_error
+
+        told = storage_error(error, t("error.reading_or_writing"))
+        say(words.error_text(told, LANG))
+        return int(told.exit_code)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    say(t("error.unexpected", type=type(error).__name__, place=f"{Path(place.filename).name}:{place.lineno}"))
+    if os.environ.get("LIUHEN_DEBUG"):
+        traceback.print_tb(error.__traceback__)
+    return int(Exit.UNEXPECTED)

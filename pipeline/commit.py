@@ -1,0 +1,533 @@
+"""The committer: the only thing that makes anything visible, and the one that says who was first.
+
+Before: stage.py (manifests), settle.py (fates). After: the lake as readers see it.
+
+Order, and why a crash anywhere is harmless (docs/formats.md, "Commit order"):
+ (a) open the table: version, head, number of leaves;          (b) drop pages that are settled, split off settled records;
+ (c) merge the batch's own consent events and judge again what they touch; (d) fates: who was first, duplicates, conflicts, recalls;
+ (e) number leaves, write records, pages, consent, recalls, fsync;         (f) check that every staged file is there, size and digest;
+ (g) one commit with head = n+1 on that very handle; lost to another one: everything from (a) again, never sent twice;
+ (h) fsync the log entry; only then unlink landing pages, outlines, manifests and staged files that were not adopted.
+A page is skipped whole when it is settled; before its files are unlinked the newest log entries are fsynced once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from pipeline import clock, consent, durable, leaf, schema, settle
+from pipeline.consent import ConsentPolicy
+from pipeline.directory import Directory
+from pipeline.errors import VerifyFailed
+from pipeline.home import Home
+from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.records import Decision, Gated, GatedPage, Message, OpenedPage, PageRef, SealedPage
+from pipeline.register import Event
+from pipeline.settle import Candidate, Key, Prior, Settled, Verdict
+from pipeline.stage import MANIFEST_SUFFIX, UNOPENED, Builder, Manifest, Outline, StagedPage, read_outline
+from pipeline.lakerows import consent_table
+from pipeline.workbench import Workbench
+
+PAGES_A_COMMIT = 50
+TRIES = 200
+GATED = ("archived", "pending", "withheld")
+FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """What a run has done so far: counts by fate, and what the breaker compares with."""
+
+    run_id: str
+    trailing: tuple[tuple[int, int], ...] = ()
+    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    reopened: int = 0
+    waiting_for_key: Counter[int] = msgspec.field(default_factory=Counter)
+    breaker: bool = False
+    source_errcodes: set[str] = msgspec.field(default_factory=set)
+
+    @property
+    def landed(self) -> int:
+        """Records this run settled."""
+        return sum(self.counts[f] for f in FATES)
+
+
+def load_manifest(path: Path) -> Manifest | None:
+    """Return a manifest, or None when it is not whole (it then counts as never staged)."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (msgspec.DecodeError, FileNotFoundError):
+        return None
+
+
+def staged(home: Home, corp_id: str) -> list[tuple[Path, Manifest]]:
+    """Return the manifests that wait, lowest first seq first; one whose files are not all there as written is discarded."""
+    lake, found = home.lake(corp_id), []
+    for path in sorted(home.staging(corp_id).glob(f"*{MANIFEST_SUFFIX}")):
+        manifest = load_manifest(path)
+        if manifest is None or not _whole(home, lake, manifest):
+            discard(home, corp_id, [(path, manifest)])
+        else:
+            found.append((path, manifest))
+    return found
+
+
+def _whole(home: Home, lake: Lake, manifest: Manifest) -> bool:
+    try:
+        for file in manifest.files:
+            lake.check(file)
+        return (home.staging(manifest.corp_id) / manifest.outline[0]).stat().st_size == manifest.outline[1]
+    except (VerifyFailed, FileNotFoundError):
+        return False
+
+
+def discard(home: Home, corp_id: str, manifests: Iterable[tuple[Path, Manifest | None]], keep: Iterable[DataFile] = ()) -> None:
+    """Unlink manifests with their outlines and staged files, except files in `keep`."""
+    lake, kept = home.lake(corp_id), {f.path for f in keep}
+    for path, manifest in manifests:
+        if manifest is not None:
+            lake.purge(f for f in manifest.files if f.path not in kept)
+            durable.remove(home.staging(corp_id) / manifest.outline[0], sync_folder=False)
+        durable.remove(path)
+
+
+def commit_all(home: Home, corp_id: str, run: Run) -> None:
+    """Commit every manifest that waits, up to 50 pages a commit."""
+    batch: list[tuple[Path, Manifest]] = []
+    for found in staged(home, corp_id):
+        batch.append(found)
+        if sum(len(m.pages) for _, m in batch) >= PAGES_A_COMMIT:
+            commit_batch(home, corp_id, batch, run)
+            batch = []
+    if batch:
+        commit_batch(home, corp_id, batch, run)
+
+
+def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]], run: Run) -> None:
+    """Settle the pages of `batch` in one commit (none when all of them are settled), then tidy up after it."""
+    lake = home.lake(corp_id)
+    for _ in range(TRIES):
+        snapshot = lake.snapshot()  # (a)
+        plan = Plan(home, lake, snapshot, [m for _, m in batch], run)
+        if not plan.pages:
+            lake.sync_newest()
+            break
+        plan.make()  # (b)-(e)
+        try:
+            lake.commit(snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
+        except CommitConflict:
+            lake.purge(plan.written)
+            continue
+        plan.tally()
+        break
+    else:
+        raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+    _tidy(home, corp_id, batch, plan.adds)
+    lake.purge(plan.removes)
+
+
+def _tidy(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]], adopted: Sequence[DataFile]) -> None:
+    visible = {f.path for f in home.lake(corp_id).snapshot().files}
+    for _, manifest in batch:
+        for page in manifest.pages:
+            durable.remove(Path(page.ref.uri), sync_folder=False)
+    for folder in (home.landing(corp_id), home.staging(corp_id)):
+        durable.fsync_folder(folder)
+    discard(home, corp_id, batch, keep=[*adopted, *(f for _, m in batch for f in m.files if f.path in visible)])
+
+
+class Plan:
+    """One commit, planned on one snapshot. `written` are files this plan made, to be unlinked when it loses."""
+
+    def __init__(self, home: Home, lake: Lake, snapshot: Snapshot, manifests: Sequence[Manifest], run: Run) -> None:
+        self.home, self.lake, self.snapshot, self.run = home, lake, snapshot, run
+        self.corp_id = lake.corp_id
+        self.adds: list[DataFile] = []
+        self.removes: list[DataFile] = []
+        self.written: list[DataFile] = []
+        self.settled: tuple[Settled, ...] = ()
+        self.superseded: tuple[Prior, ...] = ()
+        self.bench = Workbench(home, self.corp_id, snapshot)
+        done = _settled_pages(lake, snapshot, [p.ref.page for m in manifests for p in m.pages])
+        self.pages: dict[str, StagedPage] = {}
+        self.manifest_of: dict[str, Manifest] = {}
+        for manifest in manifests:
+            for page in manifest.pages:
+                if page.ref.page not in done and page.ref.page not in self.pages:  # (b)
+                    self.pages[page.ref.page] = page
+                    self.manifest_of[page.ref.page] = manifest
+
+    def make(self) -> None:
+        """Decide everything and write the files of this commit."""
+        outlines: dict[str, list[Outline]] = {}
+        for manifest in _distinct(self.manifest_of.values()):
+            for page, rows in read_outline(self.home, manifest).items():
+                if self.manifest_of.get(page) is manifest:
+                    outlines[page] = rows
+        events = self._events(outlines)  # (c)
+        self.bench.register = self.bench.register.with_events(events, version=self.snapshot.version)
+        again = self._changed(outlines, {e.external_userid for e in events})
+        self._verdict(outlines, again)  # (d)
+        self._adopt(outlines, again)
+        self._write_own(events)  # (e)
+
+    # -- (c) the register ---------------------------------------------------------------------------------------
+
+    def _events(self, outlines: dict[str, list[Outline]]) -> tuple[Event, ...]:
+        """Return the consent events that the batch's own records bring and the register does not know."""
+        return self.bench.register.new_events(e for rows in outlines.values() for o in rows for e in o.events)
+
+    def _changed(self, outlines: dict[str, list[Outline]], touched: set[str]) -> dict[tuple[str, int], Decision]:
+        """Return, by (page, item), the new decision of records whose old one no longer holds under the merged register."""
+        changed: dict[tuple[str, int], Decision] = {}
+        for page, rows in outlines.items():
+            staged_page = self.pages[page]
+            stale = staged_page.register_version != self.snapshot.version
+            people = touched if not stale else touched | _people_since(self.lake, self.snapshot, staged_page.register_version)
+            if not people:
+                continue
+            for outline in rows:
+                if outline.fate in GATED and outline.kind == "message" and not people.isdisjoint((outline.sender_id, *outline.recipient_ids)):
+                    decision = self._decide(staged_page.ref, outline)
+                    if _differs(decision, outline):
+                        changed[page, outline.item] = decision
+        return changed
+
+    def _decide(self, ref: PageRef, outline: Outline) -> Decision:
+        return consent.decide(
+            _stub(outline), captured_at_ms=ref.captured_at_ms, register=self.bench.register, directory=self.directory, policy=self.policy
+        )
+
+    @property
+    def directory(self) -> Directory:
+        """The directory of the snapshot."""
+        return self.bench.directory
+
+    @property
+    def policy(self) -> ConsentPolicy:
+        """The consent policy."""
+        return self.bench.policy
+
+    # -- (d) fates ----------------------------------------------------------------------------------------------
+
+    def _verdict(self, outlines: dict[str, list[Outline]], again: dict[tuple[str, int], Decision]) -> None:
+        candidates = []
+        for page, rows in outlines.items():
+            for outline in rows:
+                decision = again.get((page, outline.item))
+                candidates.append(Candidate(self.pages[page].ref, _redecided(outline, decision, self.bench) if decision else outline))
+        seqs, msgids = _priors(self.lake, self.snapshot, candidates, self._msgid_fp)
+        verdict: Verdict = settle.judge(candidates, seqs=seqs, msgids=msgids, fingerprint=self._msgid_fp)
+        self.settled, self.superseded = verdict.settled, verdict.superseded
+        withheld = self.run.counts["withheld"] + sum(s.fate == "withheld" for s in self.settled)
+        if consent.breaker_trips(withheld, self.run.landed + len(self.settled), self.run.trailing):
+            self.settled = settle.break_off(self.settled)
+            self.broke = True
+
+    broke = False
+
+    def _msgid_fp(self, msgid: str) -> bytes:
+        return self._builder.fingerprint("msgid", msgid.encode("utf-8", "surrogatepass"))
+
+    @property
+    def _builder(self) -> Builder:
+        if "_kept_builder" not in self.__dict__:
+            self._kept_builder = self.bench.builder()
+        return self._kept_builder
+
+    # -- (e) files ----------------------------------------------------------------------------------------------
+
+    def _adopt(self, outlines: dict[str, list[Outline]], again: dict[tuple[str, int], Decision]) -> None:
+        """Adopt staged files; rewrite those with rows that do not count; walk records again whose fate is another now."""
+        fates = {(s.candidate.ref.page, s.candidate.outline.item): s for s in self.settled}
+        rewalk: dict[str, dict[int, Settled]] = defaultdict(dict)
+        for manifest in _distinct(self.manifest_of.values()):
+            rows = [(p, o) for p, found in outlines.items() if self.manifest_of[p] is manifest for o in found]
+            as_staged = set()
+            for page, outline in rows:
+                settled = fates.get((page, outline.item))
+                if settled is not None and settled.adopt and settled.fate == outline.fate and (page, outline.item) not in again:
+                    as_staged.add((outline.seq, outline.msgid))
+                elif settled is not None and settled.fate != "duplicate":
+                    rewalk[page][outline.item] = settled
+            whole = len(as_staged) == len(rows) and all(self.manifest_of.get(p.ref.page) is manifest for p in manifest.pages)
+            for file in manifest.files:
+                if whole:
+                    self.adds.append(file)
+                else:
+                    self._keep_rows(file, as_staged)
+        self._walk_again(rewalk, again)
+        self._take_out()
+
+    def _keep_rows(self, file: DataFile, wanted: set[tuple[int | None, str | None]]) -> None:
+        """Add a staged file, or a copy of it with only the wanted rows (none wanted: no file)."""
+        table = self.lake.read(file.kind, [file])
+        mask = [row in wanted for row in zip(table["seq"].to_pylist(), table["msgid"].to_pylist(), strict=True)]
+        if all(mask):
+            self.adds.append(file)
+        elif any(mask):
+            self._write(table.filter(pa.array(mask)), file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
+
+    def _write(self, table: pa.Table, kind: str, *, month: str = "-", bucket: str = "-", lexicon: str = "-") -> None:
+        file = self.lake.write(table, kind, month=month, bucket=bucket, lexicon=lexicon)
+        self.written.append(file)
+        self.adds.append(file)
+
+    def _walk_again(self, rewalk: dict[str, dict[int, Settled]], again: dict[tuple[str, int], Decision]) -> None:
+        """Take records from their landing pages through the steps again, now with the fate that was settled."""
+        builder = self._builder
+        for page, wanted in rewalk.items():
+            ref = self.pages[page].ref
+            failing = {i: s for i, s in wanted.items() if s.fate == "failed"}
+            gated = self._gate_again(ref, {i: s for i, s in wanted.items() if s.fate != "failed"}, again)
+            builder.add(self.bench.matching(gated))
+            self._keep_failing(ref, failing)
+        files = builder.write_files()
+        fresh = {(page, o.item): o for page, rows in builder.outlines.items() for o in rows}
+        self.written += files
+        self.adds += files
+        self.settled = tuple(_with_outline(s, fresh.get((s.candidate.ref.page, s.candidate.outline.item))) for s in self.settled)
+
+    def _landed(self, ref: PageRef, items: Iterable[int]) -> SealedPage | OpenedPage:
+        wanted = set(items)
+        landed = self.bench.landing(ref)
+        page = landed if isinstance(landed, OpenedPage) else landed[0]
+        return msgspec.structs.replace(page, items=tuple(i for i in page.items if i.item in wanted))  # type: ignore[type-var]  # both have items
+
+    def _gate_again(self, ref: PageRef, wanted: dict[int, Settled], again: dict[tuple[str, int], Decision]) -> GatedPage:
+        page = self._landed(ref, wanted)
+        opened = page if isinstance(page, OpenedPage) else self.bench.envelope((page, ()))
+        gated = self.bench.consent(self.bench.message(msgspec.structs.replace(opened, failed=())))
+        return msgspec.structs.replace(gated, items=tuple(self._with_fate(g, wanted[g.opened.item]) for g in gated.items), failed=())
+
+    def _with_fate(self, gated: Gated, settled: Settled) -> Gated:
+        """Give a record the fate the committer settled (recalls follow, the breaker waits): the gate itself makes the new value."""
+        if gated.message.kind == "recall":
+            return consent.with_decision(gated, consent.recall_decision(gated.decision, settled.fate))  # type: ignore[arg-type]  # a fate by settle.py
+        if gated.decision.fate == "withheld" and settled.fate == "pending":
+            return consent.with_decision(gated, consent.held_by_breaker(gated.decision))
+        return gated
+
+    def _keep_failing(self, ref: PageRef, failing: dict[int, Settled]) -> None:
+        """Keep the sealed bytes of records that fail only now, by what is settled (conflicts)."""
+        if not failing:
+            return
+        builder = self._builder
+        page = self._landed(ref, failing)
+        month = clock.month_of_day(clock.beijing_day(ref.captured_at_ms))
+        for item in page.items:
+            settled = failing[item.item]
+            held = settled.candidate.outline.fate in ("withheld", "pending")
+            if held:
+                continue
+            raw = item.sealed if isinstance(page, OpenedPage) else item.raw  # type: ignore[union-attr]  # by the kind of page
+            columns = builder.rows["sealed", month, UNOPENED]
+            values = {
+                "origin": ref.origin, "seq": item.seq, "variant": settled.variant, "msgid": settled.candidate.outline.msgid, "key_version": item.key_version,
+                "envelope": raw, "key_block": None, "plaintext": None, "nonce": None, "captured_at": ref.captured_at_ms, "page": ref.page, "conversation_id": None,
+            }  # fmt: skip
+            for name, value in values.items():
+                columns[name].append(value)
+
+    def _take_out(self) -> None:
+        """Take superseded imports and re-opened sealed bytes out of the files they lie in."""
+        gone = {(p.origin, p.seq) for p in self.superseded}
+        for kind in ("messages", "matches", "media", "sealed", "pending_sealed", "withheld_sealed"):
+            self._take_rows(kind, gone, bucket=None)
+        reopened = {(s.key[0], s.key[1]) for s in self.settled if s.prior is not None and not s.variant}
+        self._take_rows("sealed", reopened, bucket=UNOPENED)
+
+    def _take_rows(self, kind: str, gone: set[tuple[str, int | None]], *, bucket: str | None) -> None:
+        if not gone:
+            return
+        for file in self.snapshot.of(kind, buckets=None if bucket is None else [bucket]):
+            low, high = file.stats.get("seq", (0, 1 << 63))
+            if not any(seq is not None and low <= seq <= high for _, seq in gone):
+                continue
+            table = self.lake.read(kind, [file])
+            mask = [row not in gone for row in zip(table["origin"].to_pylist(), table["seq"].to_pylist(), strict=True)]
+            if all(mask):
+                continue
+            self.removes.append(file)
+            if any(mask):
+                self._write(table.filter(pa.array(mask)), kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
+
+    def _write_own(self, events: Sequence[Event]) -> None:
+        now = clock.now_ms()
+        rows = [_record_row(s, self, now) for s in self.settled] + [_superseded_row(p, self, now) for p in self.superseded]
+        first = self.snapshot.next_leaf
+        for n, row in enumerate(rows):
+            row["leaf"] = first + n
+        if rows:
+            self._write(_table("records", rows), "records")
+        self._write(_table("pages", self._page_rows(rows, now)), "pages")
+        if events:
+            self._write(consent_table(events), "consent")
+        recalls = [_recall_row(s) for s in self.settled if s.fate == "archived" and s.candidate.outline.recalls_msgid]
+        if recalls:
+            self._write(_table("recalls", recalls), "recalls")
+
+    def _page_rows(self, rows: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
+        by_page: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            by_page[row["page"]].append(row)
+        found = []
+        for page, at in self.pages.items():
+            own = by_page.get(page, [])
+            fates = Counter(r["fate"] for r in own)
+            found.append({
+                "page": page, "source": at.ref.source, "name": at.ref.name, "first_seq": at.ref.first_seq, "last_seq": at.ref.last_seq,
+                "requested_seq": at.ref.requested_seq, "records": at.ref.records, "size": at.ref.size, "captured_at": at.ref.captured_at_ms,
+                "committed_at": now, "register_version": self.snapshot.version, "lexicon_version": self.manifest_of[page].lexicon_version,
+                "first_leaf": min((r["leaf"] for r in own), default=self.snapshot.next_leaf), "leaves": len(own), "run_id": self.run.run_id,
+                **{f: fates[f] for f in FATES},
+            })  # fmt: skip
+        return found
+
+    def tally(self) -> None:
+        """Add what became visible to the run's counts."""
+        for s in self.settled:
+            self.run.counts[s.fate] += 1
+            self.run.reopened += s.prior is not None
+            outline = s.candidate.outline
+            if s.code in ("KEY_MISSING", "KEY_WRONG"):
+                self.run.waiting_for_key[outline.key_version or 0] += 1
+            if s.code == "SOURCE_ERRCODE" and s.detail:
+                self.run.source_errcodes.add(s.detail)
+        self.run.breaker |= self.broke
+
+
+# -- rows --------------------------------------------------------------------------------------------------------
+
+
+def _table(kind: str, rows: list[dict[str, Any]]) -> pa.Table:
+    return schema.table(kind, {c.name: [r.get(c.name) for r in rows] for c in schema.kind(kind).columns})
+
+
+def _record_row(s: Settled, plan: Plan, now: int) -> dict[str, Any]:
+    o, ref = s.candidate.outline, s.candidate.ref
+    nonce, commitment = o.nonce, o.commitment
+    if s.fate != o.fate or not s.adopt:
+        nonce, commitment = _decision_leaf(s, plan.corp_id) if s.fate in ("duplicate", "failed") else (nonce, commitment)
+    failed, content_free = s.fate == "failed", s.fate not in ("archived", "control")
+    return {
+        "origin": ref.origin, "seq": o.seq, "variant": s.variant, "fate_no": s.prior.fate_no + 1 if s.prior else 0, "fate": s.fate,
+        "reason": s.reason if s.reason is not None else o.reason, "rule": o.rule, "step": ("commit" if not s.adopt else o.step) if failed else None,
+        "code": s.code if failed else None, "detail": s.detail if failed else None, "key_version": o.key_version, "key_tried": o.key_tried,
+        "scope_ref": o.scope_ref if s.fate in ("pending", "withheld") else None, "msgid": o.msgid if s.fate != "archived" else None,
+        "msgid_fp": o.msgid_fp, "content_fp": o.content_fp if not failed else None, "commitment": commitment, "nonce": nonce if content_free else None,
+        "page": ref.page, "item": o.item, "dt": o.dt, "employee_id": o.employee_id if s.fate in ("withheld", "control") and not o.room_id else None,
+        "room_id": o.room_id if s.fate in ("withheld", "control") else None,
+        "duplicate_of": s.duplicate_of.seq if s.duplicate_of else None, "duplicate_origin": s.duplicate_of.origin if s.duplicate_of else None,
+        "register_version": plan.snapshot.version, "attempts": s.prior.attempts + 1 if s.prior else 1,
+        "first_seen": s.prior.first_seen_ms if s.prior and s.prior.first_seen_ms else now, "settled_at": now,
+        "keep_until": now + plan.policy.withheld_days * clock.DAY_MS if s.fate == "withheld" else None, "run_id": plan.run.run_id,
+    }  # fmt: skip
+
+
+def _decision_leaf(s: Settled, corp_id: str) -> tuple[bytes, bytes]:
+    o, ref, nonce = s.candidate.outline, s.candidate.ref, leaf.new_nonce()
+    fields = leaf.decision_fields(
+        corp_id=corp_id, origin=ref.origin, seq=o.seq, msgid=o.msgid, captured_at_ms=ref.captured_at_ms, key_version=o.key_version,
+        fate=s.fate, reason=s.reason, code=s.code,
+    )  # fmt: skip
+    return nonce, leaf.commitment(nonce, fields)
+
+
+def _superseded_row(prior: Prior, plan: Plan, now: int) -> dict[str, Any]:
+    by = next(s for s in plan.settled if s.candidate.outline.msgid_fp == prior.msgid_fp and s.key[0] == "sealed")
+    nonce = leaf.new_nonce()
+    fields = leaf.decision_fields(
+        corp_id=plan.corp_id, origin=prior.origin, seq=prior.seq, msgid=prior.msgid, captured_at_ms=by.candidate.ref.captured_at_ms,
+        key_version=None, fate="duplicate", reason="outranked by its sealed original",
+    )  # fmt: skip
+    return {
+        "origin": prior.origin, "seq": prior.seq, "variant": prior.variant, "fate_no": prior.fate_no + 1, "fate": "duplicate",
+        "reason": "outranked by its sealed original", "msgid": prior.msgid, "msgid_fp": prior.msgid_fp, "content_fp": prior.content_fp,
+        "commitment": leaf.commitment(nonce, fields), "nonce": nonce, "page": by.candidate.ref.page, "item": by.candidate.outline.item,
+        "duplicate_of": by.key[1], "duplicate_origin": "sealed", "register_version": plan.snapshot.version, "attempts": prior.attempts,
+        "first_seen": prior.first_seen_ms, "settled_at": now, "run_id": plan.run.run_id,
+    }  # fmt: skip
+
+
+def _recall_row(s: Settled) -> dict[str, Any]:
+    o = s.candidate.outline
+    return {
+        "original_msgid": o.recalls_msgid, "recall_msgid": o.msgid, "origin": s.candidate.ref.origin, "seq": o.seq,
+        "recalled_at": o.sent_at_ms, "recalled_by": o.sender_id, "dt": o.dt,
+    }  # fmt: skip
+
+
+# -- small helpers -----------------------------------------------------------------------------------------------
+
+
+def _stub(outline: Outline) -> Message:
+    """Return what the gate looks at of a staged record: people, room, time, kind."""
+    return Message(
+        msgid=outline.msgid or "", kind=outline.kind, action="", msgtype="", sender_id=outline.sender_id, recipient_ids=outline.recipient_ids,  # type: ignore[arg-type]  # written from a Message
+        room_id=outline.room_id, sent_at_ms=outline.sent_at_ms, text="", parts=(), recalls_msgid=outline.recalls_msgid,
+    )  # fmt: skip
+
+
+def _differs(decision: Decision, outline: Outline) -> bool:
+    return decision.fate != outline.fate or (decision.consent, decision.source, decision.event_id) != (outline.consent, outline.consent_source, outline.consent_event)
+
+
+def _redecided(outline: Outline, decision: Decision, bench: Workbench) -> Outline:
+    return msgspec.structs.replace(outline, fate=decision.fate, reason=decision.reason, rule=decision.rule, scope_ref=bench.builder().names.scope_ref(decision.scope))
+
+
+def _with_outline(s: Settled, fresh: Outline | None) -> Settled:
+    if fresh is None:
+        return s
+    candidate = Candidate(s.candidate.ref, msgspec.structs.replace(fresh, kind=s.candidate.outline.kind))
+    return msgspec.structs.replace(s, candidate=candidate, adopt=True)
+
+
+def _distinct(manifests: Iterable[Manifest]) -> list[Manifest]:
+    return list({id(m): m for m in manifests}.values())
+
+
+def _settled_pages(lake: Lake, snapshot: Snapshot, pages: list[str]) -> set[str]:
+    found = lake.read("pages", snapshot.of("pages"), columns=["page"], where=ds.field("page").isin(pages))
+    return set(found["page"].to_pylist())
+
+
+def _people_since(lake: Lake, snapshot: Snapshot, version: int) -> set[str]:
+    """Return the external people whose register events were committed after `version` of the lake."""
+    old = {f.path for f in lake.snapshot_at(version).of("consent")}
+    fresh = [f for f in snapshot.of("consent") if f.path not in old]
+    return set(lake.read("consent", fresh, columns=["external_userid"])["external_userid"].to_pylist())
+
+
+PRIOR_COLUMNS = ["origin", "seq", "variant", "fate_no", "fate", "msgid", "msgid_fp", "content_fp", "key_tried", "attempts", "first_seen"]
+
+
+def _priors(lake: Lake, snapshot: Snapshot, candidates: Sequence[Candidate], fingerprint: Any) -> tuple[dict[Key, Prior], dict[bytes, Prior]]:
+    """Return what is settled already for the seqs and msgids of the candidates."""
+    files = snapshot.of("records")
+    if not files:
+        return {}, {}
+    seqs = {c.outline.seq for c in candidates if c.outline.seq is not None}
+    prints = {c.outline.msgid_fp for c in candidates if c.outline.msgid_fp} | {fingerprint(c.outline.recalls_msgid) for c in candidates if c.outline.recalls_msgid}
+    places = {settle.item_variant(c.ref.page, c.outline.item) for c in candidates if c.outline.seq is None}
+    where = ds.field("msgid_fp").isin(pa.array(sorted(prints), pa.binary()))
+    if seqs:
+        where = where | ((ds.field("seq") >= pc.scalar(pa.scalar(min(seqs), pa.uint64()))) & (ds.field("seq") <= pc.scalar(pa.scalar(max(seqs), pa.uint64()))) & ds.field("seq").isin(pa.array(sorted(seqs), pa.uint64())))
+    if places:
+        where = where | ds.field("variant").isin(sorted(places))
+    newest: dict[Key, Prior] = {}
+    for row in lake.read("records", files, columns=PRIOR_COLUMNS, where=where).to_pylist():
+        first_seen = row.pop("first_seen")
+        prior = Prior(**row, first_seen_ms=round(first_seen.timestamp() * 1000))
+        if prior.key not in newest or newest[prior.key].fate_no < prior.fate_no:
+            newest[prior.key] = prior
+    msgids = {p.msgid_fp: p for p in newest.values() if p.msgid_fp is not None and p.fate in settle.OPENED}
+    return newest, msgids

@@ -1,0 +1,142 @@
+"""The custody log: who did what, when, with what result; append-only, chained, never in clear about people.
+
+Before: keyring.py. After: every command.
+
+One JSON object a line in `custody/000001.jsonl` …; each names the SHA-256 of the line before it, so that a line that was
+changed, dropped or moved breaks the chain. Parameters lie in a sealed field (encrypted under the custody key, bound to the
+entry's number), which an erasure can drop without breaking the chain: the chain covers the digest of the field.
+Written under a lock and fsynced before the command goes on. docs/formats.md has the format.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import hashlib
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from pipeline import durable
+from pipeline.clock import iso, now_ms
+from pipeline.errors import VerifyFailed
+from pipeline.keyring import Keyring
+
+GENESIS = "0" * 64
+SEGMENT_BYTES = 16 * 1024 * 1024
+KEY_UNIT = "custody"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line. at: UTC; params_sha256: of the sealed field; previous: SHA-256 of the line before, hex."""
+
+    n: int
+    at: str
+    actor: str
+    role: str
+    command: str
+    phase: str
+    purpose: str = ""
+    result: str = ""
+    run_id: str = ""
+    params_sha256: str = ""
+    params: str = ""
+    previous: str
+
+
+def actor() -> str:
+    """Return the OS account behind this call."""
+    try:
+        return f"os:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"os:uid{os.getuid()}"
+
+
+def _line(entry: Entry) -> bytes:
+    return msgspec.json.encode(entry) + b"\n"
+
+
+def _chained(entry: Entry) -> str:
+    """The digest the next line names: everything but the sealed field itself, so that an erasure can drop the field."""
+    return hashlib.sha256(_line(msgspec.structs.replace(entry, params=""))).hexdigest()
+
+
+class Custody:
+    """The log of one home."""
+
+    def __init__(self, folder: Path, keyring: Keyring) -> None:
+        self.folder = folder
+        self._keyring = keyring
+
+    def append(
+        self, *, command: str, phase: str, params: Mapping[str, object], role: str = "owner", purpose: str = "", result: str = "", run_id: str = ""
+    ) -> Entry:
+        """Write one entry durably and return it. `params` are sealed; keep them small."""
+        with durable.storage("writing the custody log"), open(self.folder / "lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            segment, last = self._tail()
+            n = last.n + 1 if last else 1
+            box = self._keyring.seal(KEY_UNIT, msgspec.json.encode(dict(params)), context=f"custody/{n}".encode())
+            entry = Entry(
+                n=n, at=iso(now_ms()), actor=actor(), role=role, command=command, phase=phase, purpose=purpose, result=result, run_id=run_id,
+                params_sha256=hashlib.sha256(box).hexdigest(), params=b64encode(box).decode(), previous=_chained(last) if last else GENESIS,
+            )  # fmt: skip
+            self._write(segment, _line(entry))
+            return entry
+
+    def _write(self, segment: Path, line: bytes) -> None:
+        fresh = not segment.exists()
+        handle = os.open(segment, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(handle, line)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if fresh:
+            durable.fsync_folder(self.folder)
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.jsonl"))
+
+    def _tail(self) -> tuple[Path, Entry | None]:
+        """Return the segment to write to and the last entry; a torn last line (power loss) is cut off first."""
+        segments = self._segments()
+        if not segments:
+            return self.folder / "000001.jsonl", None
+        segment = segments[-1]
+        lines = segment.read_bytes().splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):
+            os.truncate(segment, sum(map(len, lines[:-1])))
+            lines.pop()
+        if not lines:
+            before = segments[-2].read_bytes().splitlines() if len(segments) > 1 else []
+            return segment, msgspec.json.decode(before[-1], type=Entry) if before else None
+        last = msgspec.json.decode(lines[-1], type=Entry)
+        if segment.stat().st_size >= SEGMENT_BYTES:
+            segment = self.folder / f"{int(segment.stem) + 1:06d}.jsonl"
+        return segment, last
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries in order, checking the chain; raises VerifyFailed CUSTODY_BROKEN naming the entry."""
+        previous, n = GENESIS, 0
+        for segment in self._segments():
+            for line in segment.read_bytes().splitlines():
+                try:
+                    entry = msgspec.json.decode(line, type=Entry)
+                except msgspec.DecodeError as error:
+                    raise VerifyFailed("CUSTODY_BROKEN", f"the custody log is not readable after entry {n}", remedy="compare with its backup") from error
+                dropped = bool(entry.params) and hashlib.sha256(b64decode(entry.params)).hexdigest() != entry.params_sha256
+                if entry.previous != previous or entry.n != n + 1 or dropped:
+                    raise VerifyFailed("CUSTODY_BROKEN", f"the custody log was changed at entry {n + 1}", remedy="compare with its backup")
+                previous, n = _chained(entry), entry.n
+                yield entry
+
+    def params(self, entry: Entry) -> dict[str, object]:
+        """Return the sealed parameters of `entry` in clear (empty when they were erased)."""
+        if not entry.params:
+            return {}
+        box = self._keyring.open(b64decode(entry.params), context=f"custody/{entry.n}".encode())
+        return msgspec.json.decode(box, type=dict[str, object])

@@ -1,0 +1,161 @@
+"""Writes the demonstration: the truth first, then keys, people, consent lines and sealed pages.
+
+Before: truth.py, pages.py, pipeline/sealing.py. After: `liuhen demo`, or by hand
+
+    python -m pipeline.demo.generate OUT --messages 20000 --seed 1
+
+Under OUT: truth.json, keys/v1.pem (PKCS#1), keys/v2.pem (PKCS#8 under the passphrase in keys/v2.passphrase), late-key/v3.pem (PKCS#8; held back
+at first), directory.jsonl, consent.jsonl, pages/*. Everything follows from the seed except the RSA keys, the passphrase and the sealing's own chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from pipeline.clock import BEIJING
+from pipeline.demo import faults, pages, story, truth
+from pipeline.demo.firm import directory_lines
+from pipeline.demo.story import LATE_VERSION, Plan, Record
+from pipeline.demo.truth import KeyTruth, Truth
+from pipeline.errors import ArchiveError, UsageError
+from pipeline.sealing import seal_item
+
+CORP_ID = "wwdemo000000000001"
+MESSAGES = 20_000
+STEP = 500
+# What is sealed is made up and its keys lie beside it: quick chance is enough.
+_CHANCE = random.Random()
+
+Progress = Callable[[int, int], None]
+Keys = dict[int, rsa.RSAPrivateKey]
+
+
+def generate(
+    out: Path, *, messages: int = MESSAGES, seed: int = 1, corp_id: str = CORP_ID, end_day: date, progress: Progress | None = None
+) -> Truth:
+    """Write the demonstration under `out` and return its truth.
+
+    messages: how many records are sealed, at least 500. end_day: the last of the five Beijing days; it should be over, or its evening lies in
+    the future. progress(done, total) is called every 500 records. Raises UsageError DEMO_TOO_SMALL, DEMO_EXISTS when `out` holds one already."""
+    if (out / "truth.json").exists():
+        raise UsageError("DEMO_EXISTS", "the folder already holds a demonstration", remedy="name another folder")
+    plan = story.plan(messages, seed=seed, corp_id=corp_id, end_day=end_day)
+    files = list(pages.layout(plan.records))
+    told = truth.tell(plan, files, _key_truths(plan))
+    for folder in ("keys", "late-key", "pages"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    (out / "truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
+    keys = make_keys(out)
+    _write_lines(out / "directory.jsonl", directory_lines(plan.firm, plan.calendar))
+    _write_lines(out / "consent.jsonl", plan.consent_lines)
+    _write_pages(out / "pages", files, keys, progress, len(plan.records))
+    return told
+
+
+# --- keys ---
+
+_KEY_FILES = {1: ("keys/v1.pem", "PKCS#1", None), 2: ("keys/v2.pem", "PKCS#8", "keys/v2.passphrase"), LATE_VERSION: ("late-key/v3.pem", "PKCS#8", None)}
+
+
+def _key_truths(plan: Plan) -> list[KeyTruth]:
+    counts = truth.key_counts(plan.records)
+    return [
+        KeyTruth(version=version, file=file, form=form, passphrase_file=passphrase, records=counts[version], late=version == LATE_VERSION)
+        for version, (file, form, passphrase) in _KEY_FILES.items()
+    ]
+
+
+def make_keys(out: Path) -> Keys:
+    """Write fresh RSA-2048 private keys, readable by their owner alone, and return them by version."""
+    keys: Keys = {}
+    for version, (file, form, passphrase_file) in _KEY_FILES.items():
+        keys[version] = key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        lock: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if passphrase_file is not None:
+            passphrase = secrets.token_urlsafe(18)
+            _write_secret(out / passphrase_file, passphrase.encode())
+            lock = serialization.BestAvailableEncryption(passphrase.encode())
+        container = serialization.PrivateFormat.TraditionalOpenSSL if form == "PKCS#1" else serialization.PrivateFormat.PKCS8
+        _write_secret(out / file, key.private_bytes(serialization.Encoding.PEM, container, lock))
+    return keys
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+        handle.write(data)
+
+
+# --- pages ---
+
+
+def _write_pages(folder: Path, files: Sequence[pages.PageFile], keys: Keys, progress: Progress | None, total: int) -> None:
+    """Seal and write file by file. What the file before held is kept: a repeated record is the same bytes."""
+    public = {version: key.public_key() for version, key in keys.items()}
+    known: dict[tuple[int, int], bytes] = {}
+    done = 0
+    for file in files:
+        here: dict[tuple[int, int], bytes] = {}
+        for record in (r for answer in file.answers for r in answer):
+            place = (record.seq, record.order)
+            if place in here or place in known:
+                here[place] = here.get(place) or known[place]
+                continue
+            here[place] = seal(record, public[record.key_version])
+            done += 1
+            if progress is not None and (done % STEP == 0 or done == total):
+                progress(done, total)
+        known = {**known, **here} if not file.answers[0] or len(here) == 1 else here
+        (folder / file.name).write_bytes(pages.encode(file, [[here[r.seq, r.order] for r in answer] for answer in file.answers]))
+
+
+def seal(record: Record, public_key: rsa.RSAPublicKey) -> bytes:
+    """Return the record's JSON as GetChatData gives it, with its fault if it has one."""
+    sealed = seal_item(record.plaintext, seq=record.seq, msgid=record.msgid, version=record.key_version, public_key=public_key, rng=_CHANCE)
+    return faults.item(sealed, record.code)
+
+
+def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+
+# --- by hand ---
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a demonstration from the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.demo.generate", description="write a made-up firm's saved pages and the truth about them")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--messages", type=int, default=MESSAGES)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--corp", default=CORP_ID)
+    parser.add_argument("--end-day", type=date.fromisoformat, default=datetime.now(BEIJING).date() - timedelta(days=1), help="default: yesterday in Beijing")
+    chosen = parser.parse_args(arguments)
+    try:
+        told = generate(chosen.out, messages=chosen.messages, seed=chosen.seed, corp_id=chosen.corp, end_day=chosen.end_day, progress=_on_terminal())
+    except ArchiveError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+    print(msgspec.json.encode({"demo": True, "records": told.records, "fates": told.fates, "fates_later": told.fates_later}).decode())
+    return 0
+
+
+def _on_terminal() -> Progress | None:
+    if not sys.stderr.isatty():
+        return None
+    return lambda done, total: print(f"\r{done}/{total}", end="" if done < total else "\n", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Every durable call there is: write, fsync, link, rename, unlink, and what each of them promises.
+
+Before: errors.py. After: landing.py, keyring.py, custody.py, lake.py, stage.py, commit.py.
+
+Promises, on a file system that honours fsync (docs/threat-model.md names what is not promised):
+- `write_once`: after it returns the whole file is there under its name for good; a name is never overwritten.
+- `replace`: after it returns the new content is there; at any instant readers see the whole old or the whole new file.
+- `remove`: after it returns the name is gone for good; an absent name is fine.
+Errors of the storage (full, read-only, no permission, no handles) become StorageError; nothing half-written keeps a final name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipeline.errors import StorageError
+
+_SENTENCES = {
+    errno.ENOSPC: ("STORAGE_FULL", "the disk is full", "free space and run the same command again"),
+    errno.EDQUOT: ("STORAGE_FULL", "the disk quota is used up", "raise the quota and run the same command again"),
+    errno.EROFS: ("STORAGE_READ_ONLY", "the file system is read-only", "mount it writable and run the same command again"),
+    errno.EACCES: ("STORAGE_DENIED", "permission denied", "give the user who runs liuhen write access and run the same command again"),
+    errno.EPERM: ("STORAGE_DENIED", "operation not permitted", "give the user who runs liuhen write access and run the same command again"),
+    errno.EMFILE: ("STORAGE_HANDLES", "no file handles are left", "raise the limit (ulimit -n) and run the same command again"),
+    errno.ENFILE: ("STORAGE_HANDLES", "the system has no file handles left", "close other programs and run the same command again"),
+    errno.EIO: ("STORAGE_IO", "the disk reports an input/output error", "check the disk, then run the same command again"),
+}
+
+
+def storage_error(error: OSError, what: str) -> StorageError:
+    """Return the StorageError for `error`; `what` says in our words what was being done (no file content)."""
+    code, sentence, remedy = _SENTENCES.get(
+        error.errno or 0, ("STORAGE_UNREACHABLE", f"the storage answered {errno.errorcode.get(error.errno or 0, 'an error')}", "check the storage")
+    )
+    return StorageError(code, f"{what}: {sentence}", remedy=remedy)
+
+
+@contextmanager
+def storage(what: str) -> Iterator[None]:
+    """Turn operating-system errors inside the block into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, what) from error
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fsync_file(path: Path) -> None:
+    """Make the content of an existing file durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(folder: Path, *, mode: int = 0o700) -> None:
+    """Create `folder` and its parents durably; an existing one is fine."""
+    missing = []
+    at = folder
+    while not at.is_dir():
+        missing.append(at)
+        at = at.parent
+    with storage(f"creating {folder.name}/"):
+        for path in reversed(missing):
+            path.mkdir(mode=mode, exist_ok=True)
+            fsync_folder(path.parent)
+
+
+def _write_temporary(path: Path, data: bytes | memoryview, mode: int) -> Path:
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    finally:
+        os.close(handle)
+    return temporary
+
+
+def write_once(path: Path, data: bytes | memoryview, *, mode: int = 0o600, sync_folder: bool = True) -> bool:
+    """Write `path` durably unless the name exists; return whether this call made it.
+
+    With sync_folder=False the caller must fsync the folder before relying on the name."""
+    with storage(f"writing {path.name}"):
+        temporary = _write_temporary(path, data, mode)
+        try:
+            os.link(temporary, path)
+            made = True
+        except FileExistsError:
+            made = False
+        finally:
+            os.unlink(temporary)
+        if sync_folder:
+            fsync_folder(path.parent)
+    return made
+
+
+def replace(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace the content of `path` durably and at once."""
+    with storage(f"writing {path.name}"):
+        temporary = _write_temporary(path, data, mode)
+        os.replace(temporary, path)
+        fsync_folder(path.parent)
+
+
+def remove(path: Path, *, sync_folder: bool = True) -> None:
+    """Remove the name `path` durably; an absent one is fine."""
+    with storage(f"removing {path.name}"):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        if sync_folder:
+            fsync_folder(path.parent)
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Remove what killed writers left under temporary names in `folder` (callers hold the lock of the folder)."""
+    for path in folder.glob(".*.part"):
+        remove(path, sync_folder=False)

@@ -1,0 +1,141 @@
+"""The diagram: the way of a page through the pipeline, and the only Beam graph.
+
+    landing ─► envelope ─► message ─► consent ─► matching ─► stage ─► (commit.py makes it visible)
+
+One element is one page by reference; inside a fused stage page objects pass from step to step, so the engine costs
+microseconds a page. Step label = module = metric prefix = failure step. At least once is enough: what a step stages is
+invisible until the committer settles it, once.
+The rules live in the modules the steps name; none of those imports Beam. Any runner: `--runner R -- BEAM OPTIONS`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipeline.errors import ArchiveError
+from pipeline.records import MatchedPage, PageRef
+from pipeline.stage import Builder
+from pipeline.workbench import Settings, Workbench, open_workbench
+
+# Named because the default runner is another one where the internet is open.
+RUNNER = "FnApiRunner"
+# Below this, starting worker processes costs more than the second core brings.
+RECORDS_WORTH_PROCESSES = 20_000
+
+
+def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings) -> beam.PCollection[str]:
+    """Wire the steps in record order; the result is the manifests' names."""
+    return (
+        pipeline
+        | "pages" >> beam.Create(pages)
+        | "spread" >> beam.Reshuffle()
+        | "landing" >> beam.ParDo(Step(settings, Workbench.landing))
+        | "envelope" >> beam.ParDo(Step(settings, Workbench.envelope))
+        | "message" >> beam.ParDo(Step(settings, Workbench.message))
+        | "consent" >> beam.ParDo(Step(settings, Workbench.consent))
+        | "matching" >> beam.ParDo(Step(settings, Workbench.matching))
+        | "stage" >> beam.ParDo(Stage(settings))
+    )
+
+
+class Step(beam.DoFn):
+    """One pure step as a Beam transform."""
+
+    def __init__(self, settings: Settings, function: Callable[[Workbench, Any], Any]) -> None:
+        self._settings = settings
+        self._function = function
+        self._pages = Metrics.counter(function.__name__, "pages")
+
+    def process(self, element: Any) -> Iterator[Any]:
+        """Yield the page after this step."""
+        self._pages.inc()
+        yield _guarded(self._function.__name__, self._function, open_workbench(self._settings), element)
+
+
+class Stage(beam.DoFn):
+    """Gathers matched pages and writes them as few durable files; what is left is written when the bundle ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._builder: Builder | None = None
+
+    def start_bundle(self) -> None:
+        """Begin with nothing gathered: a retried bundle must not see what a failed one left."""
+        self._builder = open_workbench(self._settings).builder()
+
+    def process(self, page: MatchedPage) -> Iterator[str]:
+        """Gather one page; yield a manifest's name when it was time to write."""
+        assert self._builder is not None
+        _guarded("stage", Builder.add, self._builder, page)
+        if self._builder.full:
+            yield from self._flush()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Write what is left."""
+        for name in self._flush():
+            yield WindowedValue(name, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+    def _flush(self) -> Iterator[str]:
+        assert self._builder is not None
+        manifest = _guarded("stage", Builder.flush, self._builder)
+        if manifest is not None:
+            yield manifest.name
+
+
+def _guarded(step: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a step; an error that is not ours is told without its text, which may quote the record (runners log errors)."""
+    try:
+        return function(*args)
+    except ArchiveError:
+        raise
+    except Exception as error:
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        place = f"{os.path.basename(at.tb_frame.f_code.co_filename)}:{at.tb_lineno}" if at else "?"
+        raise ArchiveError("STEP_FAILED", f"step {step} stopped with {type(error).__name__} at {place}", remedy="report it with this line") from None
+
+
+def options(*, workers: int, records: int, runner: str | None, beam_options: Sequence[str]) -> PipelineOptions:
+    """Return Beam options: ours for the in-process runner, the operator's for any other."""
+    if runner not in (None, RUNNER):
+        return PipelineOptions([f"--runner={runner}", *beam_options])
+    count = workers or os.cpu_count() or 1
+    several = count > 1 and (workers > 1 or records >= RECORDS_WORTH_PROCESSES)
+    mode = ["--direct_running_mode=multi_processing", f"--direct_num_workers={count}"] if several else ["--direct_running_mode=in_memory"]
+    return PipelineOptions([f"--runner={RUNNER}", *mode, *beam_options])
+
+
+def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runner: str | None = None, beam_options: Sequence[str] = ()) -> None:
+    """Stage `pages`; returns when every one of them has a manifest. Errors of a step come out as ArchiveError."""
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    chosen = options(workers=workers, records=sum(p.records for p in pages), runner=runner, beam_options=beam_options)
+    try:
+        with beam.Pipeline(options=chosen) as pipeline:
+            build(pipeline, pages, settings)
+    except ArchiveError:
+        raise
+    except Exception as error:
+        raise _unwrapped(error) from None
+
+
+def _unwrapped(error: Exception) -> ArchiveError:
+    """Beam re-raises a worker's error with its own words around it, or as text from another process."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ArchiveError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    for line in reversed(str(error).splitlines()):
+        if "pipeline.errors." in line:
+            return ArchiveError("STEP_FAILED", line.split("pipeline.errors.", 1)[1].split("[", 1)[0].strip())
+    return ArchiveError("RUNNER_FAILED", f"the runner stopped with {type(error).__name__}", remedy="run again; with --workers 1 to see the step")

@@ -1,0 +1,357 @@
+"""The lake: one Delta table per corp as the log of what is committed, over encrypted Parquet files of our own.
+
+Before: schema.py, keyring.py, durable.py. After: stage.py (writes files), commit.py (commits them), reader.py (asks).
+
+Rules, each with a test:
+ (1) Files are written once, under a unique name that ends in the SHA-256 of their bytes, encrypted (Parquet Modular Encryption,
+     AES_GCM_V1, 256 bit), fsynced before anything names them. A file in the folder that no commit names is invisible.
+ (2) Every commit carries the application transaction `head` = n+1 and is sent on the very handle whose snapshot it was planned on:
+     of two commits planned on one snapshot one fails with CommitConflict, and its plan is made anew, never sent again.
+ (3) Delta checks neither missing files nor repeats and makes no fsync: `commit` checks size and digest of what it adds,
+     and fsyncs data, then commits, then fsyncs the log entry and its folder.
+ (4) Nothing is ever vacuumed; only paths that a commit removed are unlinked, later, by `purge`.
+ (5) Statistics in the log and in files hold ids, numbers and times only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from functools import cache
+from io import BytesIO
+from os import urandom
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction
+
+from pipeline import durable, schema
+from pipeline.clock import now_ms
+from pipeline.errors import StorageError, VerifyFailed
+from pipeline.keyring import NONCE, Keyring
+
+PARTITION = ("kind", "month", "bucket", "lexicon")
+ANY = "-"
+HEAD = "head"
+LOG_STATISTICS = ("seq", "leaf", "last_seq")
+HOT_GROUP_ROWS = 20_480
+# The log is never cleaned by age: a checkpoint would otherwise drop entries after 30 days.
+DELTA_CONFIGURATION: dict[str, str | None] = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
+
+
+class CommitConflict(Exception):
+    """Another commit landed on the snapshot this one was planned on: plan again."""
+
+
+class DataFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One Parquet file, by its path below the corp's lake folder; `stats` are minima and maxima for the log."""
+
+    path: str
+    kind: str
+    month: str = ANY
+    bucket: str = ANY
+    lexicon: str = ANY
+    rows: int
+    size: int
+    stats: dict[str, tuple[int, int]] = {}
+
+    @property
+    def sha256(self) -> str:
+        """The digest its name carries, hex."""
+        return self.path.rsplit("-", 1)[1].removesuffix(".parquet")
+
+    @property
+    def partition(self) -> dict[str, str]:
+        """Its partition values."""
+        return {"kind": self.kind, "month": self.month, "bucket": self.bucket, "lexicon": self.lexicon}
+
+
+class _Kms(pe.KmsClient):  # type: ignore[misc]  # pyarrow ships no types
+    """Wraps Parquet's data keys with keys of our keyring, by name."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        super().__init__()
+        self._keyring = keyring
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+        nonce = urandom(NONCE)
+        return b64encode(nonce + AESGCM(self._keyring.get(master_key_identifier)).encrypt(nonce, bytes(key_bytes), master_key_identifier.encode()))
+
+    def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
+        box = b64decode(wrapped_key)
+        return AESGCM(self._keyring.get(master_key_identifier)).decrypt(box[:NONCE], box[NONCE:], master_key_identifier.encode())
+
+
+@cache
+def _leaf_paths(kind: str) -> tuple[str, ...]:
+    """Parquet's own paths of all leaf columns of `kind`: with column keys, one that is not listed would lie in clear."""
+    sink = BytesIO()
+    pq.write_table(schema.kind(kind).arrow.empty_table(), sink)
+    sink.seek(0)
+    described = pq.ParquetFile(sink).schema
+    return tuple(described.column(i).path for i in range(len(described)))
+
+
+def key_unit(corp_id: str, kind: str, month: str, bucket: str) -> str:
+    """Return the name of the unit whose key protects such a file (generation comes from the keyring)."""
+    unit = schema.kind(kind).key_unit
+    if unit == "month":
+        return f"{corp_id}/m/{month}/{bucket}"
+    return f"{corp_id}/base" if unit == "base" else f"{corp_id}/{unit.split('-')[0]}/{month}"
+
+
+class Snapshot:
+    """One version of the table: what a plan is made on, and what a reader reads."""
+
+    def __init__(self, table: DeltaTable) -> None:
+        self.table = table
+        self.version = table.version()
+        self.head = table.transaction_version(HEAD) or 0
+        self.files: tuple[DataFile, ...] = tuple(_files(table))
+
+    def of(self, kind: str, *, months: Iterable[str] | None = None, buckets: Iterable[str] | None = None) -> list[DataFile]:
+        """Return the files of `kind`, only those of `months` and `buckets` where given."""
+        keep_months = None if months is None else set(months)
+        keep_buckets = None if buckets is None else set(buckets)
+        return [
+            f for f in self.files
+            if f.kind == kind and (keep_months is None or f.month in keep_months) and (keep_buckets is None or f.bucket in keep_buckets)
+        ]  # fmt: skip
+
+    def rows(self, kind: str) -> int:
+        """Return the number of rows of `kind`, from the log alone."""
+        return sum(f.rows for f in self.of(kind))
+
+    @property
+    def next_leaf(self) -> int:
+        """The number the next leaf gets."""
+        return max((f.stats["leaf"][1] for f in self.of("records") if "leaf" in f.stats), default=-1) + 1
+
+
+def _files(table: DeltaTable) -> Iterable[DataFile]:
+    actions = pa.table(table.get_add_actions(flatten=True))
+    if not actions.num_rows:
+        return
+    names = set(actions.column_names)
+    keys = [k for k in LOG_STATISTICS if f"max.{k}" in names]
+    for row in actions.select([c for c in actions.column_names if c.startswith(("path", "size", "num_records", "partition.")) or c in {f"{m}.{k}" for m in ("min", "max") for k in keys}]).to_pylist():
+        yield DataFile(
+            path=row["path"], rows=row["num_records"] or 0, size=row["size_bytes"],
+            stats={k: (row[f"min.{k}"], row[f"max.{k}"]) for k in keys if row[f"max.{k}"] is not None},
+            **{p: row[f"partition.{p}"] for p in PARTITION},
+        )  # fmt: skip
+
+
+class Lake:
+    """The lake of one corp below `root`. Objects are cheap; make one per process."""
+
+    def __init__(self, root: Path, corp_id: str, keyring: Keyring) -> None:
+        self.root = root
+        self.corp_id = corp_id
+        self.keyring = keyring
+        self._factory = pe.CryptoFactory(lambda _: _Kms(keyring))
+        self._connection = pe.KmsConnectionConfig()
+
+    # -- the log ------------------------------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """Make the empty table; an existing one stays."""
+        durable.make_folder(self.root)
+        if DeltaTable.is_deltatable(str(self.root)):
+            return
+        with durable.storage("creating the lake"):
+            DeltaTable.create(str(self.root), schema=schema.delta_schema(), partition_by=list(PARTITION), configuration=DELTA_CONFIGURATION)
+            self._sync_log(0)
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest version; raises VerifyFailed LAKE_UNREADABLE when the log is missing or damaged."""
+        try:
+            return Snapshot(DeltaTable(str(self.root)))
+        except DeltaError as error:
+            raise VerifyFailed("LAKE_UNREADABLE", "the log of the lake is missing or damaged", remedy="`liuhen verify --archive` says where") from error
+        except OSError as error:
+            raise durable.storage_error(error, "reading the lake") from error
+
+    def snapshot_at(self, version: int) -> Snapshot:
+        """Return one earlier version (or the newest), for workers that must all see the same."""
+        try:
+            return Snapshot(DeltaTable(str(self.root), version=version))
+        except DeltaError as error:
+            raise VerifyFailed("LAKE_UNREADABLE", "the log of the lake is missing or damaged", remedy="`liuhen verify --archive` says where") from error
+
+    def commit(self, planned: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile], *, what: str) -> int:
+        """Make `adds` visible and `removes` invisible at once; return the new version.
+
+        Raises CommitConflict when `planned` is no longer the newest state, VerifyFailed when an added file is not there as written.
+        `what` is stored in the log: a word of ours, never an id."""
+        for file in adds:
+            self.check(file)
+        for folder in sorted({(self.root / f.path).parent for f in adds}):
+            with durable.storage("writing the lake"):
+                durable.fsync_folder(folder)
+        at = now_ms()
+        actions: list[AddAction | RemoveAction] = [_add(f, at) for f in adds]
+        actions += [RemoveAction(f.path, True, at, f.size, f.partition) for f in removes]
+        properties = CommitProperties(custom_metadata={"liuhen": what}, app_transactions=[Transaction(HEAD, planned.head + 1)])
+        try:
+            planned.table.create_write_transaction(actions, "append", planned.table.schema(), list(PARTITION), commit_properties=properties)
+        except CommitFailedError as error:
+            raise CommitConflict from error
+        except (DeltaError, OSError) as error:
+            raise _log_error(error) from error
+        version = planned.version + 1
+        self._sync_log(version)
+        return version
+
+    def _sync_log(self, version: int) -> None:
+        folder = self.root / "_delta_log"
+        with durable.storage("writing the log of the lake"):
+            durable.fsync_file(folder / f"{version:020d}.json")
+            durable.fsync_folder(folder)
+
+    def sync_newest(self) -> None:
+        """Fsync the newest log entries once more: a run killed right after its commit may not have."""
+        folder = self.root / "_delta_log"
+        with durable.storage("writing the log of the lake"):
+            for entry in sorted(folder.glob("*.json"))[-3:]:
+                durable.fsync_file(entry)
+            durable.fsync_folder(folder)
+
+    def purge(self, files: Iterable[DataFile]) -> None:
+        """Unlink files that a commit removed (or that never were committed)."""
+        for file in files:
+            durable.remove(self.root / file.path)
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def write(
+        self, table: pa.Table, kind: str, *, month: str = ANY, bucket: str = ANY, lexicon: str = ANY, group_rows: int = HOT_GROUP_ROWS
+    ) -> DataFile:
+        """Write `table` as one durable, still invisible file of `kind`, sorted as its schema says."""
+        declared = schema.kind(kind)
+        table = table.sort_by([(c, "ascending") for c in declared.order]) if table.num_rows > 1 else table
+        sink = pa.BufferOutputStream()
+        pq.write_table(
+            table, sink, compression="zstd", row_group_size=group_rows, use_dictionary=_dictionary_columns(kind),
+            write_statistics=list(declared.statistics), encryption_properties=self._encryption(kind, month, bucket), store_schema=False,
+        )  # fmt: skip
+        data = sink.getvalue()
+        digest = hashlib.sha256(data).hexdigest()
+        partition = f"kind={kind}/month={month}/bucket={bucket}/lexicon={lexicon}"
+        path = f"{partition}/{secrets.token_hex(8)}-{digest}.parquet"
+        durable.make_folder(self.root / partition)
+        durable.write_once(self.root / path, memoryview(data))
+        return DataFile(path=path, kind=kind, month=month, bucket=bucket, lexicon=lexicon, rows=table.num_rows, size=len(data), stats=_log_statistics(table))
+
+    def _encryption(self, kind: str, month: str, bucket: str) -> object:
+        unit = key_unit(self.corp_id, kind, month, bucket)
+        first = self.keyring.current(unit)
+        second = schema.kind(kind).second_key
+        if not second:
+            keys: dict[str, object] = {"uniform_encryption": True}
+        else:
+            paths = _leaf_paths(kind)
+            clear = [p for p in paths if p.split(".")[0] in second]
+            keys = {"column_keys": {first: [p for p in paths if p not in clear], self.keyring.current(f"{unit}!2"): clear}}
+        configuration = pe.EncryptionConfiguration(
+            footer_key=first, double_wrapping=False, data_key_length_bits=256, encryption_algorithm="AES_GCM_V1", **keys
+        )
+        return self._factory.file_encryption_properties(self._connection, configuration)
+
+    def check(self, file: DataFile) -> None:
+        """Raise VerifyFailed unless the file is there with its size and digest."""
+        try:
+            data = (self.root / file.path).read_bytes()
+        except OSError as error:
+            raise VerifyFailed("FILE_MISSING", f"a file of kind {file.kind} that was staged is missing", remedy="run the same command again") from error
+        if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
+            raise VerifyFailed("FILE_CHANGED", f"a file of kind {file.kind} is not what was written", remedy="check the disk; restore the file from its backup")
+
+    def dataset(self, kind: str, files: Sequence[DataFile]) -> ds.Dataset:
+        """Return a decrypting dataset over `files` (all of `kind`)."""
+        declared = schema.kind(kind).arrow
+        if not files:
+            return ds.dataset(declared.empty_table())
+        options = ds.ParquetFragmentScanOptions(
+            decryption_config=ds.ParquetDecryptionConfig(self._factory, self._connection, pe.DecryptionConfiguration(cache_lifetime=timedelta(minutes=10)))
+        )
+        months = "dt" in declared.names
+        return ds.FileSystemDataset.from_paths(
+            [f.path for f in files],
+            schema=declared,
+            format=ds.ParquetFileFormat(default_fragment_scan_options=options),
+            filesystem=pafs.SubTreeFileSystem(str(self.root), pafs.LocalFileSystem()),
+            partitions=[_month_holds(f.month) if months else ds.scalar(True) for f in files],
+        )
+
+    def read(self, kind: str, files: Sequence[DataFile], *, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """Return the rows of `files` as a table; a file that was changed or whose key is gone raises VerifyFailed or UsageError."""
+        if not files:
+            empty = schema.kind(kind).arrow.empty_table()
+            return empty.select(columns) if columns else empty
+        try:
+            return self.dataset(kind, files).to_table(columns=columns, filter=where)
+        except OSError as error:
+            if error.errno:
+                raise durable.storage_error(error, "reading the lake") from error
+            raise VerifyFailed("FILE_DAMAGED", f"a file of kind {kind} was changed after it was written", remedy="restore it from its backup") from error
+
+
+def _month_holds(month: str) -> pc.Expression:
+    """What the partition value guarantees of `dt`, so that files of other months are not opened."""
+    if month == ANY or not month[:4].isdigit():
+        return ds.scalar(True)
+    first = date.fromisoformat(f"{month}-01")
+    after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") < pa.scalar(after))
+
+
+def _add(file: DataFile, at_ms: int) -> AddAction:
+    stats = {
+        "numRecords": file.rows,
+        "minValues": {k: low for k, (low, _) in file.stats.items()},
+        "maxValues": {k: high for k, (_, high) in file.stats.items()},
+        "nullCount": {},
+    }
+    return AddAction(path=file.path, size=file.size, partition_values=file.partition, modification_time=at_ms, data_change=True, stats=json.dumps(stats))
+
+
+def _log_statistics(table: pa.Table) -> dict[str, tuple[int, int]]:
+    found = {}
+    for name in LOG_STATISTICS:
+        if name in table.column_names and table.num_rows > table[name].null_count:
+            low_high = pc.min_max(table[name]).as_py()
+            found[name] = (low_high["min"], low_high["max"])
+    return found
+
+
+@cache
+def _dictionary_columns(kind: str) -> list[str]:
+    """Columns whose values repeat (ids, words of ours); text, digests and nonces do not."""
+    unique = {"text", "raw", "text_clear", "msgid", "event_id", "finding_id", "sdkfileid"}
+    return [c.name for c in schema.kind(kind).columns if c.type == "string" and c.name not in unique]
+
+
+def _log_error(error: Exception) -> StorageError:
+    text = str(error)
+    for mark, code, sentence in (
+        ("No space left", "STORAGE_FULL", "the disk is full"),
+        ("Read-only file system", "STORAGE_READ_ONLY", "the file system is read-only"),
+        ("Permission denied", "STORAGE_DENIED", "permission denied"),
+    ):
+        if mark in text:
+            return StorageError(code, f"writing the log of the lake: {sentence}", remedy="mend it and run the same command again")
+    return StorageError("STORAGE_UNREACHABLE", "the log of the lake could not be written", remedy="check the storage and run the same command again")

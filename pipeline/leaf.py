@@ -1,0 +1,101 @@
+"""Commitments: what the log says about a settled record without saying what was in it.
+
+Before: consent.py, matching.py. After: stage.py and commit.py (numbering), later the tree.
+
+    commit = SHA-256( label NUL nonce[32] H(text) H(parties) H(rest) )
+    H(g)   = SHA-256( label NUL g NUL SHA-256(nonce g) length_be64 canonical(g) )
+
+Canonical is RFC 8785 JSON of the group's fields (`schemas/leaf.v1.json`). Each group is salted by a value derived one-way from
+the nonce, so a group can be opened to a court without the others, and destroying record and nonce leaves nothing to guess from.
+`raw_commitment` covers the JSON as received under a salt of its own. Source: RFC 6962 shape with labels, docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from pipeline.records import Gated, Message
+from pipeline.schema import leaf_schema
+
+_LABEL = leaf_schema().label.encode() + b"\0"
+_FIELDS = leaf_schema().groups
+_encode = msgspec.json.Encoder(order="sorted").encode
+JSON_SAFE = 1 << 53
+
+
+def new_nonce() -> bytes:
+    """Return 32 random bytes."""
+    return os.urandom(32)
+
+
+def group_digest(nonce: bytes, group: str, canonical: bytes) -> bytes:
+    """Return H(group), 32 bytes."""
+    return group_digest_from_salt(sha256(nonce + group.encode()).digest(), group, canonical)
+
+
+def group_digest_from_salt(salt: bytes, group: str, canonical: bytes) -> bytes:
+    """Return H(group) from the group's salt alone: what a court can check without the other groups."""
+    return sha256(_LABEL + group.encode() + b"\0" + salt + len(canonical).to_bytes(8) + canonical).digest()
+
+
+def canonical(fields: dict[str, Any]) -> bytes:
+    """Return RFC 8785 JSON of a group: keys sorted, no spaces, integers above 2^53 as strings."""
+    return _encode({k: str(v) if isinstance(v, int) and v > JSON_SAFE else v for k, v in fields.items()})
+
+
+def commitment(nonce: bytes, fields: dict[str, Any]) -> bytes:
+    """Return what the leaf commits to, 32 bytes; fields that are not given are null."""
+    digests = [group_digest(nonce, g, canonical({n: fields.get(n) for n in names})) for g, names in _FIELDS.items()]
+    return sha256(_LABEL + nonce + b"".join(digests)).digest()
+
+
+def raw_commitment(nonce: bytes, raw: bytes) -> str:
+    """Return the salted digest of the JSON as received, hex."""
+    return sha256(_LABEL + b"raw\0" + sha256(nonce + b"raw").digest() + raw).hexdigest()
+
+
+def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: int, nonce: bytes, fate: str) -> dict[str, Any]:
+    """Return the immutable fields of an archived or control record."""
+    message, opened = gated.message, gated.opened
+    return {
+        "text": message.text,
+        "parts": [{"path": p.path, "text": p.text} for p in message.parts],
+        "sender_id": message.sender_id,
+        "recipient_ids": list(message.recipient_ids),
+        "room_id": message.room_id,
+        "corp_id": corp_id,
+        "origin": origin,
+        "seq": opened.seq,
+        "fate": fate,
+        "msgid": message.msgid,
+        "kind": message.kind,
+        "action": message.action,
+        "msgtype": message.msgtype,
+        "sent_at_ms": message.sent_at_ms,
+        "captured_at_ms": captured_at_ms,
+        "key_version": opened.key_version,
+        "raw_commitment": raw_commitment(nonce, opened.plaintext),
+        "sealed_sha256": sha256(opened.sealed).hexdigest() if opened.key_version is not None else None,
+        "media": _media(message),
+    }
+
+
+def _media(message: Message) -> list[dict[str, Any]] | None:
+    if not message.media:
+        return None
+    return [{"kind": m.kind, "declared_md5": m.declared_md5, "declared_size": m.declared_size} for m in message.media]
+
+
+def decision_fields(
+    *, corp_id: str, origin: str, seq: int | None, msgid: str | None, captured_at_ms: int, key_version: int | None,
+    fate: str, reason: str | None, scope_ref: str | None = None, code: str | None = None, sealed: bytes | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the fields of a leaf without content: pending, withheld, duplicate (the decision), failed (digest of the sealed bytes)."""
+    return {
+        "corp_id": corp_id, "origin": origin, "seq": seq, "msgid": msgid, "captured_at_ms": captured_at_ms, "key_version": key_version,
+        "fate": fate, "reason": reason, "scope_ref": scope_ref, "code": code, "sealed_sha256": sha256(sealed).hexdigest() if sealed else None,
+    }  # fmt: skip

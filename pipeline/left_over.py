@@ -1,0 +1,74 @@
+"""What is left over: records that failed or wait, which of them nobody has acknowledged, and which keys they wait for.
+
+Before: lake.py. After: ingest.py (exit code 3), `status`, `keys list`, `ack`.
+An acknowledgement covers what was settled before it, by leaf number; what comes later alarms again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pyarrow.dataset as ds
+
+from pipeline import clock, custody, schema
+from pipeline.errors import UsageError
+from pipeline.home import Home
+
+LEFT = ("failed", "pending")
+WAITS_FOR_KEY = ("KEY_MISSING", "KEY_WRONG")
+
+
+class LeftOver(msgspec.Struct, frozen=True):
+    """One record that failed or is pending, as it stands now."""
+
+    fate: str
+    code: str | None
+    key_version: int | None
+    leaf: int
+
+
+def current(home: Home, corp_id: str) -> list[LeftOver]:
+    """Return every record whose newest fate is failed or pending."""
+    lake = home.lake(corp_id)
+    files = lake.snapshot().of("records")
+    columns = ["origin", "seq", "variant", "fate_no", "fate", "code", "key_version", "leaf"]
+    # Only keys that were left over once can be so now; a later fate of the same key has a higher fate_no.
+    rows = lake.read("records", files, columns=columns, where=ds.field("fate").isin(list(LEFT)) | (ds.field("fate_no") > 0)).to_pylist()
+    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["origin"], row["seq"], row["variant"])
+        if key not in newest or newest[key]["fate_no"] < row["fate_no"]:
+            newest[key] = row
+    return [LeftOver(r["fate"], r["code"], r["key_version"], r["leaf"]) for r in newest.values() if r["fate"] in LEFT]
+
+
+def waiting_by_key(home: Home, corp_id: str) -> dict[int, int]:
+    """Return how many sealed records wait for the private key of each version."""
+    return dict(Counter(r.key_version for r in current(home, corp_id) if r.code in WAITS_FOR_KEY and r.key_version is not None))
+
+
+def unacknowledged(home: Home, corp_id: str) -> Counter[str]:
+    """Return how many records are left over that no acknowledgement covers, by fate."""
+    until = {r["item"]: r["until_leaf"] for r in acknowledgements(home, corp_id)}
+    return Counter(r.fate for r in current(home, corp_id) if r.leaf > until.get(r.fate, -1))
+
+
+def acknowledgements(home: Home, corp_id: str) -> list[dict[str, Any]]:
+    """Return all acknowledgements, oldest first."""
+    lake = home.lake(corp_id)
+    return sorted(lake.read("acks", lake.snapshot().of("acks")).to_pylist(), key=lambda r: (r["until_leaf"], r["at"]))
+
+
+def acknowledge(home: Home, corp_id: str, item: str, reason: str) -> int:
+    """Acknowledge all that is left over now under `item` (failed or pending); return how many records that covers."""
+    from pipeline.ingest import append
+
+    if item not in LEFT:
+        raise UsageError("ACK_UNKNOWN", f"expected one of {', '.join(LEFT)}, got {item}", remedy="`liuhen status` shows what is left over")
+    found = [r for r in current(home, corp_id) if r.fate == item]
+    if found:
+        row = {"item": item, "until_leaf": max(r.leaf for r in found), "reason": reason, "actor": custody.actor(), "at": clock.now_ms()}
+        append(home, corp_id, [("acks", schema.table("acks", {k: [v] for k, v in row.items()}))], what="ack")
+    return len(found)

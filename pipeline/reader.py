@@ -1,0 +1,105 @@
+"""Asking the archive: a fresh in-memory DuckDB over one version of the lake, read-only and locked down.
+
+Before: lake.py, sql/views/. After: audit.py, the commands `sql`, `audit`, `status`, `conversation`.
+
+Rules: (1) one version for all views of a command; (2) one file is opened on the main thread before DuckDB scans (Arrow's
+key-service lock and the interpreter lock otherwise wait for each other in a cold process); (3) no spilling to disk,
+no access to files, configuration locked; (4) results are fetched whole, never left streaming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from pipeline import audit, clock, schema
+from pipeline.errors import UsageError
+from pipeline.home import Home
+from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.workbench import Workbench
+
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "temp_directory": "",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+    "memory_limit": "2GB",
+}
+
+
+class Reader:
+    """One connection over one snapshot of one corp. Close it, or use it as a context manager."""
+
+    def __init__(self, home: Home, corp_id: str, *, months: Iterable[str] | None = None) -> None:
+        self.home = home
+        self.corp_id = corp_id
+        self.lake: Lake = home.lake(corp_id)
+        self.snapshot: Snapshot = self.lake.snapshot()
+        self.connection = duckdb.connect(config=SETTINGS)
+        self.connection.execute("SET TimeZone = 'Asia/Shanghai'")
+        self._register(None if months is None else list(months))
+        audit.create_views(self.connection)
+        self.connection.execute("SET enable_external_access = false")
+        self.connection.execute("SET lock_configuration = true")
+
+    def _register(self, months: Sequence[str] | None) -> None:
+        for kind in schema.KINDS:
+            by_month = months if "dt" in schema.kind(kind).arrow.names and kind not in ("records", "recalls") else None
+            files = self.snapshot.of(kind, months=by_month)
+            dataset = self.lake.dataset(kind, files)
+            if files:
+                _open_one(dataset)
+            self.connection.register(f"lake_{kind}", dataset)
+        self.connection.register("lake_context", self._context())
+
+    def _context(self) -> pa.Table:
+        packs = Workbench(self.home, self.corp_id, self.snapshot).packs
+        return pa.table(
+            {
+                "corp_id": [self.corp_id],
+                "lexicon_version": [packs.version],
+                "withheld_days": pa.array([self.home.config.consent.withheld_days], pa.int32()),
+                "now": pa.array([clock.now_ms()], pa.timestamp("ms", "UTC")),
+            }
+        )
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of one of our own queries as dictionaries."""
+        cursor = self.connection.execute(query, dict(parameters or {}))
+        names = [d[0] for d in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def arrow(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Return the whole result of a query as an Arrow table; raises UsageError SQL_FAILED when it cannot be answered."""
+        try:
+            return self.connection.execute(query, dict(parameters or {})).to_arrow_table()
+        except duckdb.OutOfMemoryException as error:
+            raise UsageError("SQL_MEMORY", "the question needs more memory than is allowed", remedy="ask for fewer days or columns") from error
+        except duckdb.Error as error:
+            raise UsageError("SQL_FAILED", f"the question cannot be answered: {type(error).__name__}", remedy="check names and types (docs/sql.md)") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _open_one(dataset: ds.Dataset) -> None:
+    next(iter(dataset.get_fragments())).ensure_complete_metadata()
+
+
+def files_by_month(files: Iterable[DataFile]) -> dict[str, int]:
+    """Return the number of rows per month, from the log alone."""
+    found: dict[str, int] = {}
+    for file in files:
+        found[file.month] = found.get(file.month, 0) + file.rows
+    return found

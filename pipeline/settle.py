@@ -1,0 +1,187 @@
+"""Who was first: the fate of each candidate record, given what is settled already. Pure; no files, no log.
+
+Before: stage.py (outlines). After: commit.py, which writes what is decided here.
+
+Rules (interface.md, "Rules of meaning"), in order; candidates come sealed before imported, then by seq:
+ (1) A record without a seq is settled by its place in its page.
+ (2) A seq that was settled before with another msgid: failure SEQ_CONFLICT, kept beside the first.
+ (3) A seq that was settled before: skipped; unless it had failed and now opens, or was tried with another key: settled again.
+ (4) A msgid that was opened before under another seq: equal content is a duplicate, other content a failure MSGID_CONFLICT.
+     A sealed record outranks an import: the import becomes the duplicate.
+ (5) A recall follows its original: withheld or pending with it, else archived (also when the original is unknown).
+ (6) When the breaker trips, what this batch would withhold waits for a decision instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from pipeline.records import PageRef
+from pipeline.stage import Outline, item_variant
+
+OPENED = frozenset({"archived", "pending", "withheld", "control", "restricted", "removed"})
+Key = tuple[str, int | None, str]
+
+
+class Prior(msgspec.Struct, frozen=True, kw_only=True):
+    """A settled record: its newest row in `records`."""
+
+    origin: str
+    seq: int | None
+    variant: str
+    fate_no: int
+    fate: str
+    msgid_fp: bytes | None
+    content_fp: bytes | None
+    key_tried: str | None
+    attempts: int
+    first_seen_ms: int
+    msgid: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Its identity."""
+        return (self.origin, self.seq, self.variant)
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A staged record that asks to be settled."""
+
+    ref: PageRef
+    outline: Outline
+
+    @property
+    def order(self) -> tuple[bool, bool, int, str, int]:
+        """Sealed before imported, then by seq; what has no seq comes last."""
+        o = self.outline
+        return (self.ref.origin == "imported", o.seq is None, o.seq or 0, self.ref.page, o.item)
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a candidate. adopt: whether its staged rows become visible as they are.
+
+    prior: the row it follows when it was settled before; duplicate_of: the record it repeats."""
+
+    candidate: Candidate
+    fate: str
+    variant: str = ""
+    adopt: bool = True
+    reason: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    prior: Prior | None = None
+    duplicate_of: Prior | None = None
+
+    @property
+    def key(self) -> Key:
+        """Its identity."""
+        return (self.candidate.ref.origin, self.candidate.outline.seq, self.variant)
+
+    def as_prior(self) -> Prior:
+        """Return it as the settled record later candidates meet."""
+        o = self.candidate.outline
+        return Prior(
+            origin=self.candidate.ref.origin, seq=o.seq, variant=self.variant, fate_no=self.prior.fate_no + 1 if self.prior else 0, fate=self.fate,
+            msgid_fp=o.msgid_fp, content_fp=o.content_fp, key_tried=o.key_tried, attempts=1, first_seen_ms=0, msgid=o.msgid,
+        )  # fmt: skip
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """All fates of a batch in leaf order; superseded: imports that a sealed original of this batch outranks."""
+
+    settled: tuple[Settled, ...]
+    superseded: tuple[Prior, ...]
+
+
+class _Court:
+    """Gathers fates one candidate at a time."""
+
+    def __init__(self, seqs: Mapping[Key, Prior], msgids: Mapping[bytes, Prior]) -> None:
+        self.seqs = dict(seqs)
+        self.msgids = dict(msgids)
+        self.settled: list[Settled] = []
+        self.superseded: list[Prior] = []
+
+    def take(self, result: Settled) -> None:
+        self.settled.append(result)
+        prior = result.as_prior()
+        self.seqs[prior.key] = prior
+        if result.fate in OPENED and prior.msgid_fp is not None:
+            self.msgids[prior.msgid_fp] = prior
+
+    def judge(self, candidate: Candidate) -> None:
+        outline, origin = candidate.outline, candidate.ref.origin
+        if outline.seq is None:  # (1)
+            variant = item_variant(candidate.ref.page, outline.item)
+            if (origin, None, variant) not in self.seqs:
+                self.take(Settled(candidate=candidate, fate="failed", variant=variant, code=outline.code, detail=outline.detail))
+            return
+        prior = self.seqs.get((origin, outline.seq, ""))
+        if prior is None:
+            self._by_msgid(candidate, None)
+        elif outline.msgid_fp is not None and prior.msgid_fp is not None and prior.msgid_fp != outline.msgid_fp:  # (2)
+            self._conflict(candidate, "SEQ_CONFLICT", "this seq was settled before with another msgid", outline.msgid_fp.hex())
+        elif prior.fate == "failed" and (outline.fate != "failed" or outline.key_tried not in (None, prior.key_tried)):  # (3)
+            self._by_msgid(candidate, prior)
+
+    def _conflict(self, candidate: Candidate, code: str, detail: str, variant: str, prior: Prior | None = None) -> None:
+        if variant and (candidate.ref.origin, candidate.outline.seq, variant) in self.seqs:
+            return
+        self.take(Settled(candidate=candidate, fate="failed", variant=variant, adopt=False, code=code, detail=detail, prior=prior))
+
+    def _by_msgid(self, candidate: Candidate, prior: Prior | None) -> None:
+        outline = candidate.outline
+        if outline.fate == "failed":
+            self.take(Settled(candidate=candidate, fate="failed", code=outline.code, detail=outline.detail, prior=prior))
+            return
+        owner = self.msgids.get(outline.msgid_fp or b"")
+        if owner is not None and owner.key != (candidate.ref.origin, outline.seq, ""):  # (4)
+            if owner.origin == "imported" and candidate.ref.origin == "sealed":
+                self._supersede(owner)
+            elif owner.content_fp == outline.content_fp:
+                self.take(Settled(candidate=candidate, fate="duplicate", adopt=False, prior=prior, duplicate_of=owner))
+                return
+            else:
+                self._conflict(candidate, "MSGID_CONFLICT", "this msgid was settled before with other content", "", prior)
+                return
+        self.take(Settled(candidate=candidate, fate=outline.fate, reason=outline.reason, prior=prior))
+
+    def _supersede(self, owner: Prior) -> None:
+        if owner.fate in ("duplicate", "removed"):
+            return
+        in_batch = next((i for i, s in enumerate(self.settled) if s.key == owner.key), None)
+        if in_batch is None:
+            self.superseded.append(owner)
+        else:
+            self.settled[in_batch] = msgspec.structs.replace(self.settled[in_batch], fate="duplicate", adopt=False)
+
+
+def judge(candidates: Iterable[Candidate], *, seqs: Mapping[Key, Prior], msgids: Mapping[bytes, Prior], fingerprint: Callable[[str], bytes]) -> Verdict:
+    """Return the fate of every candidate that is not settled yet.
+
+    seqs and msgids: what is settled already, for all seqs and fingerprints the candidates name; fingerprint: of a clear msgid."""
+    court = _Court(seqs, msgids)
+    for candidate in sorted(candidates, key=lambda c: c.order):
+        court.judge(candidate)
+    fates = {fp: p.fate for fp, p in msgids.items()} | {s.candidate.outline.msgid_fp: s.fate for s in court.settled if s.fate in OPENED}
+    followed = tuple(_follow(s, fates, fingerprint) for s in court.settled)
+    return Verdict(followed, tuple(court.superseded))
+
+
+def _follow(settled: Settled, fates: Mapping[bytes | None, str], fingerprint: Callable[[str], bytes]) -> Settled:  # (5)
+    outline = settled.candidate.outline
+    if outline.kind != "recall" or settled.fate not in ("archived", "withheld", "pending") or not outline.recalls_msgid:
+        return settled
+    fate = fates.get(fingerprint(outline.recalls_msgid), "archived")
+    fate = fate if fate in ("withheld", "pending") else "archived"
+    return settled if fate == settled.fate else msgspec.structs.replace(settled, fate=fate, adopt=False, reason="follows the recalled message")
+
+
+def break_off(settled: Sequence[Settled]) -> tuple[Settled, ...]:
+    """Return the batch with everything it would withhold made pending (6)."""
+    return tuple(
+        msgspec.structs.replace(s, fate="pending", adopt=False, reason="breaker: far more would be withheld than usual") if s.fate == "withheld" else s
+        for s in settled
+    )

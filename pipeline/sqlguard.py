@@ -1,0 +1,178 @@
+"""What a user's SQL may be: one SELECT, or one EXPLAIN of a SELECT, over the views of `sql/views`. Parsed, never run, here.
+
+Before: audit.py (the names of the views). After: reader.py and the command `sql`.
+
+Checks, in order; what is not clearly allowed is refused:
+ (1) DuckDB can parse it (SQL_SYNTAX), and it is exactly one statement (SQL_NOT_ONE).
+ (2) It is a SELECT (WITH, VALUES, FROM … included) or an EXPLAIN of one (SQL_NOT_SELECT): nothing that writes, attaches, copies,
+     sets, installs or calls, neither as a whole nor in a common table expression (DuckDB 2.0 takes INSERT, UPDATE, DELETE and
+     COPY there); no DESCRIBE, SHOW or SUMMARIZE, which name tables of ours.
+ (3) Every table is a view for users, named alone, or a common table expression of the query (SQL_FORBIDDEN). A common table
+     expression may not bear the name of anything of ours: inside itself that name still means the real table.
+ (4) Table functions: range, generate_series, unnest, json_each, json_tree. No other: they read files, settings or secrets.
+ (5) Scalar functions that read or set the state of the process are refused; so is error(), which would carry data into an error.
+This is the first of two walls: the connection itself has no access to files and a locked configuration (reader.py).
+DuckDB's own words may quote the query, which is the user's; `failed` keeps the words that quote data out of our errors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import duckdb
+
+from pipeline import audit
+from pipeline.errors import UsageError
+
+TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
+FORBIDDEN_FUNCTION = re.compile(
+    r"(read|write|parquet|duckdb|pragma|sniff|scan|query|lake|inet|pg_get|pg_sleep|sleep|json_serialize|json_deserialize|json_execute)(_.*)?"
+    r"|glob|getvariable|current_setting|getenv|which_secret|nextval|currval|setval|setseed|current_query|error|.*_scan"
+)
+# Names that no common table expression may take: ours, and those under which DuckDB keeps its own tables.
+RESERVED_NAME = re.compile(r"(lake|duckdb|pragma|sqlite|pg|information_schema)(_.*)?")
+# (2) What may stand where a query stands, (3) where a table stands. Anything else is refused, also what a later DuckDB adds.
+QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
+TABLES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT"})
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\((\s*(ANALYZE|FORMAT\s+\w+)\s*,?)+\s*\))?", re.IGNORECASE)
+# Errors whose words come from the query and the catalogue alone; the words of others may quote values.
+_WORDS_OF_QUERY = (duckdb.ParserException, duckdb.SyntaxException, duckdb.BinderException, duckdb.CatalogException)
+
+
+def guard(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Return the one statement of `text`, fit to be run; raises UsageError SQL_SYNTAX, SQL_NOT_ONE, SQL_NOT_SELECT or SQL_FORBIDDEN."""
+    kind, query = _one(connection, text)
+    inner = _explained(connection, query) if kind == duckdb.StatementType.EXPLAIN else query
+    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+        raise _not_select()
+    _check(_tree(connection, inner))
+    return query.strip().rstrip(";").rstrip()
+
+
+def failed(error: duckdb.Error) -> UsageError:
+    """Return a query's failure as our error: DuckDB's words where they speak of the query, else only their kind, never data."""
+    if isinstance(error, _WORDS_OF_QUERY):
+        return UsageError("SQL_FAILED", str(error), remedy="the views and their columns are listed in docs/sql.md")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return UsageError("SQL_TOO_LARGE", "the query needs more memory than a query may take", remedy="ask for fewer days or columns")
+    kind = type(error).__name__.removesuffix("Exception")
+    return UsageError("SQL_FAILED", f"the query stopped on a value ({kind})", remedy="use TRY_CAST for values that may not convert")
+
+
+def _one(connection: duckdb.DuckDBPyConnection, text: str) -> tuple[duckdb.StatementType, str]:
+    """Return the kind and the text of the one statement in `text`."""
+    try:
+        statements = [(found.type, found.query) for found in connection.extract_statements(text)]
+    except duckdb.Error as error:
+        raise UsageError("SQL_SYNTAX", f"not valid SQL: {error}", remedy="correct the query") from error
+    except ValueError as error:  # a statement that the Python package has no name for
+        raise _not_select() from error
+    if len(statements) != 1:
+        raise UsageError("SQL_NOT_ONE", f"expected one SELECT statement, got {len(statements)} statements", remedy="ask one question at a time")
+    return statements[0]
+
+
+def _explained(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """Return what an EXPLAIN explains; options other than ANALYZE and FORMAT are refused with it."""
+    prefix = _EXPLAIN.match(query)
+    if prefix is None:
+        raise _not_select()
+    kind, inner = _one(connection, query[prefix.end() :])
+    if kind != duckdb.StatementType.SELECT:
+        raise _not_select()
+    return inner
+
+
+def _tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    """Return the query as DuckDB's parser reads it. Nothing is bound: no file is opened, no table looked up."""
+    try:
+        ((text,),) = connection.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchall()
+    except duckdb.Error as error:
+        raise _not_select() from error
+    try:
+        tree = json.loads(text)
+    except RecursionError:
+        raise UsageError("SQL_SYNTAX", "the query nests too deep", remedy="name its parts: WITH part AS (SELECT …)") from None
+    if tree["error"] or len(tree["statements"]) != 1:
+        raise _not_select()
+    return tree
+
+
+def _check(tree: Any) -> None:
+    nodes = list(_nodes(tree))
+    names = {name.lower() for node in nodes for name in _defined(node)}
+    for name in names:
+        if RESERVED_NAME.fullmatch(name) or not re.fullmatch(r"\w+", name):
+            raise _forbidden(f"a part of the query may not be called {name}", "choose another name")
+    for node in nodes:
+        _check_node(node, names)
+
+
+def _check_node(node: Mapping[str, Any], names: set[str]) -> None:
+    kind = str(node.get("type"))
+    queries = [node[key]["type"] for key in ("node", "query_node") if isinstance(node.get(key), dict)]
+    queries += [kind] if kind.endswith("_NODE") else []
+    tables = [node[key]["type"] for key in _table_keys(kind) if isinstance(node.get(key), dict)]
+    if not QUERIES.issuperset(queries) or "SHOW_REF" in tables:  # (2)
+        raise _not_select()
+    if not TABLES.issuperset(tables):  # (3)
+        raise _forbidden("this kind of table may not be asked", "ask the views")
+    if kind == "BASE_TABLE":
+        _check_table(node, names)
+    elif kind == "TABLE_FUNCTION":
+        _check_table_function(node)
+    name = node.get("function_name")
+    if isinstance(name, str) and FORBIDDEN_FUNCTION.fullmatch(name.lower()):  # (5)
+        raise _forbidden(f"the function {name} may not be used", "ask the views")
+
+
+def _table_keys(kind: str) -> tuple[str, ...]:
+    """Return under which names a node of this kind holds tables."""
+    return ("left", "right") if kind == "JOIN" else ("from_table", "source")
+
+
+def _check_table(node: Mapping[str, Any], names: set[str]) -> None:  # (3)
+    path = node["qualified_name"]["path"]
+    name = str(node["table_name"])
+    if len(path) == 1 and path[0] == name and (name.lower() in names or name.lower() in audit.view_columns()):
+        return
+    raise _forbidden(f"{'.'.join(path)} is not a view you can ask", f"the views are {', '.join(audit.view_columns())}")
+
+
+def _check_table_function(node: Mapping[str, Any]) -> None:  # (4)
+    function = node["function"]
+    name = str(function.get("function_name"))
+    if function.get("type") != "FUNCTION" or name.lower() not in TABLE_FUNCTIONS:
+        raise _forbidden(f"the function {name} may not stand where a table stands", f"allowed are {', '.join(sorted(TABLE_FUNCTIONS))}")
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of the tree, however deep (no recursion: a query may nest deeper than Python's stack)."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _defined(node: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of common table expressions that a node brings."""
+    expressions = node.get("cte_map")
+    if isinstance(expressions, dict):
+        yield from (str(entry["key"]) for entry in expressions["map"])
+    if isinstance(node.get("cte_name"), str):
+        yield node["cte_name"]
+
+
+def _forbidden(message: str, remedy: str) -> UsageError:
+    return UsageError("SQL_FORBIDDEN", message, remedy=remedy)
+
+
+def _not_select() -> UsageError:
+    return UsageError("SQL_NOT_SELECT", "expected a SELECT, or an EXPLAIN of one, got another kind of statement", remedy="the views and their columns are listed in docs/sql.md")

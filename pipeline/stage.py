@@ -1,0 +1,374 @@
+"""Staging: a matched page becomes rows, the rows become encrypted files, and a manifest says what is there.
+
+Before: matching.py, leaf.py. After: commit.py, the only thing that makes any of it visible.
+
+What a page's records become, by fate:
+ archived          a row in messages, one in sealed, its findings in matches, its files in media
+ control           a row in sealed (with its opened bytes)
+ pending, withheld the sealed bytes in pending_sealed or withheld_sealed, nothing else
+ failed            the sealed bytes in sealed, bucket x
+and, for every one of them, an outline row: what the committer needs to settle it. Outlines hold ids, so they lie encrypted.
+The manifest holds no id of a person: page ids, versions, file names with size and digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zstandard
+
+from pipeline import clock, durable, leaf, pii, schema
+from pipeline.consent_events import events_from_control
+from pipeline.home import Home
+from pipeline.lake import DataFile, Lake
+from pipeline.message import conversation_id
+from pipeline.records import Finding, Gated, Matched, MatchedPage, Message, PageRef, Unopened
+from pipeline.register import Event
+
+HOT = "hot"
+UNOPENED = "x"
+OUTLINE_KEY_UNIT = "outline"
+MANIFEST_SUFFIX = ".manifest"
+FLUSH_ROWS = 20_000
+FLUSH_BYTES = 64 * 1024 * 1024
+
+
+class Outline(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What the committer needs of one record; the columns of `records`, and what a second gating needs."""
+
+    item: int
+    seq: int | None
+    fate: str
+    reason: str | None = None
+    rule: str | None = None
+    step: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    key_version: int | None = None
+    key_tried: str | None = None
+    scope_ref: str | None = None
+    msgid: str | None = None
+    msgid_fp: bytes | None = None
+    content_fp: bytes | None = None
+    commitment: bytes = b""
+    nonce: bytes | None = None
+    dt: int | None = None
+    month: str | None = None
+    employee_id: str | None = None
+    room_id: str | None = None
+    sender_id: str | None = None
+    recipient_ids: tuple[str, ...] = ()
+    sent_at_ms: int | None = None
+    kind: str = "message"
+    recalls_msgid: str | None = None
+    events: tuple[Event, ...] = ()
+    consent: str | None = None
+    consent_source: str | None = None
+    consent_event: str | None = None
+
+
+class StagedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page in a manifest."""
+
+    ref: PageRef
+    register_version: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What one flush staged. outline: name, size and sha256 of the outline file beside the manifest."""
+
+    v: int = 1
+    corp_id: str
+    pages: tuple[StagedPage, ...]
+    lexicon_version: str
+    policy_version: str
+    files: tuple[DataFile, ...]
+    outline: tuple[str, int, str]
+
+
+Rows = dict[tuple[str, str, str], dict[str, list[Any]]]
+
+
+class Pseudonyms:
+    """Keyed names of ids, remembered: the same few people and scopes come again and again."""
+
+    def __init__(self, home: Home, corp_id: str) -> None:
+        keyring = home.keyring
+
+        @lru_cache(maxsize=100_000)
+        def named(what: str, value: str) -> bytes:
+            return keyring.pseudonym("names", corp_id, what, value)
+
+        self.of: Callable[[str, str], bytes] = named
+
+    def scope_ref(self, scope: str | None) -> str | None:
+        """Return the pseudonym of a scope, hex."""
+        return self.of("scope", scope).hex() if scope else None
+
+
+class Builder:
+    """Turns matched pages into rows, outlines and, at `flush`, durable files. Not thread-safe; one per worker."""
+
+    def __init__(self, home: Home, corp_id: str, *, lexicon_version: str, policy_version: str, key_fingerprints: dict[int, str]) -> None:
+        self.home = home
+        self.corp_id = corp_id
+        self.lake: Lake = home.lake(corp_id)
+        self.names = Pseudonyms(home, corp_id)
+        self.lexicon_version = lexicon_version
+        self.policy_version = policy_version
+        self.key_fingerprints = key_fingerprints
+        self._fp_key = home.keyring
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was gathered."""
+        self.rows: Rows = defaultdict(lambda: defaultdict(list))
+        self.outlines: dict[str, list[Outline]] = {}
+        self.pages: list[StagedPage] = []
+        self.weight = 0
+        self.count = 0
+        # A record that comes twice in one flush lies in its files once; its second outline says so all the same.
+        self._gathered: set[tuple[str, int | None, str | None, bool]] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to flush."""
+        return self.count >= FLUSH_ROWS or self.weight >= FLUSH_BYTES
+
+    def add(self, page: MatchedPage) -> None:
+        """Gather one page."""
+        ingested = clock.now_ms()
+        outlines = [self._settled(page, m, ingested) for m in page.items]
+        outlines += [self._failed(page.ref, u) for u in page.failed]
+        self.outlines[page.ref.page] = sorted(outlines, key=lambda o: (o.seq is None, o.seq or 0, o.item))
+        self.pages.append(StagedPage(ref=page.ref, register_version=page.register_version))
+        self.count += len(outlines)
+        self.weight += page.ref.size
+
+    # -- one record ---------------------------------------------------------------------------------------------
+
+    def _settled(self, page: MatchedPage, matched: Matched, ingested_ms: int) -> Outline:
+        gated = matched.gated
+        fate, ref = gated.decision.fate, page.ref
+        at_ms = gated.message.sent_at_ms if gated.message.sent_at_ms is not None else ref.captured_at_ms
+        day = clock.beijing_day(at_ms)
+        month = clock.month_of_day(day)
+        nonce = leaf.new_nonce()
+        message_fp = self.fingerprint("msgid", gated.message.msgid.encode())
+        content_fp = self.fingerprint("content", gated.message.canonical)
+        scope_ref = self.names.scope_ref(gated.decision.scope)
+        if fate in ("archived", "control"):
+            fields = leaf.content_fields(gated, corp_id=self.corp_id, origin=ref.origin, captured_at_ms=ref.captured_at_ms, nonce=nonce, fate=fate)
+        else:
+            fields = leaf.decision_fields(
+                corp_id=self.corp_id, origin=ref.origin, seq=gated.opened.seq, msgid=gated.message.msgid, captured_at_ms=ref.captured_at_ms,
+                key_version=gated.opened.key_version, fate=fate, reason=gated.decision.reason, scope_ref=scope_ref,
+            )  # fmt: skip
+        twin = self._twin(ref.origin, gated.opened.seq, gated.message.msgid, failed=False)
+        if twin:
+            pass
+        elif fate == "archived":
+            self._archive(page, matched, day, month, nonce, content_fp, ingested_ms)
+        elif fate == "control":
+            self._keep_sealed(ref, gated, month, nonce, clear=gated.opened.plaintext)
+        else:
+            self._hold(ref, gated, fate, scope_ref)
+        return _outline(gated, fate, message_fp, content_fp, leaf.commitment(nonce, fields), None if fate in ("archived", "control") else nonce, day, month, scope_ref, ref.captured_at_ms)
+
+    def _failed(self, ref: PageRef, unopened: Unopened) -> Outline:
+        failure, nonce = unopened.failure, leaf.new_nonce()
+        month = clock.month_of_day(clock.beijing_day(ref.captured_at_ms))
+        fields = leaf.decision_fields(
+            corp_id=self.corp_id, origin=ref.origin, seq=failure.seq, msgid=failure.msgid, captured_at_ms=ref.captured_at_ms,
+            key_version=failure.key_version, fate="failed", reason=None, code=failure.code, sealed=unopened.sealed,
+        )  # fmt: skip
+        if unopened.sealed and not (failure.seq is not None and self._twin(ref.origin, failure.seq, failure.msgid, failed=True)):
+            variant = "" if failure.seq is not None else item_variant(ref.page, failure.item)
+            _append(self.rows["sealed", month, UNOPENED], origin=ref.origin, seq=failure.seq, variant=variant, msgid=failure.msgid,
+                    key_version=failure.key_version, envelope=unopened.sealed, key_block=None, plaintext=None, nonce=None,
+                    captured_at=ref.captured_at_ms, page=ref.page, conversation_id=None)  # fmt: skip
+        return Outline(
+            item=failure.item, seq=failure.seq, fate="failed", step=failure.step, code=failure.code, detail=failure.detail, key_version=failure.key_version,
+            key_tried=self.key_fingerprints.get(failure.key_version or 0), msgid=failure.msgid, month=month,
+            msgid_fp=self.fingerprint("msgid", failure.msgid.encode()) if failure.msgid else None,
+            commitment=leaf.commitment(nonce, fields), nonce=nonce,
+        )  # fmt: skip
+
+    def _twin(self, origin: str, seq: int | None, msgid: str | None, *, failed: bool) -> bool:
+        key = (origin, seq, msgid, failed)
+        if key in self._gathered:
+            return True
+        self._gathered.add(key)
+        return False
+
+    def fingerprint(self, what: str, data: bytes) -> bytes:
+        """Return the keyed 16-byte fingerprint of a msgid or of canonical content."""
+        return self._fp_key.pseudonym("names", self.corp_id, what, hashlib.sha256(data).hexdigest())
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    def _archive(self, page: MatchedPage, matched: Matched, day: int, month: str, nonce: bytes, content_fp: bytes, ingested_ms: int) -> None:
+        gated, ref = matched.gated, page.ref
+        message, decision, opened = gated.message, gated.decision, gated.opened
+        masked = [pii.mask(p.text, found) if (found := pii.find(p.text)) else p.text for p in message.parts]
+        clear_too = any(m is not p.text for m, p in zip(masked, message.parts, strict=True))
+        parts = [{"path": p.path, "text": p.text} for p in message.parts]
+        conversation = conversation_id(message)
+        sealed = opened.key_version is not None
+        _append(
+            self.rows["messages", month, HOT],
+            origin=ref.origin, seq=opened.seq, msgid=message.msgid, kind=message.kind, action=message.action, msgtype=message.msgtype,
+            sent_at=message.sent_at_ms, time_flag=message.time_flag, sender_id=message.sender_id, sender_kind=decision.sender_kind,
+            recipient_ids=message.recipient_ids, room_id=message.room_id, conversation_id=conversation, direction=decision.direction,
+            employee_id=decision.employee_id, customer_id=decision.customer_id,
+            text="\n".join(masked) if clear_too else message.text,
+            parts=[{"path": p.path, "text": m} for p, m in zip(message.parts, masked, strict=True)] if clear_too else parts,
+            quotes=[{"part": q.part, "start_cp": q.start_cp, "end_cp": q.end_cp} for q in message.quotes],
+            text_clear=message.text if clear_too else None, parts_clear=parts if clear_too else None,
+            raw=opened.plaintext.decode("utf-8", "replace"), recalls_msgid=message.recalls_msgid, consent=decision.consent, consent_source=decision.source,
+            consent_rule=decision.rule, consent_event=decision.event_id, lawful_basis=decision.lawful_basis, key_version=opened.key_version,
+            captured_at=ref.captured_at_ms, ingested_at=ingested_ms, dt=day, dt_basis="captured" if message.sent_at_ms is None else "sent",
+            register_version=page.register_version, policy_version=self.policy_version, subjects=self._subjects(gated), nonce=nonce,
+            content_fp=content_fp, sealed_sha256=hashlib.sha256(opened.sealed).digest() if sealed else None,
+        )  # fmt: skip
+        if sealed and self.home.config.archive.keep_sealed:
+            self._keep_sealed(ref, gated, month, None, clear=None)
+        for finding in matched.findings:
+            self._finding(page, gated, finding, masked, conversation, day, month, ingested_ms)
+        for media in message.media:
+            _append(
+                self.rows["media", month, HOT],
+                origin=ref.origin, seq=opened.seq, msgid=message.msgid, ref_no=media.ref_no, state_no=0, kind=media.kind, path=media.path,
+                sdkfileid=media.sdkfileid, file_name=media.file_name, declared_size=media.declared_size, declared_md5=media.declared_md5,
+                status="pending", sha256=None, size=None, dt=day, conversation_id=conversation, recorded_at=ingested_ms,
+            )  # fmt: skip
+
+    def _finding(
+        self, page: MatchedPage, gated: Gated, finding: Finding, masked: Sequence[str], conversation: str, day: int, month: str, found_ms: int
+    ) -> None:
+        message, decision = gated.message, gated.decision
+        _append(
+            self.rows["matches", month, HOT],
+            finding_id=finding_id(self.corp_id, message.msgid, finding), origin=page.ref.origin, seq=gated.opened.seq, msgid=message.msgid,
+            conversation_id=conversation, dt=day, sent_at=message.sent_at_ms, sender_id=message.sender_id, employee_id=decision.employee_id,
+            customer_id=decision.customer_id, direction=decision.direction, rule_id=finding.rule_id, category=finding.category,
+            severity=finding.severity, party=finding.party, term=finding.term, matched_text=masked[finding.part][finding.start_cp : finding.end_cp],
+            part=finding.part, start_cp=finding.start_cp, end_cp=finding.end_cp,
+            spans=[{"msgid": message.msgid, "part": finding.part, "start_cp": finding.start_cp, "end_cp": finding.end_cp}], via=finding.via,
+            suppressed_by=finding.suppressed_by, lexicon_version=page.lexicon_version, matched_at=found_ms,
+        )  # fmt: skip
+
+    def _keep_sealed(self, ref: PageRef, gated: Gated, month: str, nonce: bytes | None, *, clear: bytes | None) -> None:
+        opened = gated.opened
+        _append(
+            self.rows["sealed", month, HOT],
+            origin=ref.origin, seq=opened.seq, variant="", msgid=gated.message.msgid, key_version=opened.key_version, envelope=opened.sealed,
+            key_block=opened.key_block or None, plaintext=clear, nonce=nonce, captured_at=ref.captured_at_ms, page=ref.page,
+            conversation_id=conversation_id(gated.message),
+        )  # fmt: skip
+
+    def _hold(self, ref: PageRef, gated: Gated, fate: str, scope_ref: str | None) -> None:
+        day = clock.iso(ref.captured_at_ms + 8 * 3_600_000)[:10]
+        _append(
+            self.rows[f"{fate}_sealed", day if fate == "withheld" else day[:7], ANY_BUCKET],
+            origin=ref.origin, seq=gated.opened.seq, msgid=gated.message.msgid, scope_ref=scope_ref, key_version=gated.opened.key_version,
+            envelope=gated.opened.sealed, captured_at=ref.captured_at_ms, page=ref.page, item=gated.opened.item,
+        )  # fmt: skip
+
+    def _subjects(self, gated: Gated) -> list[bytes]:
+        people = {p for p in (gated.message.sender_id, *gated.message.recipient_ids) if p}
+        return sorted({self.names.of("person", p) for p in people} | {self.names.of("scope", s) for s in gated.decision.scopes})
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def tables(self) -> list[tuple[str, str, str, Any]]:
+        """Return (kind, month, bucket, Arrow table) for everything gathered."""
+        return [(kind, month, bucket, schema.table(kind, columns)) for (kind, month, bucket), columns in self.rows.items()]
+
+    def write_files(self) -> tuple[DataFile, ...]:
+        """Write everything gathered as durable, still invisible files."""
+        return tuple(
+            self.lake.write(table, kind, month=month, bucket=bucket, lexicon=self.lexicon_version if kind == "matches" else "-")
+            for kind, month, bucket, table in self.tables()
+        )
+
+    def flush(self) -> Path | None:
+        """Write files, outline and manifest durably and forget what was gathered; return the manifest's path."""
+        if not self.pages:
+            return None
+        files = self.write_files()
+        token = secrets.token_hex(8)
+        folder = self.home.staging(self.corp_id)
+        outline = folder / f"{token}.outline"
+        box = self.home.keyring.seal(OUTLINE_KEY_UNIT, _pack(self.outlines), context=f"outline/{self.corp_id}/{token}".encode())
+        durable.write_once(outline, box)
+        manifest = Manifest(
+            corp_id=self.corp_id, pages=tuple(self.pages), lexicon_version=self.lexicon_version, policy_version=self.policy_version, files=files,
+            outline=(outline.name, len(box), hashlib.sha256(box).hexdigest()),
+        )  # fmt: skip
+        first = min((p.ref.first_seq or 0 for p in self.pages), default=0)
+        path = folder / f"{first:020d}-{token}{MANIFEST_SUFFIX}"
+        durable.write_once(path, msgspec.json.encode(manifest))
+        self.clear()
+        return path
+
+
+ANY_BUCKET = "-"
+
+
+def item_variant(page: str, item: int) -> str:
+    """Return the identity of a record without a usable seq: its place."""
+    return f"{page[:32]}:{item}"
+
+
+def finding_id(corp_id: str, msgid: str, finding: Finding) -> str:
+    """Return the stable id of a finding: it depends on corp, rule and place only, so reviews survive rescans."""
+    place = f"{corp_id}\0{finding.rule_id}\0{msgid}\0{finding.part}\0{finding.start_cp}\0{finding.end_cp}"
+    return hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def read_outline(home: Home, manifest: Manifest) -> dict[str, list[Outline]]:
+    """Return the outlines of a manifest by page."""
+    name = manifest.outline[0]
+    with durable.storage("reading staged records"):
+        box = (home.staging(manifest.corp_id) / name).read_bytes()
+    data = home.keyring.open(box, context=f"outline/{manifest.corp_id}/{name.removesuffix('.outline')}".encode())
+    return msgspec.msgpack.decode(zstandard.decompress(data), type=dict[str, list[Outline]])
+
+
+def _pack(outlines: dict[str, list[Outline]]) -> bytes:
+    return zstandard.compress(msgspec.msgpack.encode(outlines))
+
+
+def _append(columns: dict[str, list[Any]], **values: Any) -> None:
+    for name, value in values.items():
+        columns[name].append(value)
+
+
+def _outline(
+    gated: Gated, fate: str, msgid_fp: bytes, content_fp: bytes, commitment: bytes, nonce: bytes | None, day: int, month: str, scope_ref: str | None,
+    captured_at_ms: int,
+) -> Outline:
+    message: Message = gated.message
+    decision, control = gated.decision, gated.message.control
+    return Outline(
+        item=gated.opened.item, seq=gated.opened.seq, fate=fate, reason=control.kind if control else decision.reason, rule=decision.rule,
+        key_version=gated.opened.key_version, scope_ref=scope_ref, msgid=message.msgid, msgid_fp=msgid_fp, content_fp=content_fp, commitment=commitment,
+        nonce=nonce, dt=day, month=month, employee_id=decision.employee_id or (control.who if control and control.kind == "switch" else None), room_id=message.room_id,
+        sender_id=message.sender_id,
+        recipient_ids=message.recipient_ids, sent_at_ms=message.sent_at_ms, kind=message.kind, recalls_msgid=message.recalls_msgid,
+        events=events_from_control(message, gated.opened, recorded_at_ms=captured_at_ms) if control else (),
+        consent=decision.consent, consent_source=decision.source, consent_event=decision.event_id,
+    )  # fmt: skip
+
+
+def pages_of(manifests: Iterable[Manifest]) -> list[StagedPage]:
+    """Return the pages of several manifests, lowest first seq first."""
+    return sorted((p for m in manifests for p in m.pages), key=lambda p: (p.ref.first_seq or 0, p.ref.page))

@@ -1,0 +1,110 @@
+"""A result as a table on a terminal: aligned by cells, cut to the width, harmless whatever the text holds.
+
+Before: columns.py, cells.py. After: show.py.
+
+Rules:
+ (1) every value is one line; unseen characters and line breaks are shown (cells.py), long text ends in `…`.
+ (2) numbers, times and days are never cut: text gives way first.
+ (3) when there are more columns than the width can hold, every row becomes a list of `title  value` lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.cells import cell_len
+
+from pipeline import cells, words
+from pipeline.columns import NUMBERS, Column, json_bytes, plain
+from pipeline.words import Lang
+
+_GAP = "  "
+_LEAST = 8  # cells a text column gives way to
+_READ = 4096  # code points of a value that are looked at at all
+
+
+def title_of(column: Column, lang: Lang) -> str:
+    """Return the title people read; instants say that they are Beijing time."""
+    own = cells.one_line(column.title or column.name)
+    return f"{own} ({words.say('time.beijing', lang)})" if column.type == "timestamp" else own
+
+
+def cell_text(value: object, column: Column, lang: Lang) -> str:
+    """Return one value as one harmless line."""
+    if value is None:
+        return ""
+    if column.type == "bool":
+        return words.say("value.true" if value else "value.false", lang)
+    if column.words and isinstance(value, str):
+        return cells.one_line(words.label(column.words, value, lang))
+    return cells.one_line(text_of(value, column, lang)[:_READ])
+
+
+def text_of(value: object, column: Column, lang: Lang) -> str:
+    """Return a value as text for people, not yet made harmless: instants as Beijing time to the second, lists joined."""
+    shown = plain(value, column.type)
+    if isinstance(shown, str):
+        return shown[:19].replace("T", " ") if column.type in ("timestamp", "local") else shown
+    if isinstance(shown, list) and all(isinstance(item, str) for item in shown):
+        return words.say("list.join", lang).join(shown)
+    return "" if shown is None else json_bytes(shown).decode()
+
+
+def table_lines(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, sample: int, width: int, lang: Lang) -> Iterator[str]:
+    """Yield the lines of the table; column widths are those of the first `sample` rows, fitted into `width` cells."""
+    iterator = iter(rows)
+    first = [_texts(row, columns, lang) for _, row in zip(range(sample), iterator, strict=False)]
+    titles = [title_of(column, lang) for column in columns]
+    natural = [max(cell_len(title), *(cell_len(row[at]) for row in first), 1) for at, title in enumerate(titles)]
+    widths = _fitted(natural, columns, width)
+    rest = (_texts(row, columns, lang) for row in iterator)
+    if widths is None:
+        yield from _lists(titles, first, rest, width, lang)
+        return
+    right = [column.type in NUMBERS for column in columns]
+    yield _line(titles, widths, right)
+    yield _GAP.join("─" * size for size in widths)
+    for row in _both(first, rest):
+        yield _line(row, widths, right)
+
+
+def _texts(row: Sequence[object], columns: Sequence[Column], lang: Lang) -> list[str]:
+    return [cell_text(value, column, lang) for value, column in zip(row, columns, strict=True)]
+
+
+def _both(first: Iterable[list[str]], rest: Iterable[list[str]]) -> Iterator[list[str]]:
+    yield from first
+    yield from rest
+
+
+def _fitted(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[int] | None:
+    """Return widths that fit, text columns cut to one common cap; None when even the least does not fit (rule 3)."""
+    free = [column.type in ("text", "json", "bytes") for column in columns]
+    room = width - len(_GAP) * (len(columns) - 1)
+
+    def capped(cap: int) -> list[int]:
+        return [min(size, cap) if gives_way else size for size, gives_way in zip(natural, free, strict=True)]
+
+    fits = [cap for cap in range(_LEAST, max([*natural, _LEAST]) + 1) if sum(capped(cap)) <= room]
+    if not fits:
+        return None
+    widths = capped(fits[-1])
+    cut = [at for at, size in enumerate(natural) if size > widths[at]]
+    widest = max(cut, key=lambda at: natural[at], default=None)
+    if widest is not None:
+        widths[widest] += min(room - sum(widths), natural[widest] - widths[widest])  # what the common cap left over
+    return widths
+
+
+def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    return _GAP.join(cells.fit(text, size, right=side) for text, size, side in zip(texts, widths, right, strict=True)).rstrip()
+
+
+def _lists(titles: Sequence[str], first: Iterable[list[str]], rest: Iterable[list[str]], width: int, lang: Lang) -> Iterator[str]:
+    label = max(cell_len(title) for title in titles)
+    room = max(width - label - len(_GAP), 20)
+    for number, row in enumerate(_both(first, rest), start=1):
+        heading = f"── {words.say('table.row', lang, n=number)} "
+        yield heading + "─" * max(width - cell_len(heading), 3)
+        for title, text in zip(titles, row, strict=True):
+            yield f"{cells.fit(title, label)}{_GAP}{cells.fit(text, room).rstrip()}".rstrip()

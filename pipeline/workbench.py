@@ -1,0 +1,121 @@
+"""What a worker needs at hand, and the straight walk of one page through the pure steps.
+
+Before: home.py. After: flow.py (each step as a Beam transform), commit.py (the same walk for records that are judged again).
+A workbench is opened once per process from plain settings, so that it crosses to any runner's workers as a path and two numbers.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import msgspec
+
+from pipeline import consent, envelope, importing, landing, lexicon, matching, message
+from pipeline.consent import ConsentPolicy
+from pipeline.directory import Directory
+from pipeline.enterprise_keys import KeySet
+from pipeline.home import Home
+from pipeline.lake import Snapshot
+from pipeline.lexicon import Lexicon
+from pipeline.records import GatedPage, MatchedPage, OpenedPage, PageRef, ParsedPage, SealedPage, Unopened
+from pipeline.register import Event, Register
+from pipeline.stage import Builder
+from pipeline.lakerows import directory_of, events_of
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workbench is opened from. key_state changes when keys or packs of the home do, so that a kept worker opens anew."""
+
+    home: str
+    corp_id: str
+    version: int
+    key_state: str
+
+
+Landed = tuple[SealedPage, tuple[Unopened, ...]] | OpenedPage
+
+
+class Workbench:
+    """Keys, register, directory, packs and policy of one corp, as of one version of its lake."""
+
+    def __init__(self, home: Home, corp_id: str, snapshot: Snapshot) -> None:
+        self.home = home
+        self.corp_id = corp_id
+        self.snapshot = snapshot
+
+    @cached_property
+    def keys(self) -> KeySet:
+        """The enterprise's private keys."""
+        return self.home.key_set(self.corp_id)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """All events of the consent register as of the snapshot."""
+        return events_of(self.home.lake(self.corp_id), self.snapshot)
+
+    @cached_property
+    def register(self) -> Register:
+        """The consent register as of the snapshot; its version is the version of the lake it was read at."""
+        return Register.of(self.events, version=self.snapshot.version)
+
+    @cached_property
+    def directory(self) -> Directory:
+        """Who was employee or robot, as of the snapshot."""
+        return directory_of(self.home.lake(self.corp_id), self.snapshot)
+
+    @cached_property
+    def packs(self) -> Lexicon:
+        """The shipped packs and the firm's own."""
+        return lexicon.load_packs([*lexicon.shipped_packs(), *self.home.own_packs()])
+
+    @cached_property
+    def policy(self) -> ConsentPolicy:
+        """The consent policy of the configuration."""
+        c = self.home.config.consent
+        return ConsentPolicy(default=c.default, room=c.room, withheld_days=c.withheld_days, lawful_basis=c.lawful_basis)
+
+    def builder(self) -> Builder:
+        """Return a new, empty stage builder."""
+        return Builder(
+            self.home, self.corp_id, lexicon_version=self.packs.version, policy_version=self.policy.version, key_fingerprints=self.keys.fingerprints
+        )
+
+    # -- the walk, one function a step ----------------------------------------------------------------------------
+
+    def landing(self, ref: PageRef) -> Landed:
+        """PageRef → its records as they came (an opened import skips `envelope`)."""
+        if ref.source == "plain":
+            return importing.opened_page(ref, landing.body(self.home, ref))
+        return landing.read(self.home, ref)
+
+    def envelope(self, landed: Landed) -> OpenedPage:
+        """Sealed → opened."""
+        if isinstance(landed, OpenedPage):
+            return landed
+        return envelope.open_page(landed[0], landed[1], keys=self.keys)
+
+    def message(self, page: OpenedPage) -> ParsedPage:
+        """Opened → parsed."""
+        return message.parse_page(page)
+
+    def consent(self, page: ParsedPage) -> GatedPage:
+        """Parsed → gated. A recall waits archived: the committer knows what became of its original (rule 7)."""
+        gated = consent.gate_page(page, register=self.register, directory=self.directory, policy=self.policy)
+        items = tuple(consent.with_decision(g, consent.recall_decision(g.decision, None)) if g.message.kind == "recall" else g for g in gated.items)
+        return msgspec.structs.replace(gated, items=items)
+
+    def matching(self, page: GatedPage) -> MatchedPage:
+        """Gated → matched."""
+        return matching.match_page(page, lexicon=self.packs)
+
+    def walk(self, landed: Landed) -> MatchedPage:
+        """All steps in record order."""
+        return self.matching(self.consent(self.message(self.envelope(landed))))
+
+
+@lru_cache(maxsize=4)
+def open_workbench(settings: Settings) -> Workbench:
+    """Return this process' workbench for `settings`."""
+    home = Home(Path(settings.home))
+    return Workbench(home, settings.corp_id, home.lake(settings.corp_id).snapshot_at(settings.version))

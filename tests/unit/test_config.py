@@ -1,0 +1,69 @@
+"""The configuration: checked once, comments kept, every refusal names the key."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import config
+from pipeline.config import Corp
+from pipeline.errors import UsageError
+
+TEXT = config.render([Corp(id="ww1"), Corp(id="ww2", name="二号")], demo=False)
+
+
+def test_a_new_configuration_is_what_its_comments_say() -> None:
+    parsed = config.parse(TEXT)
+    assert [c.id for c in parsed.corp] == ["ww1", "ww2"]
+    assert (parsed.consent.default, parsed.consent.room, parsed.consent.withheld_days) == ("agree", "sender", 15)
+    assert not parsed.demo and parsed.archive.keep_sealed
+
+
+def test_setting_a_value_keeps_the_comments() -> None:
+    text = config.changed(TEXT, "consent.default", "pending")
+    assert config.get(text, "consent.default") == "pending"
+    assert text.replace('"pending"\n', '"agree"\n', 1) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("consent.withheld_days", "0", 0),
+        ("archive.keep_sealed", "false", False),
+        ("consent.lawful_basis", '["contract", "consent"]', ["contract", "consent"]),
+        ("ingest.workers", "2", 2),
+    ],
+)
+def test_values_keep_their_types(key: str, value: str, expected: object) -> None:
+    assert config.get(config.changed(TEXT, key, value), key) in (expected, tuple(expected) if isinstance(expected, list) else expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        pytest.param("consent.default", "maybe", "consent.default", id="no such choice"),
+        pytest.param("consent.withheld_days", "-1", "withheld_days", id="below the range"),
+        pytest.param("consent.withheld_days", "soon", "withheld_days", id="not a number"),
+        pytest.param("consent.defualt", "agree", "no setting 'consent.defualt'", id="misspelt"),
+        pytest.param("nothing", "1", "no setting 'nothing'", id="unknown"),
+    ],
+)
+def test_what_is_not_a_setting_or_not_a_value_is_refused(key: str, value: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        config.changed(TEXT, key, value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("corp = 1", id="wrong type"),
+        pytest.param("[[corp]]\nid = 'a/b'", id="a corp id that is a path"),
+        pytest.param("[[corp]]\nid = ''", id="empty corp id"),
+        pytest.param("[[corp]]\nid = 'a'\n[[corp]]\nid = 'a'", id="the same corp twice"),
+        pytest.param("corp = []", id="no corp"),
+        pytest.param("[[corp]\n", id="no TOML"),
+        pytest.param("[[corp]]\nid = 'a'\nsecret = 'x'", id="a key we do not know"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        config.parse(text)

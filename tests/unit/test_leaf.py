@@ -1,0 +1,73 @@
+"""Commitments: salted by group, canonical, and what a court can check from one group alone."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+import pytest
+
+from pipeline import leaf
+from pipeline.schema import leaf_schema
+
+NONCE = bytes(range(32))
+FIELDS = {"text": "保本\n第二行", "parts": [{"path": "text.content", "text": "保本"}], "sender_id": "zhangsan", "recipient_ids": ["wmA"], "seq": 7, "fate": "archived"}
+
+
+def by_hand(nonce: bytes, fields: dict[str, object]) -> bytes:
+    """The definition in docs/formats.md, written again with the standard library only."""
+    label, digests = b"liuhen-record-v1\0", b""
+    groups = {
+        "text": ["text", "parts"],
+        "parties": ["sender_id", "recipient_ids", "room_id"],
+        "rest": [
+            "corp_id", "origin", "seq", "fate", "msgid", "kind", "action", "msgtype", "sent_at_ms", "captured_at_ms", "key_version",
+            "raw_commitment", "sealed_sha256", "media", "reason", "scope_ref", "code",
+        ],
+    }  # fmt: skip
+    for name, columns in groups.items():
+        body = json.dumps({c: fields.get(c) for c in columns}, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+        salt = sha256(nonce + name.encode()).digest()
+        digests += sha256(label + name.encode() + b"\0" + salt + len(body).to_bytes(8, "big") + body).digest()
+    return sha256(label + nonce + digests).digest()
+
+
+def test_the_commitment_is_what_the_format_says() -> None:
+    assert leaf.commitment(NONCE, FIELDS) == by_hand(NONCE, FIELDS)
+
+
+@pytest.mark.parametrize("field", ["text", "sender_id", "seq", "fate", "recipient_ids", "room_id", "code"])
+def test_every_field_counts(field: str) -> None:
+    assert leaf.commitment(NONCE, {**FIELDS, field: "other"}) != leaf.commitment(NONCE, FIELDS)
+
+
+def test_two_records_with_equal_text_have_different_commitments() -> None:
+    assert leaf.commitment(leaf.new_nonce(), FIELDS) != leaf.commitment(leaf.new_nonce(), FIELDS)
+
+
+def test_one_group_can_be_checked_from_its_salt_without_the_nonce() -> None:
+    body = leaf.canonical({"text": FIELDS["text"], "parts": FIELDS["parts"]})
+    salt = sha256(NONCE + b"text").digest()
+    assert leaf.group_digest_from_salt(salt, "text", body) == leaf.group_digest(NONCE, "text", body)
+
+
+def test_integers_above_two_to_the_53_are_strings() -> None:
+    assert leaf.canonical({"seq": 2**53, "x": 2**53 + 1}) == b'{"seq":9007199254740992,"x":"9007199254740993"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"\\\b\f\n\r\t', r'"\"\\\b\f\n\r\t"'),
+        ("\x00\x1f", r'"\u0000\u001f"'),
+        ("\x7f\u2028😀é保", '"\x7f\u2028😀é保"'),
+        ("</script>", '"</script>"'),
+    ],
+)
+def test_strings_are_written_as_rfc_8785_says(text: str, expected: str) -> None:
+    assert leaf.canonical({"t": text}) == ('{"t":' + expected + "}").encode()
+
+
+def test_no_field_is_in_two_groups() -> None:
+    names = [f for fields in leaf_schema().groups.values() for f in fields]
+    assert len(names) == len(set(names))
