@@ -507,7 +507,7 @@ def _people_since(lake: Lake, snapshot: Snapshot, version: int) -> set[str]:
     return set(lake.read("consent", fresh, columns=["external_userid"])["external_userid"].to_pylist())
 
 
-PRIOR_COLUMNS = ["origin", "seq", "variant", "fate_no", "fate", "msgid", "msgid_fp", "content_fp", "key_tried", "attempts", "first_seen"]
+PRIOR_COLUMNS = ["origin", "seq", "variant", "fate_no", "fate", "code", "msgid", "msgid_fp", "content_fp", "key_tried", "attempts", "first_seen"]
 
 
 def _priors(lake: Lake, snapshot: Snapshot, candidates: Sequence[Candidate], fingerprint: Any) -> tuple[dict[Key, Prior], dict[bytes, Prior]]:

@@ -1,369 +1,312 @@
-"""A conversation in the order in which it was said, as lines: messages, recalls, gaps, and what stayed unopened.
+"""The lines of a conversation as text for a terminal and as one page to look at and to print.
 
-Before: segments.py, names.py. After: rendition.py (the lines as text and as a page).
-Pure: rows of the public views in, `Line` values out; nothing is asked here and nothing is worded here.
+Before: transcript.py (rows to lines), cells.py, words.py. After: the command `conversation`, export.
 
 Rules:
- (1) order is (sent_at, origin, seq); a record whose time is unknown stands after its neighbour by seq in the same sequence space.
- (2) a recalled message stays where it was said, with its words; the recall stands where it happened.
- (3) withheld, pending, restricted and unopened records are counted in their place, never shown.
- (4) findings are a layer of their own: numbers on pieces of the text, told apart beside it; the text itself never changes.
- (5) people bear the name of the time (names.py); a name of another time is marked as such, an unknown one is the id alone.
- (6) employees stand on the own side; among employees only, whoever spoke first does.
+ (1) nothing is dropped: every line is shown, messages are never shortened; a message without readable text says what it is.
+ (2) the text stays neutral: findings are numbers beside it (terminal) or a layer that a reader can switch off (page).
+ (3) the page is whole in itself: no script, no address that leaves it, no request; its policy forbids what its markup does not do.
+ (4) whatever came from a message, a name or a file name is text: escaped, its unseen characters shown.
+ (5) the page says what was not looked at, who made it, from which stand of the archive, and DEMO or single mode when that is so.
+ (6) the same lines and the same Meta give the same bytes; the time of making is one of Meta's values.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Literal
+from functools import cache
+from pathlib import Path
 
+import jinja2
 import msgspec
+from markupsafe import Markup, escape
 
-from pipeline import words
-from pipeline.errors import UsageError
-from pipeline.names import Names, Person, Row, ms_of
-from pipeline.segments import QUOTE, Segment, Span, segments
+from pipeline import cells, words
+from pipeline.names import Person, person_key
+from pipeline.transcript import (
+    Block,
+    DayLine,
+    GapLine,
+    HeldLine,
+    Line,
+    Mark,
+    MediaItem,
+    MessageLine,
+    MoreLine,
+    RecallLine,
+    around,
+    counts,
+    lines_of,
+)
+from pipeline.words import Lang
 
-Held = Literal["withheld", "pending", "restricted", "failed", "removed"]
+__all__ = ["Line", "Meta", "around", "counts", "lines_of", "render_html", "render_text"]
 
-
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding, numbered from 1 in the order of the conversation."""
-
-    number: int
-    finding_id: str
-    rule_id: str
-    category: str
-    severity: str
-    party: str
-    term: str
-    matched_text: str
-    via: str
-
-
-class Block(msgspec.Struct, frozen=True):
-    """One part of a message (its path in the JSON), cut into pieces."""
-
-    path: str
-    segments: tuple[Segment, ...]
-
-
-class MediaItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a message; size in bytes as fetched, else as declared; status None when no state is recorded."""
-
-    kind: str
-    file_name: str | None = None
-    status: str | None = None
-    size: int | None = None
-    sha256: str | None = None
+# Kinds of media by what a keyword rule cannot read in them.
+_UNREAD = {"image": "pictures", "emotion": "pictures", "voice": "voice", "meeting_voice_call": "voice", "video": "videos"}
+_UNINSPECTED = ("pictures", "voice", "videos", "files", "unopened", "pending", "withheld", "restricted", "gaps")
+_SEVERITIES = ("high", "medium", "low")
 
 
-class Recalled(msgspec.Struct, frozen=True):
-    """That a message was recalled, when (None: unknown) and by whom."""
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page says about itself.
 
-    at_ms: int | None
-    by: Person | None
+    from_day, to_day: Beijing days asked for (None: open); stand: version or checkpoint of the archive it was read from;
+    uninspected: counts by the words of `uninspected.*` that the caller knows better than the lines do;
+    with_findings: findings were asked for (else the page says that it carries none); notes: further sentences for the end."""
 
-
-class DayLine(msgspec.Struct, frozen=True):
-    """A new Beijing day begins."""
-
-    day: date
-
-
-class MessageLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One message; at_ms None: time unknown."""
-
-    msgid: str
-    origin: str
-    seq: int
-    at_ms: int | None
-    captured_ms: int | None
-    msgtype: str
-    sender: Person
-    recipients: tuple[Person, ...]
-    own: bool
-    room: bool
-    consent: str
-    blocks: tuple[Block, ...]
-    media: tuple[MediaItem, ...] = ()
-    marks: tuple[Mark, ...] = ()
-    recalled: Recalled | None = None
-    target: bool = False
+    corp_id: str
+    conversation_id: str
+    corp_name: str = ""
+    room_name: str = ""
+    room: bool = False
+    from_day: date | None = None
+    to_day: date | None = None
+    made_at_ms: int | None = None
+    actor: str = ""
+    program: str = ""
+    stand: str = ""
+    demo: bool = False
+    single_mode: bool = False
+    masked: bool = True
+    with_findings: bool = True
+    uninspected: Mapping[str, int] = {}
+    category_titles: Mapping[str, str] = {}
+    notes: tuple[str, ...] = ()
 
 
-class RecallLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody recalled a message; known: the original is among the lines the conversation was made from."""
-
-    msgid: str
-    origin: str
-    seq: int
-    at_ms: int | None
-    by: Person
-    original: str | None
-    original_at_ms: int | None
-    known: bool
-    target: bool = False
+# ---- words for parts of a line, the same on the terminal and on the page
 
 
-class GapLine(msgspec.Struct, frozen=True):
-    """Messages may be missing here."""
-
-    after_seq: int | None
-    before_seq: int | None
-    from_ms: int | None
-    to_ms: int | None
-    cause: str
+def person_text(person: Person) -> str:
+    """Return `李娜 (lina)`, or the id alone; a star where the name is one of another time."""
+    if not person.name:
+        return cells.one_line(person.id) or "?"
+    return f"{cells.one_line(person.name)}{'*' if person.other_time else ''} ({cells.one_line(person.id)})"
 
 
-class HeldLine(msgspec.Struct, frozen=True):
-    """`count` records that follow one another here and stay unopened."""
-
-    fate: Held
-    count: int
-
-
-class MoreLine(msgspec.Struct, frozen=True):
-    """`count` messages and recalls before (or after) the window are not among these lines."""
-
-    count: int
-    before: bool
+def block_label(path: str, lang: Lang) -> str:
+    """Return what a part of a message is called (`标题`, `3 · 文件名`), empty where the text speaks for itself."""
+    leaf = re.sub(r"\[\d+\]", "", path.rsplit(".", 1)[-1])
+    plain = leaf in ("content", "text", "solitaire_content") or "." not in path
+    name = "" if plain else words.label("part", cells.one_line(leaf), lang)
+    items = [str(int(n) + 1) for n in re.findall(r"item\[(\d{1,6})\]", path)] if not path.startswith("mixed.") else []
+    return " · ".join(filter(None, (".".join(items), name)))
 
 
-Line = DayLine | MessageLine | RecallLine | GapLine | HeldLine | MoreLine
+def media_text(item: MediaItem, lang: Lang) -> str:
+    """Return `文件 合同.pdf, 70,961 字节, 已下载并核对` for one file."""
+    size = words.say("size.bytes", lang, n=item.size) if item.size is not None else ""
+    status = words.label("media_status", item.status or "unknown", lang)
+    name = f"{words.label('msgtype', cells.one_line(item.kind), lang)} {cells.one_line(item.file_name or '')}".strip()
+    return words.say("list.join", lang).join(filter(None, (name, size, status)))
 
 
-def lines_of(
-    messages: Iterable[Row],
-    *,
-    findings: Iterable[Row] = (),
-    media: Iterable[Row] = (),
-    gaps: Iterable[Row] = (),
-    held: Iterable[Row] = (),
-    people: Iterable[Row] = (),
-) -> list[Line]:
-    """Return the lines of one conversation.
-
-    messages, findings, media, gaps, people: rows of the views `messages`, `matches`, `media`, `gaps`, `people` (times as datetime or
-    milliseconds; `quotes` of a message are used when there); suppressed findings are left out.
-    held: seq, origin and `fate` of the records of this conversation that stay unopened.
-    """
-    placed = [_Placed(ms_of(row.get("sent_at")), _origin(row), row["seq"], 0, row) for row in messages]
-    placed += [_Placed(ms_of(row.get("from_at")), "sealed", row.get("after_seq") or 0, 1, row) for row in gaps]
-    placed += [_Placed(None, _origin(row), row["seq"], 2, row) for row in held]
-    ordered = _in_order(placed)
-    make = _Maker([p.row for p in ordered if p.rank == 0], findings, media, people)
-    return list(_with_days(_joined(make.line(p) for p in ordered)))
+def mark_text(mark: Mark, lang: Lang, titles: Mapping[str, str] | None = None) -> str:
+    """Return one finding as a line: severity, category, term, as written, who said it."""
+    category = (titles or {}).get(mark.category) or words.label("category", mark.category, lang)
+    said = f"{words.say('conversation.term', lang)}「{cells.one_line(mark.term)}」"
+    written = "" if mark.matched_text == mark.term else f" {words.say('conversation.written', lang)}「{cells.one_line(mark.matched_text)}」"
+    rest = f"{words.label('party', mark.party, lang)} · {words.label('via', mark.via, lang)}"
+    return f"[{words.label('severity', mark.severity, lang)}] {cells.one_line(category)} · {said}{written} · {rest}"
 
 
-def around(lines: Sequence[Line], msgid: str, *, before: int = 20, after: int = 20) -> list[Line]:
-    """Return the lines around one message or recall, that one marked; raises UsageError MSGID_UNKNOWN."""
-    said = [(at, line) for at, line in enumerate(lines) if isinstance(line, MessageLine | RecallLine)]
-    found = next((n for n, (_, line) in enumerate(said) if line.msgid == msgid), None)
-    if found is None:
-        expected = "expected the id of a message of this conversation, got another"
-        raise UsageError("MSGID_UNKNOWN", expected, remedy="look it up with liuhen search")
-    first, last = max(found - before, 0), min(found + after, len(said) - 1)
-    start = said[first][0] if first else 0
-    stop = said[last + 1][0] if last + 1 < len(said) else len(lines)
-    target = said[found][0]
-    window = [msgspec.structs.replace(line, target=True) if at == target else line for at, line in enumerate(lines[start:stop], start)]
-    while window and isinstance(window[-1], DayLine):  # the heading of a day that is not shown
-        window.pop()
-    head = [line for line in lines[:start] if isinstance(line, DayLine)][-1:] if not isinstance(window[0], DayLine) else []
-    more_before: list[Line] = [MoreLine(first, True)] if first else []
-    more_after: list[Line] = [MoreLine(len(said) - 1 - last, False)] if last + 1 < len(said) else []
-    return [*more_before, *head, *window, *more_after]
+def recall_text(line: RecallLine, lang: Lang) -> str:
+    """Return who recalled what."""
+    who = person_text(line.by)
+    if not line.known:
+        return words.say("conversation.recall_elsewhere", lang, who=who)
+    return words.say("conversation.recall", lang, who=who, at=words.beijing(line.original_at_ms, lang))
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sequence of lines holds."""
+def recalled_text(line: MessageLine, lang: Lang) -> str:
+    """Return that, when and by whom a message was recalled; empty when it was not."""
+    if line.recalled is None:
+        return ""
+    who = person_text(line.recalled.by) if line.recalled.by else words.say("value.unknown", lang)
+    if line.recalled.at_ms is None:
+        return words.say("conversation.recalled_no_time", lang, who=who)
+    return words.say("conversation.recalled", lang, at=words.beijing(line.recalled.at_ms, lang), who=who)
 
-    messages: int
-    recalls: int
-    media: int
-    findings: int
-    held: int
-    gaps: int
+
+def gap_text(line: GapLine, lang: Lang) -> str:
+    """Return between which records, and from when to when, messages may be missing."""
+    unknown = words.say("value.unknown", lang)
+    after, before = (unknown if seq is None else seq for seq in (line.after_seq, line.before_seq))
+    from_at, to_at = words.beijing(line.from_ms, lang), words.beijing(line.to_ms, lang)
+    return words.say("conversation.gap", lang, after=after, before=before, from_at=from_at, to_at=to_at, cause=cells.one_line(line.cause) or unknown)
 
 
-def counts(lines: Iterable[Line]) -> Counts:
-    """Return how many of everything the lines show."""
-    lines = list(lines)
-    said = [line for line in lines if isinstance(line, MessageLine)]
-    return Counts(
-        messages=len(said),
-        recalls=sum(isinstance(line, RecallLine) for line in lines),
-        media=sum(len(line.media) for line in said),
-        findings=len({mark.number for line in said for mark in line.marks}),
-        held=sum(line.count for line in lines if isinstance(line, HeldLine)),
-        gaps=sum(isinstance(line, GapLine) for line in lines),
+def note_text(line: Line, lang: Lang) -> str:
+    """Return the words of a line that is neither a message nor a recall."""
+    match line:
+        case DayLine():
+            return words.day_title(line.day, lang)
+        case GapLine():
+            return gap_text(line, lang)
+        case HeldLine():
+            return words.say(f"conversation.held.{line.fate}", lang, n=line.count)
+        case MoreLine():
+            return words.say("conversation.more_before" if line.before else "conversation.more_after", lang, n=line.count)
+    return ""
+
+
+# ---- the terminal
+
+_INDENT = " " * 10
+
+
+def render_text(lines: Iterable[Line], lang: Lang, *, width: int = 100) -> str:
+    """Return the conversation as text; `width` in cells, at least 40."""
+    return "".join(f"{text}\n" for line in lines for text in _text_lines(line, lang, max(width, 40)))
+
+
+def _text_lines(line: Line, lang: Lang, width: int) -> list[str]:
+    match line:
+        case MessageLine():
+            return [*_message_lines(line, lang, width), ""]
+        case RecallLine():
+            return _hanging(_clock(line.at_ms, lang), f"↩ {recall_text(line, lang)}", width, target=line.target) + [""]
+        case DayLine():
+            return [cells.fit(f"──── {note_text(line, lang)} " + "─" * width, width - 1).removesuffix("…"), ""]
+    return _hanging("", f"── {note_text(line, lang)}", width) + [""]
+
+
+def _clock(at_ms: int | None, lang: Lang) -> str:
+    return "--:--:--" if at_ms is None else words.clock(at_ms)
+
+
+def _hanging(head: str, text: str, width: int, *, target: bool = False) -> list[str]:
+    first, *more = cells.wrapped(cells.visible(text), width - len(_INDENT))
+    return [f"{'▶' if target else ' '}{head:<9}{first}".rstrip(), *(_INDENT + part for part in more)]
+
+
+def _message_lines(line: MessageLine, lang: Lang, width: int) -> list[str]:
+    kind = words.label("sender_kind", line.sender.kind, lang)
+    result = _hanging(_clock(line.at_ms, lang), f"{person_text(line.sender)} · {kind}", width, target=line.target)
+    said = [_block_text(block, lang) for block in line.blocks] + [f"[{media_text(item, lang)}]" for item in line.media]
+    if not said or line.msgtype not in ("text", ""):
+        said.insert(0, f"[{words.label('msgtype', cells.one_line(line.msgtype), lang)}]{'' if said else words.say('conversation.no_text', lang)}")
+    remarks = [f"⚑{mark.number} {mark_text(mark, lang)}" for mark in line.marks]
+    remarks += [f"↩ {text}" for text in (recalled_text(line, lang),) if text]
+    if line.at_ms is None:
+        captured = words.say("conversation.captured", lang, at=words.beijing(line.captured_ms, lang))
+        remarks.append(f"{words.say('conversation.time_unknown', lang)}{words.say('list.join', lang)}{captured}")
+    for text in (*said, *remarks):
+        result += [(_INDENT + part).rstrip() for part in cells.wrapped(cells.visible(text), width - len(_INDENT))]
+    return result
+
+
+def _block_text(block: Block, lang: Lang) -> str:
+    text = "".join(segment.text for segment in block.segments)
+    label = block_label(block.path, lang)
+    return f"{label}: {text}" if label else text
+
+
+# ---- the page
+
+
+def render_html(lines: Sequence[Line], meta: Meta, lang: Lang) -> str:
+    """Return the conversation as one self-contained page (rules 2 to 6)."""
+    anchors = {line.msgid: f"m{n}" for n, line in enumerate(lines, 1) if isinstance(line, MessageLine)}
+    return _template().render(
+        lines=lines,
+        kind_of=lambda line: type(line).__name__.removesuffix("Line").lower(),
+        meta=meta,
+        lang=lang,
+        anchors=anchors,
+        counts=counts(lines),
+        people=participants(lines),
+        findings=_findings(lines),
+        by_severity=_by_severity(lines),
+        uninspected=uninspected(lines, meta.uninspected),
+        other_time=any(person.other_time for person, _ in participants(lines)),
+        say=lambda key, **values: words.say(key, lang, **values),
+        label=lambda group, value: words.label(group, value, lang),
+        beijing=lambda at: words.beijing(at, lang),
+        category=lambda mark: meta.category_titles.get(mark.category) or words.label("category", mark.category, lang),
+        pieces=pieces,
+        block_label=lambda path: block_label(path, lang),
+        media_text=lambda item: media_text(item, lang),
+        note_text=lambda line: note_text(line, lang),
+        recall_text=lambda line: recall_text(line, lang),
+        recalled_text=lambda line: recalled_text(line, lang),
+        person_text=person_text,
+        clock=words.clock,
+        utc=words.utc,
+        iso=words.iso,
     )
 
 
-# ---- order (rule 1)
+@cache
+def _template() -> jinja2.Template:
+    folder = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["seen"] = seen
+    environment.filters["line"] = lambda text: cells.one_line(str(text))
+    return environment.get_template("conversation.html.j2")
 
 
-class _Placed(msgspec.Struct, frozen=True):
-    """A row and where it belongs; rank: 0 message or recall, 1 gap, 2 held."""
-
-    at_ms: int | None
-    origin: str
-    seq: int
-    rank: int
-    row: Row
+def seen(text: str) -> Markup:
+    """Return text as markup: escaped, each unseen character as a small sign of its own."""
+    whole = (Markup('<span class="u">{}</span>').format(piece) if unseen else escape(piece) for piece, unseen in cells.pieces(text))
+    return Markup("").join(whole)
 
 
-def _in_order(placed: Sequence[_Placed]) -> list[_Placed]:
-    dated = sorted((p for p in placed if p.at_ms is not None), key=lambda p: (p.at_ms, p.origin, p.seq, p.rank))
-    undated = sorted((p for p in placed if p.at_ms is None), key=lambda p: (p.origin, p.seq, p.rank))
-    by_seq = sorted(range(len(dated)), key=lambda at: (dated[at].origin, dated[at].seq))
-    keys = [(dated[at].origin, dated[at].seq) for at in by_seq]
-    before: dict[int, list[_Placed]] = {}
-    behind: dict[int, list[_Placed]] = {}
-    rest: list[_Placed] = []
-    for p in undated:
-        n = bisect_right(keys, (p.origin, p.seq))
-        if n and keys[n - 1][0] == p.origin:
-            behind.setdefault(by_seq[n - 1], []).append(p)
-        elif n < len(keys) and keys[n][0] == p.origin:
-            before.setdefault(by_seq[n], []).append(p)
-        else:
-            rest.append(p)
-    return [p for at, one in enumerate(dated) for p in (*before.get(at, ()), one, *behind.get(at, ()))] + rest
+def pieces(block: Block, line: MessageLine) -> Markup:
+    """Return the text of a block with its layer of findings and quotes; a finding's number stands where the finding ends."""
+    severity = {mark.number: mark.severity for mark in line.marks}
+    result = []
+    following = [*(set(segment.marks) for segment in block.segments[1:]), set[int]()]
+    for segment, after in zip(block.segments, following, strict=True):
+        text = seen(segment.text)
+        if segment.marks:
+            worst = min((severity.get(number, "") for number in segment.marks), key=lambda one: (*_SEVERITIES, one).index(one))
+            numbers = Markup("").join(Markup("<sup>{}</sup>").format(number) for number in segment.marks if number not in after)
+            text = Markup('<mark class="{}">{}{}</mark>').format(worst if worst in _SEVERITIES else "", text, numbers)
+        result.append(Markup("<q>{}</q>").format(text) if segment.quoted else text)
+    return Markup("").join(result)
 
 
-def _with_days(lines: Iterable[Line]) -> Iterator[Line]:
-    today: date | None = None
+def participants(lines: Iterable[Line]) -> list[tuple[Person, int]]:
+    """Return who is in the conversation and how many messages each sent, most first; receivers who said nothing at the end."""
+    people: dict[str, Person] = {}
+    spoke: Counter[str] = Counter()
     for line in lines:
-        at = line.at_ms if isinstance(line, MessageLine | RecallLine) else line.from_ms if isinstance(line, GapLine) else None
-        if at is not None and words.moment(at).date() != today:
-            today = words.moment(at).date()
-            yield DayLine(today)
-        yield line
+        if isinstance(line, MessageLine):
+            for person in (line.sender, *line.recipients):
+                key = person_key(person.id, person.kind)
+                if key not in people or (person.name and not people[key].name):
+                    people[key] = person
+            spoke[person_key(line.sender.id, line.sender.kind)] += 1
+    return sorted(((person, spoke[key]) for key, person in people.items()), key=lambda one: (-one[1], one[0].id))
 
 
-def _joined(lines: Iterable[Line]) -> Iterator[Line]:
-    last: HeldLine | None = None
+def _findings(lines: Iterable[Line]) -> list[tuple[Mark, MessageLine]]:
+    first: dict[int, tuple[Mark, MessageLine]] = {}
     for line in lines:
-        if last is not None and isinstance(line, HeldLine) and line.fate == last.fate:
-            last = HeldLine(last.fate, last.count + line.count)
-            continue
-        if last is not None:
-            yield last
-        last = line if isinstance(line, HeldLine) else None
-        if last is None:
-            yield line
-    if last is not None:
-        yield last
+        for mark in line.marks if isinstance(line, MessageLine) else ():
+            first.setdefault(mark.number, (mark, line))
+    return [first[number] for number in sorted(first)]
 
 
-# ---- from rows to lines
+def _by_severity(lines: Iterable[Line]) -> list[tuple[str, int]]:
+    found = Counter(mark.severity for mark, _ in _findings(lines))
+    return [(severity, found[severity]) for severity in _SEVERITIES if found[severity]]
 
 
-class _Maker:
-    """Everything a line needs to know about its neighbours."""
-
-    def __init__(self, messages: Sequence[Row], findings: Iterable[Row], media: Iterable[Row], people: Iterable[Row]) -> None:
-        self.names = Names(people)
-        self.sent = {row["msgid"]: ms_of(row.get("sent_at")) for row in messages if row.get("kind") != "recall"}
-        self.kinds = {row["sender_id"]: row["sender_kind"] for row in messages if row.get("sender_id") and row.get("sender_kind")}
-        internal = all(row.get("direction") == "internal" for row in messages)
-        self.own = {next((row.get("sender_id") for row in messages), None)} if internal else None
-        self.findings = _by_message(findings)
-        self.numbers: dict[str, int] = {}
-        self.media: dict[tuple[str, int], list[Row]] = {}
-        for row in media:
-            self.media.setdefault((_origin(row), row["seq"]), []).append(row)
-
-    def line(self, placed: _Placed) -> Line:
-        row = placed.row
-        if placed.rank == 2:
-            return HeldLine(row["fate"], 1)
-        if placed.rank == 1:
-            return GapLine(row.get("after_seq"), row.get("before_seq"), placed.at_ms, ms_of(row.get("to_at")), row.get("cause") or "")
-        return self._recall(row) if row.get("kind") == "recall" else self._message(row)
-
-    def _person(self, userid: str, at_ms: int | None) -> Person:
-        return self.names.person(userid, at_ms, self.kinds.get(userid))
-
-    def _recall(self, row: Row) -> RecallLine:
-        original, at = row.get("recalls_msgid"), ms_of(row.get("sent_at"))
-        return RecallLine(
-            msgid=row["msgid"],
-            origin=_origin(row),
-            seq=row["seq"],
-            at_ms=at,
-            by=self._person(row.get("sender_id") or "", at),
-            original=original,
-            original_at_ms=self.sent.get(original),
-            known=original in self.sent,
-        )
-
-    def _message(self, row: Row) -> MessageLine:
-        at = ms_of(row.get("sent_at"))
-        sender = self._person(row.get("sender_id") or "", at)
-        blocks, marks = self._blocks(row)
-        return MessageLine(
-            msgid=row["msgid"],
-            origin=_origin(row),
-            seq=row["seq"],
-            at_ms=at,
-            captured_ms=ms_of(row.get("captured_at")),
-            msgtype=row.get("msgtype") or "",
-            sender=sender,
-            recipients=tuple(self._person(one, at) for one in row.get("recipient_ids") or ()),
-            own=sender.kind == "employee" if self.own is None else sender.id in self.own,
-            room=bool(row.get("room_id")),
-            consent=row.get("consent") or "unknown",
-            blocks=blocks,
-            media=tuple(_media_item(one) for one in self.media.get((_origin(row), row["seq"]), ())),
-            marks=marks,
-            recalled=self._recalled(row),
-        )
-
-    def _recalled(self, row: Row) -> Recalled | None:
-        if row.get("recalled_at") is None and not row.get("recalled_by"):
-            return None
-        at, by = ms_of(row.get("recalled_at")), row.get("recalled_by")
-        return Recalled(at, self._person(by, at) if by else None)
-
-    def _blocks(self, row: Row) -> tuple[tuple[Block, ...], tuple[Mark, ...]]:
-        parts = row.get("parts") or ([{"path": "text", "text": row["text"]}] if row.get("text") else [])
-        places = sorted(self.findings.get(row["msgid"], ()), key=lambda place: place[:3])
-        marks = {place[3]["finding_id"]: self._mark(place[3]) for place in places}
-        spans: dict[int, list[Span]] = {}
-        for part, start, end, finding in places:
-            spans.setdefault(part, []).append(Span(start, end, marks[finding["finding_id"]].number))
-        for quote in row.get("quotes") or ():
-            spans.setdefault(quote["part"], []).append(Span(quote["start_cp"], quote["end_cp"], QUOTE))
-        blocks = tuple(Block(part["path"], segments(part["text"], spans.get(at, ()))) for at, part in enumerate(parts))
-        return blocks, tuple(marks.values())
-
-    def _mark(self, finding: Row) -> Mark:
-        number = self.numbers.setdefault(finding["finding_id"], len(self.numbers) + 1)
-        texts = ("finding_id", "rule_id", "category", "severity", "party", "term", "matched_text", "via")
-        return Mark(number=number, **{name: str(finding.get(name) or "") for name in texts})
-
-
-def _by_message(findings: Iterable[Row]) -> dict[str, list[tuple[int, int, int, Row]]]:
-    """Return the places of findings by message: part, start, end, finding; one that spans several messages stands in each."""
-    places: dict[str, list[tuple[int, int, int, Row]]] = {}
-    for row in findings:
-        if row.get("suppressed_by"):
-            continue
-        for span in row.get("spans") or [row]:
-            msgid = span.get("msgid") or row["msgid"]
-            places.setdefault(msgid, []).append((span["part"], span["start_cp"], span["end_cp"], row))
-    return places
-
-
-def _media_item(row: Row) -> MediaItem:
-    size = row.get("size") if row.get("size") is not None else row.get("declared_size")
-    return MediaItem(kind=row["kind"], file_name=row.get("file_name"), status=row.get("status"), size=size, sha256=row.get("sha256"))
-
-
-def _origin(row: Row) -> str:
-    return row.get("origin") or "sealed"
+def uninspected(lines: Iterable[Line], known: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return what no rule has looked at, by the words of `uninspected.*`; what the caller knows counts instead of what the lines show."""
+    found: Counter[str] = Counter()
+    for line in lines:
+        match line:
+            case MessageLine():
+                found.update(_UNREAD.get(item.kind, "files") for item in line.media)
+            case HeldLine():
+                found["unopened" if line.fate == "failed" else line.fate] += line.count
+            case GapLine():
+                found["gaps"] += 1
+    return [(name, {**found, **known}[name]) for name in _UNINSPECTED if {**found, **known}.get(name)]

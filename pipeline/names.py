@@ -1,6 +1,6 @@
 """Who bore which name at which time.
 
-Before: nothing. After: conversation.py.
+Before: nothing. After: transcript.py.
 A record keeps ids; a reader needs names, and those of the time: who is called 李娜 today may have been somebody else's account then.
 """
 

@@ -52,10 +52,11 @@ _WIDE = {ord(wide): narrow for wide, narrow in zip("０１２３４５６７８�
 _WIDE |= {0xFF21 + i: chr(ord("A") + i) for i in range(26)} | {0xFF41 + i: chr(ord("a") + i) for i in range(26)}
 _WIDE |= {ord("＋"): "+", ord("－"): "-", ord("＠"): "@", ord("．"): ".", ord("　"): " ", ord("＝"): "="}
 
-# Every place has one of these; a text without any ends here. 码 and 碼 stand for passwords, 令 for 口令, w for password and pwd.
-_ANY_SIGN = re.compile("[0-9０-９@＠码碼令wW]")
+# Every place has one of these; a text without any ends here.
+# 码 and 碼 stand for passwords and codes, 令 for 口令, w for password and pwd, 期 and x for a card's MM/YY.
+_ANY_SIGN = re.compile("[0-9０-９@＠码碼令期wWxX]")
 _THREE_DIGITS = re.compile("[0-9０-９][0-9０-９][0-9０-９]")
-_OTHER_SIGN = re.compile("[@＠码碼令wW]")
+_OTHER_SIGN = re.compile("[@＠码碼令期wWxX]")
 _WIDE_SIGNS = re.compile("[０-９Ａ-Ｚａ-ｚ＋－＠．＝\u3000]")
 
 

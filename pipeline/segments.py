@@ -1,6 +1,6 @@
 """Overlapping places in a text turned into pieces that follow one another.
 
-Before: nothing. After: conversation.py.
+Before: nothing. After: transcript.py.
 Findings overlap (保本 inside 保本保息) and quotes lie across them; a page can only show one piece after the other.
 All positions are code points, end exclusive, as the archive stores them.
 """

@@ -39,6 +39,7 @@ class Prior(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     first_seen_ms: int
     msgid: str | None = None
+    code: str | None = None
 
     @property
     def key(self) -> Key:
@@ -84,7 +85,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
         o = self.candidate.outline
         return Prior(
             origin=self.candidate.ref.origin, seq=o.seq, variant=self.variant, fate_no=self.prior.fate_no + 1 if self.prior else 0, fate=self.fate,
-            msgid_fp=o.msgid_fp, content_fp=o.content_fp, key_tried=o.key_tried, attempts=1, first_seen_ms=0, msgid=o.msgid,
+            msgid_fp=o.msgid_fp, content_fp=o.content_fp, key_tried=o.key_tried, attempts=1, first_seen_ms=0, msgid=o.msgid, code=self.code,
         )  # fmt: skip
 
 
@@ -144,7 +145,8 @@ class _Court:
                 self.take(Settled(candidate=candidate, fate="duplicate", adopt=False, prior=prior, duplicate_of=owner))
                 return
             else:
-                self._conflict(candidate, "MSGID_CONFLICT", "this msgid was settled before with other content", "", prior)
+                if prior is None or prior.code != "MSGID_CONFLICT":  # told once
+                    self._conflict(candidate, "MSGID_CONFLICT", "this msgid was settled before with other content", "", prior)
                 return
         self.take(Settled(candidate=candidate, fate=outline.fate, reason=outline.reason, prior=prior))
 

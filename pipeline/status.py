@@ -47,7 +47,7 @@ def render(found: dict[str, Any], lang: Lang) -> str:
     for name in ("pages", "findings", "findings_high", "consent_events", "people", "media_pending"):
         lines.append(f"  {words.say(f'status.{name}', lang)}  {found[name]:,}")
     if found["last_run_at"] is not None:
-        lines.append(f"  {words.say('status.last_run', lang)}  {words.beijing(found['last_run_at'], lang)}  exit {found['last_exit_code']}")
+        lines.append(f"  {words.say('status.run', lang)}  {words.beijing(found['last_run_at'], lang)}  exit {found['last_exit_code']}")
     alarms = _alarms(found, lang)
     return "\n".join([*lines, "", *(alarms or [words.say("status.no_alarm", lang)])])
 

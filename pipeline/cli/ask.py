@@ -14,12 +14,12 @@ from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, fo
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
 
-audit_app = typer.Typer(help=t("help.audit"), no_args_is_help=True)
+audit_app = typer.Typer(help=t("usage.audit"), no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 
 
-@app.command(help=t("help.sql"))
-def sql(query: Annotated[str, typer.Argument(help=t("help.sql.query"))], format: Format = format_option, output: OutputFile = output_option) -> None:
+@app.command(help=t("usage.sql"))
+def sql(query: Annotated[str, typer.Argument(help=t("usage.sql.query"))], format: Format = format_option, output: OutputFile = output_option) -> None:
     """Ask one SELECT over the views."""
     from pipeline import sqlguard
     from pipeline.reader import Reader
@@ -30,7 +30,7 @@ def sql(query: Annotated[str, typer.Argument(help=t("help.sql.query"))], format:
         told["result"] = f"{emit_arrow(found, format=format, output=output, view='messages')} rows"
 
 
-@audit_app.command("list", help=t("help.audit.list"))
+@audit_app.command("list", help=t("usage.audit.list"))
 def audit_list(format: Format = format_option, output: OutputFile = output_option) -> None:
     """List the audits."""
     from pipeline import audit
@@ -40,8 +40,8 @@ def audit_list(format: Format = format_option, output: OutputFile = output_optio
         emit(["audit", "title", "question"], rows, format=format, output=output)
 
 
-@audit_app.command("show", help=t("help.audit.show"))
-def audit_show(name: Annotated[str, typer.Argument(help=t("help.audit.name"), metavar="NAME")]) -> None:
+@audit_app.command("show", help=t("usage.audit.show"))
+def audit_show(name: Annotated[str, typer.Argument(help=t("usage.audit.name"), metavar="NAME")]) -> None:
     """Show an audit's question, basis, parameters and columns."""
     from pipeline import audit
 
@@ -56,10 +56,10 @@ def audit_show(name: Annotated[str, typer.Argument(help=t("help.audit.name"), me
             print(f"  {column.name}  {pick(column.title)}: {pick(column.meaning)}")
 
 
-@audit_app.command("run", help=t("help.audit.run"))
+@audit_app.command("run", help=t("usage.audit.run"))
 def audit_run(
-    name: Annotated[str, typer.Argument(help=t("help.audit.name"), metavar="NAME")],
-    parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", help=t("help.audit.parameter"), metavar="KEY=VALUE")] = None,
+    name: Annotated[str, typer.Argument(help=t("usage.audit.name"), metavar="NAME")],
+    parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", help=t("usage.audit.parameter"), metavar="KEY=VALUE")] = None,
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -84,11 +84,11 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-@app.command(help=t("help.conversation"))
+@app.command(help=t("usage.conversation"))
 def conversation(
-    conversation_id: Annotated[str, typer.Argument(help=t("help.conversation.id"), metavar="ID")],
-    around: Annotated[str, typer.Option("--around", help=t("help.conversation.around"), metavar="MSGID")] = "",
-    html: Annotated[Path | None, typer.Option("--html", help=t("help.conversation.html"), metavar="FILE")] = None,
+    conversation_id: Annotated[str, typer.Argument(help=t("usage.conversation.id"), metavar="ID")],
+    around: Annotated[str, typer.Option("--around", help=t("usage.conversation.around"), metavar="MSGID")] = "",
+    html: Annotated[Path | None, typer.Option("--html", help=t("usage.conversation.html"), metavar="FILE")] = None,
 ) -> None:
     """Show a conversation in order."""
     from pipeline import conversation as page
@@ -105,10 +105,10 @@ def conversation(
             return
         with replacing(html) as sink:
             sink.write(page.render_html(lines, meta, LANG).encode("utf-8", "replace"))
-        say(t("conversation.written", file=html))
+        say(t("conversation.file_written", file=html))
 
 
-@app.command(help=t("help.status"))
+@app.command(help=t("usage.status"))
 def status(format: Format = format_option, output: OutputFile = output_option) -> None:
     """Say how the archive stands."""
     from pipeline import status as screen

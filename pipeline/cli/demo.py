@@ -24,10 +24,10 @@ DEMO_HOME = "liuhen-demo"
 MARK = "DEMO"
 
 
-@app.command(help=t("help.demo"))
+@app.command(help=t("usage.demo"))
 def demo(
-    messages: Annotated[int, typer.Option("--messages", help=t("help.demo.messages"), min=500, max=5_000_000)] = 20_000,
-    seed: Annotated[int, typer.Option("--seed", help=t("help.demo.seed"))] = 1,
+    messages: Annotated[int, typer.Option("--messages", help=t("usage.demo.messages"), min=500, max=5_000_000)] = 20_000,
+    seed: Annotated[int, typer.Option("--seed", help=t("usage.demo.seed"))] = 1,
 ) -> None:
     """Make a made-up firm and ask it questions."""
     from pipeline.demo import generate

@@ -32,8 +32,8 @@ class FormatName(StrEnum):
 
 Format = FormatName | None
 OutputFile = Path | None
-format_option: Any = typer.Option(None, "--format", help=t("help.format"))
-output_option: Any = typer.Option(None, "--output", "-o", help=t("help.output"), metavar="FILE")
+format_option: Any = typer.Option(None, "--format", help=t("usage.format"))
+output_option: Any = typer.Option(None, "--output", "-o", help=t("usage.output"), metavar="FILE")
 
 
 def notes() -> list[str]:

@@ -54,7 +54,7 @@ def t(key: str, **values: object) -> str:
 
 
 app = typer.Typer(
-    name="liuhen", help=t("help.app"), no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    name="liuhen", help=t("usage.app"), no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
@@ -95,9 +95,9 @@ def say(message: str) -> None:
 
 @app.callback()
 def _root(
-    home: str = typer.Option("", "--home", help=t("help.home"), metavar="DIR"),
-    corp: str = typer.Option("", "--corp", help=t("help.corp"), metavar="ID"),
-    lang: str = typer.Option("", "--lang", help=t("help.lang"), metavar="zh|en"),
+    home: str = typer.Option("", "--home", help=t("usage.home"), metavar="DIR"),
+    corp: str = typer.Option("", "--corp", help=t("usage.corp"), metavar="ID"),
+    lang: str = typer.Option("", "--lang", help=t("usage.lang"), metavar="zh|en"),
 ) -> None:
     words.lang_of(lang or None, os.environ)
     CALL.home_path = Path(home or os.environ.get("LIUHEN_HOME") or DEFAULT_HOME)
@@ -169,7 +169,7 @@ def _foreign(error: Exception) -> int:
         say(words.error_text(told, LANG))
         return int(told.exit_code)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    say(t("error.unexpected", type=type(error).__name__, place=f"{Path(place.filename).name}:{place.lineno}"))
+    say(t("error.stopped", type=type(error).__name__, place=f"{Path(place.filename).name}:{place.lineno}"))
     if os.environ.get("LIUHEN_DEBUG"):
         traceback.print_tb(error.__traceback__)
     return int(Exit.UNEXPECTED)

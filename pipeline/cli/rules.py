@@ -18,8 +18,8 @@ from pipeline.cli.output import Format, OutputFile, emit, emit_arrow, format_opt
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
 
-lexicon_app = typer.Typer(help=t("help.lexicon"), no_args_is_help=True)
-consent_app = typer.Typer(help=t("help.consent"), no_args_is_help=True)
+lexicon_app = typer.Typer(help=t("usage.lexicon"), no_args_is_help=True)
+consent_app = typer.Typer(help=t("usage.consent"), no_args_is_help=True)
 app.add_typer(lexicon_app, name="lexicon")
 app.add_typer(consent_app, name="consent")
 PACK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
@@ -33,7 +33,7 @@ class SeverityName(StrEnum):
     high = "high"
 
 
-@lexicon_app.command("list", help=t("help.lexicon.list"))
+@lexicon_app.command("list", help=t("usage.lexicon.list"))
 def lexicon_list(format: Format = format_option, output: OutputFile = output_option) -> None:
     """List the rules of all packs."""
     from pipeline import lexicon
@@ -48,8 +48,8 @@ def lexicon_list(format: Format = format_option, output: OutputFile = output_opt
         emit(["pack", "rule_id", "category", "title", "severity", "party", "terms"], rows, format=format, output=output)
 
 
-@lexicon_app.command("check", help=t("help.lexicon.check"))
-def lexicon_check(files: Annotated[list[Path] | None, typer.Argument(help=t("help.lexicon.file"), metavar="FILE")] = None) -> None:
+@lexicon_app.command("check", help=t("usage.lexicon.check"))
+def lexicon_check(files: Annotated[list[Path] | None, typer.Argument(help=t("usage.lexicon.file"), metavar="FILE")] = None) -> None:
     """Load packs and prove their examples."""
     from pipeline import lexicon
 
@@ -60,10 +60,10 @@ def lexicon_check(files: Annotated[list[Path] | None, typer.Argument(help=t("hel
         say(t("lexicon.check.done", packs=len(compiled.packs), rules=sum(len(p.rules) for p in compiled.packs), version=compiled.version[:16]))
 
 
-@lexicon_app.command("test", help=t("help.lexicon.test"))
+@lexicon_app.command("test", help=t("usage.lexicon.test"))
 def lexicon_test(
-    text: Annotated[str, typer.Argument(help=t("help.lexicon.text"))],
-    party: Annotated[str, typer.Option("--party", help=t("help.lexicon.party"))] = "employee",
+    text: Annotated[str, typer.Argument(help=t("usage.lexicon.text"))],
+    party: Annotated[str, typer.Option("--party", help=t("usage.lexicon.party"))] = "employee",
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -79,12 +79,12 @@ def lexicon_test(
         emit(["rule_id", "category", "severity", "term", "matched_text", "start_cp", "end_cp", "via", "suppressed_by"], rows, format=format, output=output)
 
 
-@lexicon_app.command("add", help=t("help.lexicon.add"))
+@lexicon_app.command("add", help=t("usage.lexicon.add"))
 def lexicon_add(
-    file: Annotated[Path, typer.Argument(help=t("help.lexicon.file"), metavar="FILE")],
-    pack_id: Annotated[str, typer.Option("--id", help=t("help.lexicon.id"))] = "",
-    category: Annotated[str, typer.Option("--category", help=t("help.lexicon.category"))] = "",
-    severity: Annotated[SeverityName, typer.Option("--severity", help=t("help.lexicon.severity"))] = SeverityName.medium,
+    file: Annotated[Path, typer.Argument(help=t("usage.lexicon.file"), metavar="FILE")],
+    pack_id: Annotated[str, typer.Option("--id", help=t("usage.lexicon.id"))] = "",
+    category: Annotated[str, typer.Option("--category", help=t("usage.lexicon.category"))] = "",
+    severity: Annotated[SeverityName, typer.Option("--severity", help=t("usage.lexicon.severity"))] = SeverityName.medium,
 ) -> None:
     """Add a pack to this home, encrypted."""
     from pipeline import lexicon
@@ -101,8 +101,8 @@ def lexicon_add(
         say(t("lexicon.add.done", id=name, version=compiled.version[:16]))
 
 
-@lexicon_app.command("remove", help=t("help.lexicon.remove"))
-def lexicon_remove(pack_id: Annotated[str, typer.Argument(help=t("help.lexicon.id"), metavar="ID")]) -> None:
+@lexicon_app.command("remove", help=t("usage.lexicon.remove"))
+def lexicon_remove(pack_id: Annotated[str, typer.Argument(help=t("usage.lexicon.id"), metavar="ID")]) -> None:
     """Remove a pack of this home."""
     with recorded("lexicon remove", id=pack_id):
         CALL.home.remove_pack(pack_id)
@@ -122,11 +122,11 @@ def _source(file: Path, name: str, category: str, severity: str) -> object:
     raise UsageError("PACK_SUFFIX", "expected a .yaml pack or a .txt list", remedy="rename the file")
 
 
-@consent_app.command("import", help=t("help.consent.import"))
+@consent_app.command("import", help=t("usage.consent.import"))
 def consent_import(
-    file: Annotated[Path | None, typer.Argument(help=t("help.consent.file"), metavar="FILE")] = None,
-    undo: Annotated[str, typer.Option("--undo", help=t("help.consent.undo"), metavar="ID")] = "",
-    preview: Annotated[bool, typer.Option("--preview", help=t("help.consent.preview"))] = False,
+    file: Annotated[Path | None, typer.Argument(help=t("usage.consent.file"), metavar="FILE")] = None,
+    undo: Annotated[str, typer.Option("--undo", help=t("usage.consent.undo"), metavar="ID")] = "",
+    preview: Annotated[bool, typer.Option("--preview", help=t("usage.consent.preview"))] = False,
 ) -> None:
     """Bring refusals and agreements from outside into the register."""
     from pipeline.consent_events import events_from_import
@@ -179,10 +179,10 @@ def _undo(corp: str, batch: str) -> None:
     say(t("consent.undo.done", id=batch, n=reached))
 
 
-@consent_app.command("list", help=t("help.consent.list"))
+@consent_app.command("list", help=t("usage.consent.list"))
 def consent_list(
-    employee: Annotated[str, typer.Option("--employee", help=t("help.employee"))] = "",
-    customer: Annotated[str, typer.Option("--customer", help=t("help.customer"))] = "",
+    employee: Annotated[str, typer.Option("--employee", help=t("usage.employee"))] = "",
+    customer: Annotated[str, typer.Option("--customer", help=t("usage.customer"))] = "",
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -206,10 +206,10 @@ class AckItem(StrEnum):
     pending = "pending"
 
 
-@app.command(help=t("help.ack"))
+@app.command(help=t("usage.ack"))
 def ack(
-    item: Annotated[AckItem, typer.Argument(help=t("help.ack.item"))],
-    reason: Annotated[str, typer.Option("--reason", help=t("help.ack.reason"))],
+    item: Annotated[AckItem, typer.Argument(help=t("usage.ack.item"))],
+    reason: Annotated[str, typer.Option("--reason", help=t("usage.ack.reason"))],
 ) -> None:
     """Acknowledge what is left over."""
     from pipeline import left_over

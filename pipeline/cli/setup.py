@@ -20,18 +20,18 @@ from pipeline.cli.root import CALL, app, recorded, say, t
 from pipeline.config import Corp
 from pipeline.errors import UsageError
 
-config_app = typer.Typer(help=t("help.config"), no_args_is_help=True)
-keys_app = typer.Typer(help=t("help.keys"), no_args_is_help=True)
-people_app = typer.Typer(help=t("help.people"), no_args_is_help=True)
+config_app = typer.Typer(help=t("usage.config"), no_args_is_help=True)
+keys_app = typer.Typer(help=t("usage.keys"), no_args_is_help=True)
+people_app = typer.Typer(help=t("usage.people"), no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(keys_app, name="keys")
 app.add_typer(people_app, name="people")
 
 
-@app.command(help=t("help.init"))
+@app.command(help=t("usage.init"))
 def init(
-    corp_id: Annotated[list[str], typer.Option("--corp-id", help=t("help.init.corp_id"), metavar="ID")],
-    corp_name: Annotated[list[str] | None, typer.Option("--corp-name", help=t("help.init.corp_name"))] = None,
+    corp_id: Annotated[list[str], typer.Option("--corp-id", help=t("usage.init.corp_id"), metavar="ID")],
+    corp_name: Annotated[list[str] | None, typer.Option("--corp-name", help=t("usage.init.corp_name"))] = None,
 ) -> None:
     """Make a home."""
     from pipeline.home import Home
@@ -45,8 +45,8 @@ def init(
         say(t("init.next"))
 
 
-@config_app.command("get", help=t("help.config.get"))
-def config_get(key: Annotated[str | None, typer.Argument(help=t("help.config.key"))] = None) -> None:
+@config_app.command("get", help=t("usage.config.get"))
+def config_get(key: Annotated[str | None, typer.Argument(help=t("usage.config.key"))] = None) -> None:
     """Show one setting, or all."""
     text = settings.read(CALL.home_path / "liuhen.toml")
     with recorded("config get", key=key):
@@ -57,9 +57,9 @@ def config_get(key: Annotated[str | None, typer.Argument(help=t("help.config.key
             print(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
-@config_app.command("set", help=t("help.config.set"))
+@config_app.command("set", help=t("usage.config.set"))
 def config_set(
-    key: Annotated[str, typer.Argument(help=t("help.config.key"))], value: Annotated[str, typer.Argument(help=t("help.config.value"))]
+    key: Annotated[str, typer.Argument(help=t("usage.config.key"))], value: Annotated[str, typer.Argument(help=t("usage.config.value"))]
 ) -> None:
     """Change one setting."""
     path = CALL.home_path / "liuhen.toml"
@@ -68,11 +68,11 @@ def config_set(
         say(t("config.set.done", key=key, value=value))
 
 
-@keys_app.command("add", help=t("help.keys.add"))
+@keys_app.command("add", help=t("usage.keys.add"))
 def keys_add(
-    version: Annotated[int, typer.Option("--version", help=t("help.keys.version"), min=1, max=2**31 - 1)],
-    private_key: Annotated[Path, typer.Option("--private-key", help=t("help.keys.private_key"), metavar="FILE")],
-    passphrase_env: Annotated[str, typer.Option("--passphrase-env", help=t("help.keys.passphrase_env"), metavar="VAR")] = "",
+    version: Annotated[int, typer.Option("--version", help=t("usage.keys.version"), min=1, max=2**31 - 1)],
+    private_key: Annotated[Path, typer.Option("--private-key", help=t("usage.keys.private_key"), metavar="FILE")],
+    passphrase_env: Annotated[str, typer.Option("--passphrase-env", help=t("usage.keys.passphrase_env"), metavar="VAR")] = "",
 ) -> None:
     """Store an enterprise private key."""
     corp = CALL.corp
@@ -101,7 +101,7 @@ def _read_key_file(path: Path) -> bytes:
         raise durable.storage_error(error, "reading the private key") from error
 
 
-@keys_app.command("list", help=t("help.keys.list"))
+@keys_app.command("list", help=t("usage.keys.list"))
 def keys_list(format: Format = format_option, output: OutputFile = output_option) -> None:
     """List the stored keys."""
     from pipeline.left_over import waiting_by_key
@@ -118,8 +118,8 @@ def keys_list(format: Format = format_option, output: OutputFile = output_option
         emit(["version", "state", "fingerprint", "added_at", "records_waiting"], rows, format=format, output=output)
 
 
-@keys_app.command("retire", help=t("help.keys.retire"))
-def keys_retire(version: Annotated[int, typer.Option("--version", help=t("help.keys.version"), min=1)]) -> None:
+@keys_app.command("retire", help=t("usage.keys.retire"))
+def keys_retire(version: Annotated[int, typer.Option("--version", help=t("usage.keys.version"), min=1)]) -> None:
     """Stop using a key version."""
     from pipeline.left_over import waiting_by_key
 
@@ -134,8 +134,8 @@ def keys_retire(version: Annotated[int, typer.Option("--version", help=t("help.k
         say(t("keys.retire.done", version=version))
 
 
-@people_app.command("import", help=t("help.people.import"))
-def people_import(file: Annotated[Path, typer.Argument(help=t("help.people.file"), metavar="FILE")]) -> None:
+@people_app.command("import", help=t("usage.people.import"))
+def people_import(file: Annotated[Path, typer.Argument(help=t("usage.people.file"), metavar="FILE")]) -> None:
     """Read the directory: who was employee or robot, when."""
     from pipeline import ingest, lakerows
     from pipeline.directory import Entry

@@ -29,12 +29,15 @@ def page_of(*items: bytes) -> bytes:
 
 def record(**fields: bytes) -> bytes:
     """A record with some fields' JSON replaced; the value `b""` leaves the field out."""
-    values = {"seq": b"5", "msgid": b'"m5"', "publickey_ver": b"1", "encrypt_random_key": b'"QQ=="', "encrypt_chat_msg": b'"Qg=="', **fields}
+    values = {
+        "seq": b"5",
+        "msgid": b'"m5"',
+        "publickey_ver": b"1",
+        "encrypt_random_key": b'"QQ=="',
+        "encrypt_chat_msg": b'"Qg=="',
+        **fields,
+    }
     return b"{" + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in values.items() if value) + b"}"
-
-
-def codes(data: bytes) -> list[str]:
-    return [f.code for f in read_page(REF, data)[0].failures]
 
 
 def test_a_page_becomes_its_records_with_their_bytes() -> None:
@@ -61,7 +64,9 @@ def test_an_unusual_page_gives_the_same_records(data: bytes) -> None:
     assert (page.items, malformed) == ((FIRST, SECOND), ())
 
 
-@pytest.mark.parametrize("data", [b'{"errcode":0,"errmsg":"ok","chatdata":[]}', b'{"errcode":0,"chatdata":null}', b'{"errcode":0}', b'{"chatdata":[ ]}'])
+@pytest.mark.parametrize(
+    "data", [b'{"errcode":0,"errmsg":"ok","chatdata":[]}', b'{"errcode":0,"chatdata":null}', b'{"errcode":0}', b'{"chatdata":[ ]}']
+)
 def test_a_page_without_records_is_an_empty_page(data: bytes) -> None:
     page, malformed = read_page(REF, data)
     assert (page.items, malformed) == ((), ())
@@ -72,7 +77,9 @@ def test_a_cut_page_keeps_its_whole_records(end: int) -> None:
     page, malformed = read_page(REF, PAGE[:end])
     whole = [item for item in (FIRST, SECOND) if end >= PAGE.index(item.raw) + len(item.raw)]
     assert page.items == tuple(whole)
-    assert [(m.failure.code, m.failure.item, m.failure.seq, m.failure.msgid, m.sealed) for m in malformed] == [("PAGE_CUT", len(whole), None, None, b"")]
+    assert [(m.failure.code, m.failure.item, m.failure.seq, m.failure.msgid, m.sealed) for m in malformed] == [
+        ("PAGE_CUT", len(whole), None, None, b"")
+    ]
     assert malformed[0].failure.detail.startswith("saved.json#1 ")
 
 
@@ -85,32 +92,66 @@ def test_a_cut_pretty_printed_page_keeps_its_whole_records() -> None:
 
 
 BROKEN_PAGES = [
-    pytest.param(b"", "PAGE_CUT", [], "saved.json#1 is empty", id="nothing"),
-    pytest.param(b" \n", "PAGE_CUT", [], "saved.json#1 is empty", id="blanks"),
-    pytest.param(b"<html>", "PAGE_UNREADABLE", [], "saved.json#1 is not a JSON object", id="no JSON"),
-    pytest.param(b"[" + ONE + b"]", "PAGE_UNREADABLE", [], "saved.json#1 is not a JSON object", id="a list"),
-    pytest.param(b"{}", "PAGE_UNREADABLE", [], "saved.json#1 has neither errcode nor chatdata", id="an empty object"),
-    pytest.param(ONE, "PAGE_UNREADABLE", [], "saved.json#1 has neither errcode nor chatdata", id="a record alone"),
-    pytest.param(PAGE.decode().encode("utf-16"), "PAGE_UNREADABLE", [], "saved.json#1 is not a JSON object", id="UTF-16"),
-    pytest.param(PAGE + b"x", "PAGE_UNREADABLE", [196, 197], "saved.json#1 goes on after the end of the answer", id="a letter after it"),
-    pytest.param(PAGE + PAGE, "PAGE_UNREADABLE", [196, 197], "saved.json#1 goes on after the end of the answer", id="two answers"),
+    pytest.param(b"", "PAGE_CUT", [], "{page} is empty", id="nothing"),
+    pytest.param(b" \n", "PAGE_CUT", [], "{page} is empty", id="blanks"),
+    pytest.param(b"<html>", "PAGE_UNREADABLE", [], "{page} is not a JSON object", id="no JSON"),
+    pytest.param(b"[" + ONE + b"]", "PAGE_UNREADABLE", [], "{page} is not a JSON object", id="a list"),
+    pytest.param(b"{}", "PAGE_UNREADABLE", [], "{page} has neither errcode nor chatdata", id="an empty object"),
+    pytest.param(ONE, "PAGE_UNREADABLE", [], "{page} has neither errcode nor chatdata", id="a record alone"),
+    pytest.param(PAGE.decode().encode("utf-16"), "PAGE_UNREADABLE", [], "{page} is not a JSON object", id="UTF-16"),
+    pytest.param(PAGE + b"x", "PAGE_UNREADABLE", [196, 197], "{page} goes on after the end of the answer", id="a letter after it"),
+    pytest.param(PAGE + PAGE, "PAGE_UNREADABLE", [196, 197], "{page} goes on after the end of the answer", id="two answers"),
     pytest.param(
         b'{"errcode":301052,"errmsg":"expired"}', "SOURCE_ERRCODE", [], "the source answered errcode 301052", id="an error answer"
     ),
-    pytest.param(b'{"errcode":-1,"chatdata":[' + ONE + b"]}", "SOURCE_ERRCODE", [196], "the source answered errcode -1", id="an error with records"),
-    pytest.param(b'{"errcode":"0","chatdata":[' + ONE + b"]}", "PAGE_UNREADABLE", [196], "errcode of saved.json#1 is not a whole number", id="errcode as text"),
-    pytest.param(b'{"errcode":0.0,"chatdata":[]}', "PAGE_UNREADABLE", [], "errcode of saved.json#1 is not a whole number", id="errcode with a point"),
-    pytest.param(b'{"errcode":' + b"1" * 5000 + b"}", "PAGE_UNREADABLE", [], "errcode of saved.json#1 is not a whole number", id="errcode of 5000 digits"),
-    pytest.param(b'{"errcode":0,"chatdata":{"seq":1}}', "PAGE_UNREADABLE", [], "chatdata of saved.json#1 is not a list", id="chatdata is an object"),
     pytest.param(
-        b'{"chatdata":[' + ONE + b'],"chatdata":[' + TWO + b"]}", "PAGE_UNREADABLE", [196, 197], "saved.json#1 has chatdata twice", id="chatdata twice"
+        b'{"errcode":-1,"chatdata":[' + ONE + b"]}", "SOURCE_ERRCODE", [196], "the source answered errcode -1", id="an error with records"
     ),
-    pytest.param(b'{"chatdata":[' + ONE + b'],"chat\\u0064ata":[]}', "PAGE_UNREADABLE", [196], "saved.json#1 has chatdata twice", id="twice, escaped"),
-    pytest.param(b'{"errcode":0,"chatdata":[' + ONE + b'],"errcode":7}', "PAGE_UNREADABLE", [196], "saved.json#1 has errcode twice", id="errcode twice"),
-    pytest.param(b'{"errcode":0 "chatdata":[' + ONE + b"]}", "PAGE_UNREADABLE", [], "saved.json#1 is not valid JSON outside its records", id="a comma short"),
-    pytest.param(b'{"errcode":NaN,"chatdata":[' + ONE + b"]}", "PAGE_UNREADABLE", [196], "saved.json#1 is not valid JSON outside its records", id="NaN"),
     pytest.param(
-        b'{"x":' + b"[" * 64 + b"]" * 64 + b',"chatdata":[' + ONE + b"]}", "PAGE_UNREADABLE", [196], "saved.json#1 nests deeper than 64 levels", id="deep"
+        b'{"errcode":"0","chatdata":[' + ONE + b"]}",
+        "PAGE_UNREADABLE",
+        [196],
+        "errcode of {page} is not a whole number",
+        id="errcode as text",
+    ),
+    pytest.param(
+        b'{"errcode":0.0,"chatdata":[]}', "PAGE_UNREADABLE", [], "errcode of {page} is not a whole number", id="errcode with a point"
+    ),
+    pytest.param(
+        b'{"errcode":' + b"1" * 5000 + b"}", "PAGE_UNREADABLE", [], "errcode of {page} is not a whole number", id="errcode of 5000 digits"
+    ),
+    pytest.param(
+        b'{"errcode":0,"chatdata":{"seq":1}}', "PAGE_UNREADABLE", [], "chatdata of {page} is not a list", id="chatdata is an object"
+    ),
+    pytest.param(
+        b'{"chatdata":[' + ONE + b'],"chatdata":[' + TWO + b"]}",
+        "PAGE_UNREADABLE",
+        [196, 197],
+        "{page} has chatdata twice",
+        id="chatdata twice",
+    ),
+    pytest.param(
+        b'{"chatdata":[' + ONE + b'],"chat\\u0064ata":[]}', "PAGE_UNREADABLE", [196], "{page} has chatdata twice", id="twice, escaped"
+    ),
+    pytest.param(
+        b'{"errcode":0,"chatdata":[' + ONE + b'],"errcode":7}', "PAGE_UNREADABLE", [196], "{page} has errcode twice", id="errcode twice"
+    ),
+    pytest.param(
+        b'{"errcode":0 "chatdata":[' + ONE + b"]}",
+        "PAGE_UNREADABLE",
+        [],
+        "{page} is not valid JSON outside its records",
+        id="a comma short",
+    ),
+    pytest.param(
+        b'{"errcode":NaN,"chatdata":[' + ONE + b"]}", "PAGE_UNREADABLE", [196], "{page} is not valid JSON outside its records", id="NaN"
+    ),
+    pytest.param(
+        b'{"x":' + b"[" * 64 + b"]" * 64 + b',"chatdata":[' + ONE + b"]}",
+        "PAGE_UNREADABLE",
+        [196],
+        "{page} nests deeper than 64 levels",
+        id="deep",
     ),
 ]
 
@@ -119,7 +160,8 @@ BROKEN_PAGES = [
 def test_what_is_wrong_with_a_page_is_told_once_and_costs_no_record(data: bytes, code: str, seqs: list[int], detail: str) -> None:
     page, malformed = read_page(REF, data)
     assert [i.seq for i in page.items] == seqs
-    assert [(m.failure.step, m.failure.code, m.failure.detail, m.failure.item, m.sealed) for m in malformed] == [("landing", code, detail, len(seqs), b"")]
+    expected = ("landing", code, detail.replace("{page}", "saved.json#1"), len(seqs), b"")
+    assert [(m.failure.step, m.failure.code, m.failure.detail, m.failure.item, m.sealed) for m in malformed] == [expected]
     assert tuple(m.failure for m in malformed) == page.failures
 
 
@@ -143,20 +185,42 @@ MALFORMED_RECORDS = [
     pytest.param(record(msgid=b""), "ITEM_MALFORMED", "the field msgid is missing", 5, None, id="no msgid"),
     pytest.param(record(msgid=b'""'), "ITEM_MALFORMED", "msgid has 0 characters, expected 1 to 1024", 5, None, id="msgid empty"),
     pytest.param(record(msgid=b"7"), "ITEM_MALFORMED", "the field msgid is not a string", 5, None, id="msgid a number"),
-    pytest.param(record(msgid=b'"' + b"m" * 1025 + b'"'), "ITEM_MALFORMED", "msgid has 1025 characters, expected 1 to 1024", 5, None, id="msgid too long"),
+    pytest.param(
+        record(msgid=b'"' + b"m" * 1025 + b'"'),
+        "ITEM_MALFORMED",
+        "msgid has 1025 characters, expected 1 to 1024",
+        5,
+        None,
+        id="msgid too long",
+    ),
     pytest.param(record(msgid=b'"\\ud800"'), "ITEM_MALFORMED", "it is not valid JSON", None, None, id="half a surrogate pair"),
     pytest.param(record(msgid=b'"\xff"'), "ITEM_MALFORMED", "it is not valid UTF-8", None, None, id="msgid no UTF-8"),
     pytest.param(record(more=b'"\xff"'), "ITEM_MALFORMED", "it is not valid UTF-8", None, None, id="an unknown field no UTF-8"),
     pytest.param(record(publickey_ver=b"0"), "ITEM_MALFORMED", "publickey_ver is outside 1 to 2147483647", 5, "m5", id="version 0"),
     pytest.param(record(publickey_ver=b"-1"), "ITEM_MALFORMED", "publickey_ver is outside 1 to 2147483647", 5, "m5", id="version negative"),
-    pytest.param(record(publickey_ver=b"2147483648"), "ITEM_MALFORMED", "publickey_ver is outside 1 to 2147483647", 5, "m5", id="version 2^31"),
-    pytest.param(record(publickey_ver=b"9" * 5000), "ITEM_MALFORMED", "publickey_ver is outside 1 to 2147483647", 5, "m5", id="version of 5000 digits"),
-    pytest.param(record(publickey_ver=b"true"), "ITEM_MALFORMED", "the field publickey_ver is not a whole number", 5, "m5", id="version true"),
-    pytest.param(record(encrypt_random_key=b"null"), "ITEM_MALFORMED", "the field encrypt_random_key is not a string", 5, "m5", id="random key null"),
+    pytest.param(
+        record(publickey_ver=b"2147483648"), "ITEM_MALFORMED", "publickey_ver is outside 1 to 2147483647", 5, "m5", id="version 2^31"
+    ),
+    pytest.param(
+        record(publickey_ver=b"9" * 5000),
+        "ITEM_MALFORMED",
+        "publickey_ver is outside 1 to 2147483647",
+        5,
+        "m5",
+        id="version of 5000 digits",
+    ),
+    pytest.param(
+        record(publickey_ver=b"true"), "ITEM_MALFORMED", "the field publickey_ver is not a whole number", 5, "m5", id="version true"
+    ),
+    pytest.param(
+        record(encrypt_random_key=b"null"), "ITEM_MALFORMED", "the field encrypt_random_key is not a string", 5, "m5", id="random key null"
+    ),
     pytest.param(record(encrypt_chat_msg=b""), "ITEM_MALFORMED", "the field encrypt_chat_msg is missing", 5, "m5", id="no message"),
     pytest.param(record()[:-1] + b',"seq":6}', "ITEM_MALFORMED", "it has the field seq twice", None, None, id="seq twice"),
     pytest.param(record()[:-1] + b',"s\\u0065q":6}', "ITEM_MALFORMED", "it has the field seq twice", None, None, id="seq twice, escaped"),
-    pytest.param(record()[:-1] + b',"msgid":"m5"}', "ITEM_MALFORMED", "it has the field msgid twice", None, None, id="msgid twice, the same"),
+    pytest.param(
+        record()[:-1] + b',"msgid":"m5"}', "ITEM_MALFORMED", "it has the field msgid twice", None, None, id="msgid twice, the same"
+    ),
     pytest.param(record(more=b"[" * 64 + b"]" * 64), "ITEM_MALFORMED", "it nests deeper than 64 levels", None, None, id="65 levels"),
     pytest.param(record(more=b"NaN"), "ITEM_MALFORMED", "it is not valid JSON", None, None, id="NaN in an unknown field"),
     pytest.param(b"", "ITEM_MALFORMED", "it is not a JSON object", None, None, id="nothing between commas"),
@@ -199,7 +263,7 @@ def test_an_unusual_record_is_read(raw: bytes, seq: int, msgid: str) -> None:
 def test_every_code_is_in_the_table_of_failure_codes() -> None:
     used = {p.values[1] for p in BROKEN_PAGES} | {p.values[1] for p in MALFORMED_RECORDS}
     assert used == {"PAGE_CUT", "PAGE_UNREADABLE", "SOURCE_ERRCODE", "ITEM_MALFORMED", "SEQ_RANGE"}
-    assert all(FAILURE_CODES[code][0] == "landing" for code in used)
+    assert {FAILURE_CODES[str(code)][0] for code in used} == {"landing"}
 
 
 HOSTILE = [
@@ -240,7 +304,7 @@ def test_hostile_bytes_end_as_failures_in_time_proportional_to_their_size(data: 
 
 
 def test_a_page_with_too_many_records_keeps_the_first_hundred_thousand() -> None:
-    page, malformed = read_page(REF, b'{"chatdata":[' + b",".join([b"1"] * 100_001) + b"]}")
+    _, malformed = read_page(REF, b'{"chatdata":[' + b",".join([b"1"] * 100_001) + b"]}")
     assert (len(malformed), {m.failure.code for m in malformed[:-1]}) == (100_001, {"ITEM_MALFORMED"})
     assert malformed[-1].failure.detail == "saved.json#1 holds more than 100000 records: the others were not read"
 
@@ -279,7 +343,10 @@ def test_a_cut_anywhere_keeps_what_a_json_parser_finds_whole(values: list[object
     assert split.problem.code == "PAGE_CUT"
 
 
-@given(st.binary(max_size=200) | st.lists(st.sampled_from([b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b'"chatdata"', ONE, b"1", b" "])).map(b"".join))
+@given(
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from([b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b'"chatdata"', ONE, b"1", b" "])).map(b"".join)
+)
 def test_no_bytes_make_it_raise_and_none_go_untold(data: bytes) -> None:
     page, malformed = read_page(REF, data)
     assert tuple(m.failure for m in malformed) == page.failures

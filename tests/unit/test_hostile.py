@@ -107,7 +107,11 @@ def test_a_byte_order_mark_does_no_harm() -> None:
 
 
 def test_a_refusal_carries_nothing_of_what_it_refused() -> None:
-    for plaintext in (text_message('"保本'.encode()), text_message('"保本\xff"'.encode("latin-1", "replace")), text_message(b'"\xe4\xbf\xff"')):
+    for plaintext in (
+        text_message('"保本'.encode()),
+        text_message('"保本\xff"'.encode("latin-1", "replace")),
+        text_message(b'"\xe4\xbf\xff"'),
+    ):
         with pytest.raises(RecordError) as refused:
             read(plaintext)
         assert refused.value.__context__ is None
@@ -131,7 +135,9 @@ def test_canonical_tells_apart_what_a_reader_cannot(one: bytes, other: bytes) ->
 
 
 def test_ids_and_file_names_can_be_stored_too() -> None:
-    surrogate = rb'{"msgid":"m","from":"a\ud800","tolist":["\udc00"],"msgtype":"file","file":{"filename":"\ud801.pdf","sdkfileid":"F\ud802"}}'
+    surrogate = (
+        rb'{"msgid":"m","from":"a\ud800","tolist":["\udc00"],"msgtype":"file","file":{"filename":"\ud801.pdf","sdkfileid":"F\ud802"}}'
+    )
     found = read(surrogate)
     assert (found.sender_id, found.recipient_ids, found.media[0].file_name, found.media[0].sdkfileid) == (
         "a\ufffd",
@@ -143,7 +149,9 @@ def test_ids_and_file_names_can_be_stored_too() -> None:
 
 def test_a_lone_surrogate_inside_a_forward_can_be_stored() -> None:
     content = json.dumps(rb'{"content":"a\ud800b","sdkfileid":"F"}'.decode())
-    forward = HEAD.replace(b'"text"', b'"chatrecord"') + b'"chatrecord":{"item":[{"type":"ChatRecordText","content":' + content.encode() + b"}]}}"
+    forward = (
+        HEAD.replace(b'"text"', b'"chatrecord"') + b'"chatrecord":{"item":[{"type":"ChatRecordText","content":' + content.encode() + b"}]}}"
+    )
     assert read(forward).text == "a\ufffdb"
     assert rb"\\ud800" in read(forward).canonical
 
@@ -236,9 +244,13 @@ def forward_of(items: bytes) -> bytes:
         pytest.param(lambda n: text_message(b"[" + b"[]," * (n // 3) + b"1]"), id="flat-brackets"),
         pytest.param(lambda n: b"\xff" * n, id="invalid-bytes"),
         pytest.param(lambda n: text_message(b'"' + "「甲：".encode() * (n // 9) + b'"'), id="headings-of-quotes-never-closed"),
-        pytest.param(lambda n: text_message(b'"' + '「甲：」\\n- - - - -\\n'.encode() * (n // 26) + b'"'), id="quotes-after-quotes"),
-        pytest.param(lambda n: forward_of(rb'{"type":"text","content":"{\"content\":\"x\"}"},' * (n // 50) + b"{}"), id="items-of-a-forward"),
-        pytest.param(lambda n: forward_of(rb'{"type":"x","content":"{\"sdkfileid\":\"F\"}"},' * (n // 50) + b"{}"), id="files-in-a-forward"),
+        pytest.param(lambda n: text_message(b'"' + "「甲：」\\n- - - - -\\n".encode() * (n // 26) + b'"'), id="quotes-after-quotes"),
+        pytest.param(
+            lambda n: forward_of(rb'{"type":"text","content":"{\"content\":\"x\"}"},' * (n // 50) + b"{}"), id="items-of-a-forward"
+        ),
+        pytest.param(
+            lambda n: forward_of(rb'{"type":"x","content":"{\"sdkfileid\":\"F\"}"},' * (n // 50) + b"{}"), id="files-in-a-forward"
+        ),
         pytest.param(lambda n: text_message(b'"x",' + b'"k":"v",' * (n // 8) + b'"z":1'), id="one-key-repeated"),
         pytest.param(lambda n: text_message(b'"x",' + b",".join(b'"k%d":"v"' % i for i in range(n // 12)) + b',"z":1'), id="many-keys"),
     ],

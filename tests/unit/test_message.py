@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import message
-from pipeline.errors import RecordError
+from pipeline.errors import Failure, RecordError
 from pipeline.records import Control, MediaRef, Message, OpenedItem, OpenedPage, PageRef, Quote, Unopened
 
 CAPTURED = 1_764_000_000_000  # 2025-11-24T16:00:00Z
@@ -19,7 +19,15 @@ SENT = 1_763_990_000_123
 
 def doc(msgtype: str | None = "text", **fields: Any) -> dict[str, Any]:
     """A message as the vendor writes it; `from_` stands for `from`, None takes a field away."""
-    whole = {"msgid": "m1_external", "action": "send", "from": "zhang", "tolist": ["wmA"], "roomid": "", "msgtime": SENT, "msgtype": msgtype}
+    whole = {
+        "msgid": "m1_external",
+        "action": "send",
+        "from": "zhang",
+        "tolist": ["wmA"],
+        "roomid": "",
+        "msgtime": SENT,
+        "msgtype": msgtype,
+    }
     whole |= {k.removesuffix("_"): v for k, v in fields.items()}
     return {k: v for k, v in whole.items() if v is not None}
 
@@ -141,7 +149,16 @@ TYPES = [
     ),
     pytest.param(
         "meeting",
-        {"meeting": {"topic": "夕会", "starttime": 1, "endtime": "", "address": "楼", "remarks": "带表", "meetingid": 11101571002822706744}},
+        {
+            "meeting": {
+                "topic": "夕会",
+                "starttime": 1,
+                "endtime": "",
+                "address": "楼",
+                "remarks": "带表",
+                "meetingid": 11101571002822706744,
+            }
+        },
         [("meeting.topic", "夕会"), ("meeting.address", "楼"), ("meeting.remarks", "带表")],
         id="meeting",
     ),
@@ -231,7 +248,9 @@ TYPES = [
         [("mixed.item[0].content.content", "看图")],
         id="mixed",
     ),
-    pytest.param("text", {"text": {"content": "hi", "added_2027": "新字段"}}, [("text.content", "hi"), ("text.added_2027", "新字段")], id="added"),
+    pytest.param(
+        "text", {"text": {"content": "hi", "added_2027": "新字段"}}, [("text.content", "hi"), ("text.added_2027", "新字段")], id="added"
+    ),
     pytest.param("text", {"text": {"content": 4001}}, [("text.content", "4001")], id="number-where-text-is-read"),
     pytest.param("text", {"text": {"content": None}}, [], id="null-content"),
     pytest.param("text", {"text": None}, [], id="no-body"),
@@ -359,7 +378,9 @@ def test_a_reply_quotes_exactly_the_words_it_answers(text: str, expected: str | 
 
 
 def test_a_reply_inside_a_mixed_message_quotes_too() -> None:
-    found = parsed(doc("mixed", mixed={"item": [item("text", {"content": "前言"}), item("text", {"content": f"「甲：保本吗{CHAT_RULE}否"})]}))
+    found = parsed(
+        doc("mixed", mixed={"item": [item("text", {"content": "前言"}), item("text", {"content": f"「甲：保本吗{CHAT_RULE}否"})]})
+    )
     assert found.quotes == (Quote(1, 3, 6),)
     assert quoted(found) == ["保本吗"]
 
@@ -460,7 +481,9 @@ SWITCH = {"msgid": "125289002219525886280", "action": "switch", "time": 15541194
             id="agree-seconds",
         ),
         pytest.param(
-            doc("disagree", disagree={"userid": "wmA", "disagree_time": SENT}), Control(kind="disagree", who="wmA", at_ms=SENT), id="disagree"
+            doc("disagree", disagree={"userid": "wmA", "disagree_time": SENT}),
+            Control(kind="disagree", who="wmA", at_ms=SENT),
+            id="disagree",
         ),
         pytest.param(
             doc("disagree", disagree={"userid": "wmA"}),
@@ -483,9 +506,13 @@ SWITCH = {"msgid": "125289002219525886280", "action": "switch", "time": 15541194
             id="future-is-for-the-gate-to-judge",
         ),
         pytest.param(
-            doc("agree", from_="wmB", agree={"agree_time": SENT}), Control(kind="agree", who="wmB", at_ms=SENT), id="the-sender-when-no-userid"
+            doc("agree", from_="wmB", agree={"agree_time": SENT}),
+            Control(kind="agree", who="wmB", at_ms=SENT),
+            id="the-sender-when-no-userid",
         ),
-        pytest.param(doc("agree", agree={"Userid": "wmA", "agree_time": SENT}), Control(kind="agree", who="wmA", at_ms=SENT), id="old-spelling"),
+        pytest.param(
+            doc("agree", agree={"Userid": "wmA", "agree_time": SENT}), Control(kind="agree", who="wmA", at_ms=SENT), id="old-spelling"
+        ),
         pytest.param(SWITCH, Control(kind="switch", who="XuJinSheng", at_ms=1554119421840), id="switch"),
         pytest.param({**SWITCH, "time": 1554119421}, Control(kind="switch", who="XuJinSheng", at_ms=1554119421000), id="switch-seconds"),
     ],
@@ -518,7 +545,9 @@ def test_a_record_with_a_body_is_a_message_whatever_its_action() -> None:
         pytest.param({"from_": "", "tolist": [], "roomid": ""}, (None, (), None), id="empty"),
         pytest.param({"tolist": "wmA"}, ("zhang", ("wmA",), None), id="one-recipient-without-list"),
         pytest.param({"from_": {"id": "x"}, "tolist": {"a": 1}, "roomid": ["wr1"]}, (None, (), None), id="wrong-types"),
-        pytest.param({"from_": 726, "tolist": ["a", 18002520162, None, "", True], "roomid": 55}, ("726", ("a", "18002520162"), "55"), id="numbers"),
+        pytest.param(
+            {"from_": 726, "tolist": ["a", 18002520162, None, "", True], "roomid": 55}, ("726", ("a", "18002520162"), "55"), id="numbers"
+        ),
     ],
 )
 def test_people_and_room_are_read_as_far_as_they_can_be(fields: dict[str, Any], expected: tuple[Any, ...]) -> None:
@@ -634,7 +663,7 @@ def test_another_msgid_than_the_envelope_s_is_refused_without_quoting_it() -> No
 
 def page(source: Any, *items: OpenedItem) -> OpenedPage:
     ref = PageRef(corp_id="ww1", page="p", uri="u", size=1, source=source, name="n", captured_at_ms=CAPTURED)
-    earlier = Unopened(message.Failure(step="envelope", code="KEY_MISSING", detail="d", item=9, seq=9, msgid="m9"), b"s9")
+    earlier = Unopened(Failure(step="envelope", code="KEY_MISSING", detail="d", item=9, seq=9, msgid="m9"), b"s9")
     return OpenedPage(ref, items, (earlier,))
 
 
@@ -666,13 +695,17 @@ def test_an_opened_import_takes_its_inner_msgid() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["item", "content", "type", "sdkfileid", "title", "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["item", "content", "type", "sdkfileid", "title", "x"]), inner)
+    ),
     max_leaves=20,
 )
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["text", "chatrecord", "mixed", "note", "vote", "hologram", "agree", "revoke", "switch"]), json_values, st.booleans())
+@given(
+    st.sampled_from(["text", "chatrecord", "mixed", "note", "vote", "hologram", "agree", "revoke", "switch"]), json_values, st.booleans()
+)
 def test_whatever_a_body_holds_the_message_is_whole(msgtype: str, body: Any, in_a_string: bool) -> None:
     if in_a_string:
         body = {"item": [{"type": "ChatRecordMixed", "content": json.dumps(body)}]}

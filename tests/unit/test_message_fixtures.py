@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline import message
+from pipeline.records import Message
 
 pytestmark = pytest.mark.fixtures
 CAPTURED = 1_764_000_000_000
@@ -24,7 +25,7 @@ def samples() -> list[Any]:
     return [pytest.param(sample, id=f"{sample['id']}-{sample['msgtype']}") for sample in map(json.loads, lines)]
 
 
-def read(document: dict[str, Any]) -> message.Message:
+def read(document: dict[str, Any]) -> Message:
     return message.parse(json.dumps(document, ensure_ascii=False).encode(), msgid=document["msgid"], captured_at_ms=CAPTURED)
 
 

@@ -1,4 +1,4 @@
-"""What is found in a text as personal or secret, and what stands after masking. Expected maskings are typed by hand, same length as the text."""
+"""What is found in a text as personal or secret, and what stands after masking. Expected maskings are typed by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import time
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ CASES = [
     pytest.param("110105194913310020", "110105194913310020", NOTHING, id="id-card-month-13"),
     pytest.param("110105194902300024", "110105194902300024", NOTHING, id="id-card-30-february"),
     pytest.param("单11010519491231002XY", "单11010519491231002XY", NOTHING, id="id-card-inside-a-word"),
-    pytest.param("991234198001010015", "******1980********", ["id_card"], id="id-card-unknown-area"),
+    pytest.param("991234198001010018", "******1980********", ["id_card"], id="id-card-unknown-area"),
     pytest.param("身份证 110105491231002 号", "身份证 ******49******* 号", ["id_card"], id="id-15-with-word"),
     pytest.param("流水 110105491231002 号", "流水 110105491231002 号", NOTHING, id="id-15-without-word"),
     pytest.param("身份证 110105491331002 号", "身份证 110105491331002 号", NOTHING, id="id-15-month-13"),
@@ -35,25 +36,27 @@ CASES = [
     pytest.param("税号91110000600037341L，谢谢", "税号******************，谢谢", ["credit_code"], id="credit-code"),
     pytest.param("91110000600037341L", "******************", ["credit_code"], id="credit-code-without-word"),
     pytest.param("91110000600037341M", "91110000600037341M", NOTHING, id="credit-code-wrong-check"),
-    pytest.param("信用代码911100000000000031", "信用代码******************", ["credit_code"], id="credit-code-digits-with-word"),
-    pytest.param("订单911100000000000031", "订单911100000000000031", NOTHING, id="credit-code-digits-without-word"),
+    pytest.param("信用代码911100000000000061", "信用代码******************", ["credit_code"], id="credit-code-digits-with-word"),
+    pytest.param("订单911100000000000061", "订单911100000000000061", NOTHING, id="credit-code-digits-without-word"),
     # bank cards: test numbers of the networks, and UnionPay's 62
     pytest.param("打到4111111111111111吧", "打到************1111吧", ["bank_card"], id="visa"),
     pytest.param("4111 1111 1111 1111", "**** **** **** 1111", ["bank_card"], id="visa-spaced"),
     pytest.param("4111-1111-1111-1111", "****-****-****-1111", ["bank_card"], id="visa-hyphens"),
     pytest.param("6212345678901265", "************1265", ["bank_card"], id="unionpay-16"),
-    pytest.param("6212 3456 7890 1232", "6212 3456 7890 1232", NOTHING, id="unionpay-wrong-check-digit"),
+    pytest.param("6212 3456 7890 1233", "6212 3456 7890 1233", NOTHING, id="unionpay-wrong-check-digit"),
     pytest.param("371449635398431", "***********8431", ["bank_card"], id="amex"),
     pytest.param("371449635398431 6212345678901265", "***********8431 ************1265", ["bank_card"] * 2, id="two-cards-side-by-side"),
     pytest.param("4111  1111  1111  1111", "4111  1111  1111  1111", NOTHING, id="two-spaces-are-no-card"),
-    pytest.param("7992739871300006", "7992739871300006", NOTHING, id="luhn-alone-is-not-enough"),
-    pytest.param("银行转7992739871300006", "银行转************0006", ["bank_card"], id="luhn-and-a-word-about-money"),
+    pytest.param("7992739871300008", "7992739871300008", NOTHING, id="luhn-alone-is-not-enough"),
+    pytest.param("银行转7992739871300008", "银行转************0008", ["bank_card"], id="luhn-and-a-word-about-money"),
     pytest.param("银行转7992739871300007", "银行转7992739871300007", NOTHING, id="a-word-about-money-without-luhn"),
     pytest.param("账号：1234567890123", "账号：*********0123", ["bank_card"], id="account-word-is-enough"),
     pytest.param("账号：123456789012", "账号：123456789012", NOTHING, id="account-of-12-digits"),
     pytest.param("账号：12345678901234567890", "账号：12345678901234567890", NOTHING, id="20-digits"),
     pytest.param("账号是我昨天在柜台上登记的那个1234567890123", "账号是我昨天在柜台上登记的那个1234567890123", NOTHING, id="word-too-far"),
-    pytest.param("账号一二三四五六七八九十一二1234567890123", "账号一二三四五六七八九十一二*********0123", ["bank_card"], id="word-12-before"),
+    pytest.param(
+        "账号一二三四五六七八九十一二1234567890123", "账号一二三四五六七八九十一二*********0123", ["bank_card"], id="word-12-before"
+    ),
     pytest.param("x4111111111111111", "x4111111111111111", NOTHING, id="card-inside-a-word"),
     pytest.param("4111111111111111x", "4111111111111111x", NOTHING, id="card-runs-into-a-word"),
     pytest.param("尾号 5000 6000 8000 3000", "尾号 5000 6000 8000 3000", NOTHING, id="amounts-in-a-row"),
@@ -156,7 +159,7 @@ def test_masking_changes_only_what_was_found(text: str) -> None:
     inside = {i for p in found for i in range(p.start_cp, p.end_cp)}
     assert len(masked) == len(text)
     assert all(m == c or (m == "*" and i in inside) for i, (c, m) in enumerate(zip(text, masked, strict=True)))
-    assert all(one.end_cp <= other.start_cp for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end_cp <= other.start_cp for one, other in pairwise(found))
     assert all(p.start_cp < p.end_cp for p in found)
 
 
@@ -180,10 +183,11 @@ def seconds(text: str) -> float:
     return min(times)
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    ["1", "1 ", "12-", "4444 ", "6222020", "卡号4444 ", "138 0013 ", "a", "a@", "a." * 30 + "@", "@", "密码", "密码是 ", "1234 验证码", "0755-", "保单号A1-", "(0", "E1234567 "],
-)  # fmt: skip
+PATTERNS = ["1", "1 ", "12-", "4444 ", "6222020", "卡号4444 ", "138 0013 ", "0755-", "(0", "E1234567 ", "保单号A1-"]
+PATTERNS += ["a", "a@", "a." * 30 + "@", "@", "密码", "密码是 ", "1234 验证码"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_time_grows_with_length_and_no_faster(pattern: str) -> None:
     """Eight times the length takes about eight times as long; work that grew with the square would take sixty-four times."""
     small, large = (pattern * (n // len(pattern)) for n in (15_000, 120_000))

@@ -109,14 +109,15 @@ def test_a_truncated_file_keeps_what_is_whole_and_ends_in_one_broken_page(tmp_pa
     assert callable(compress)
     whole = compress(b"\n".join(lines))
     kept = set()
-    for end in range(1, len(whole), 97):
-        (one,) = [told(pages(save(tmp_path, "cut.jsonl.gz", whole[:end])))] if end > 4 else [[([], ["PAGE_CUT"])]]
-        seqs = [seq for page in one for seq in page[0]]
+    for end in range(5, len(whole), 97):
+        found = told(pages(save(tmp_path, "cut.jsonl.gz", whole[:end])))
+        seqs = [seq for page in found for seq in page[0]]
         assert seqs == list(range(len(seqs)))
-        assert [code for page in one for code in page[1]] == ["PAGE_CUT"]
-        assert one[-1][1] == ["PAGE_CUT"]
+        assert [code for page in found for code in page[1]] == ["PAGE_CUT"]
+        assert found[-1][1] == ["PAGE_CUT"]
         kept.add(len(seqs))
-    assert len(kept) > (20 if compress is not zstandard.compress else 0)
+    # zstd gives nothing of a block that is not whole, and this is one block.
+    assert len(kept) > 20 or compress is zstandard.compress
 
 
 def test_a_file_cut_between_two_lines_still_says_so(tmp_path: Path) -> None:
@@ -198,14 +199,16 @@ def test_an_item_with_an_unknown_message_field_is_an_item(tmp_path: Path) -> Non
     assert told(pages(save(tmp_path, "a.jsonl", odd))) == [([1], [])]
 
 
+ENDINGS = "expected files that end in .json, .jsonl, or one of these with .gz or .zst after it"
+SAVED = "; check whether it was saved completely"
 UNUSABLE = [
-    pytest.param("a.json", b"", "FILE_EMPTY", "a.json is empty; check whether it was saved completely", id="empty"),
-    pytest.param("a.jsonl", b"\n \r\n", "FILE_EMPTY", "a.jsonl is empty; check whether it was saved completely", id="blanks"),
-    pytest.param("a.json.gz", gzip.compress(b""), "FILE_EMPTY", "a.json.gz is empty; check whether it was saved completely", id="compressed nothing"),
-    pytest.param("a.txt", b"{}", "FILE_KIND", "a.txt has an ending that says nothing about what it holds; expected files that end in .json, .jsonl, "
-                 "or one of these with .gz or .zst after it", id="another ending"),  # fmt: skip
-    pytest.param("a.gz", gzip.compress(b"{}"), "FILE_KIND", "a.gz has an ending that says nothing about what it holds; expected files that end in "
-                 ".json, .jsonl, or one of these with .gz or .zst after it", id="compressed what"),  # fmt: skip
+    pytest.param("a.json", b"", "FILE_EMPTY", "a.json is empty" + SAVED, id="empty"),
+    pytest.param("a.jsonl", b"\n \r\n", "FILE_EMPTY", "a.jsonl is empty" + SAVED, id="blanks"),
+    pytest.param("a.json.gz", gzip.compress(b""), "FILE_EMPTY", "a.json.gz is empty" + SAVED, id="compressed nothing"),
+    pytest.param("a.txt", b"{}", "FILE_KIND", "a.txt has an ending that says nothing about what it holds; " + ENDINGS, id="another ending"),
+    pytest.param(
+        "a.gz", gzip.compress(b"{}"), "FILE_KIND", "a.gz has an ending that says nothing about what it holds; " + ENDINGS, id="gz of what"
+    ),
 ]
 
 

@@ -1,0 +1,369 @@
+"""A conversation brought into the order in which it was said, as lines: messages, recalls, gaps, and what stayed unopened.
+
+Before: segments.py, names.py. After: conversation.py (the lines as text and as a page).
+Pure: rows of the public views in, `Line` values out; nothing is asked here and nothing is worded here.
+
+Rules:
+ (1) order is (sent_at, origin, seq); a record whose time is unknown stands after its neighbour by seq in the same sequence space.
+ (2) a recalled message stays where it was said, with its words; the recall stands where it happened.
+ (3) withheld, pending, restricted and unopened records are counted in their place, never shown.
+ (4) findings are a layer of their own: numbers on pieces of the text, told apart beside it; the text itself never changes.
+ (5) people bear the name of the time (names.py); a name of another time is marked as such, an unknown one is the id alone.
+ (6) employees stand on the own side; among employees only, whoever spoke first does.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from typing import Literal
+
+import msgspec
+
+from pipeline import words
+from pipeline.errors import UsageError
+from pipeline.names import Names, Person, Row, ms_of
+from pipeline.segments import QUOTE, Segment, Span, segments
+
+Held = Literal["withheld", "pending", "restricted", "failed", "removed"]
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding, numbered from 1 in the order of the conversation."""
+
+    number: int
+    finding_id: str
+    rule_id: str
+    category: str
+    severity: str
+    party: str
+    term: str
+    matched_text: str
+    via: str
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One part of a message (its path in the JSON), cut into pieces."""
+
+    path: str
+    segments: tuple[Segment, ...]
+
+
+class MediaItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a message; size in bytes as fetched, else as declared; status None when no state is recorded."""
+
+    kind: str
+    file_name: str | None = None
+    status: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """That a message was recalled, when (None: unknown) and by whom."""
+
+    at_ms: int | None
+    by: Person | None
+
+
+class DayLine(msgspec.Struct, frozen=True):
+    """A new Beijing day begins."""
+
+    day: date
+
+
+class MessageLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One message; at_ms None: time unknown."""
+
+    msgid: str
+    origin: str
+    seq: int
+    at_ms: int | None
+    captured_ms: int | None
+    msgtype: str
+    sender: Person
+    recipients: tuple[Person, ...]
+    own: bool
+    room: bool
+    consent: str
+    blocks: tuple[Block, ...]
+    media: tuple[MediaItem, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    recalled: Recalled | None = None
+    target: bool = False
+
+
+class RecallLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody recalled a message; known: the original is among the lines the conversation was made from."""
+
+    msgid: str
+    origin: str
+    seq: int
+    at_ms: int | None
+    by: Person
+    original: str | None
+    original_at_ms: int | None
+    known: bool
+    target: bool = False
+
+
+class GapLine(msgspec.Struct, frozen=True):
+    """Messages may be missing here."""
+
+    after_seq: int | None
+    before_seq: int | None
+    from_ms: int | None
+    to_ms: int | None
+    cause: str
+
+
+class HeldLine(msgspec.Struct, frozen=True):
+    """`count` records that follow one another here and stay unopened."""
+
+    fate: Held
+    count: int
+
+
+class MoreLine(msgspec.Struct, frozen=True):
+    """`count` messages and recalls before (or after) the window are not among these lines."""
+
+    count: int
+    before: bool
+
+
+Line = DayLine | MessageLine | RecallLine | GapLine | HeldLine | MoreLine
+
+
+def lines_of(
+    messages: Iterable[Row],
+    *,
+    findings: Iterable[Row] = (),
+    media: Iterable[Row] = (),
+    gaps: Iterable[Row] = (),
+    held: Iterable[Row] = (),
+    people: Iterable[Row] = (),
+) -> list[Line]:
+    """Return the lines of one conversation.
+
+    messages, findings, media, gaps, people: rows of the views `messages`, `matches`, `media`, `gaps`, `people` (times as datetime or
+    milliseconds; `quotes` of a message are used when there); suppressed findings are left out.
+    held: seq, origin and `fate` of the records of this conversation that stay unopened.
+    """
+    placed = [_Placed(ms_of(row.get("sent_at")), _origin(row), row["seq"], 0, row) for row in messages]
+    placed += [_Placed(ms_of(row.get("from_at")), "sealed", row.get("after_seq") or 0, 1, row) for row in gaps]
+    placed += [_Placed(None, _origin(row), row["seq"], 2, row) for row in held]
+    ordered = _in_order(placed)
+    make = _Maker([p.row for p in ordered if p.rank == 0], findings, media, people)
+    return list(_with_days(_joined(make.line(p) for p in ordered)))
+
+
+def around(lines: Sequence[Line], msgid: str, *, before: int = 20, after: int = 20) -> list[Line]:
+    """Return the lines around one message or recall, that one marked; raises UsageError MSGID_UNKNOWN."""
+    said = [(at, line) for at, line in enumerate(lines) if isinstance(line, MessageLine | RecallLine)]
+    found = next((n for n, (_, line) in enumerate(said) if line.msgid == msgid), None)
+    if found is None:
+        expected = "expected the id of a message of this conversation, got another"
+        raise UsageError("MSGID_UNKNOWN", expected, remedy="look it up with liuhen search")
+    first, last = max(found - before, 0), min(found + after, len(said) - 1)
+    start = said[first][0] if first else 0
+    stop = said[last + 1][0] if last + 1 < len(said) else len(lines)
+    target = said[found][0]
+    window = [msgspec.structs.replace(line, target=True) if at == target else line for at, line in enumerate(lines[start:stop], start)]
+    while window and isinstance(window[-1], DayLine):  # the heading of a day that is not shown
+        window.pop()
+    head = [line for line in lines[:start] if isinstance(line, DayLine)][-1:] if not isinstance(window[0], DayLine) else []
+    more_before: list[Line] = [MoreLine(first, True)] if first else []
+    more_after: list[Line] = [MoreLine(len(said) - 1 - last, False)] if last + 1 < len(said) else []
+    return [*more_before, *head, *window, *more_after]
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sequence of lines holds."""
+
+    messages: int
+    recalls: int
+    media: int
+    findings: int
+    held: int
+    gaps: int
+
+
+def counts(lines: Iterable[Line]) -> Counts:
+    """Return how many of everything the lines show."""
+    lines = list(lines)
+    said = [line for line in lines if isinstance(line, MessageLine)]
+    return Counts(
+        messages=len(said),
+        recalls=sum(isinstance(line, RecallLine) for line in lines),
+        media=sum(len(line.media) for line in said),
+        findings=len({mark.number for line in said for mark in line.marks}),
+        held=sum(line.count for line in lines if isinstance(line, HeldLine)),
+        gaps=sum(isinstance(line, GapLine) for line in lines),
+    )
+
+
+# ---- order (rule 1)
+
+
+class _Placed(msgspec.Struct, frozen=True):
+    """A row and where it belongs; rank: 0 message or recall, 1 gap, 2 held."""
+
+    at_ms: int | None
+    origin: str
+    seq: int
+    rank: int
+    row: Row
+
+
+def _in_order(placed: Sequence[_Placed]) -> list[_Placed]:
+    dated = sorted((p for p in placed if p.at_ms is not None), key=lambda p: (p.at_ms, p.origin, p.seq, p.rank))
+    undated = sorted((p for p in placed if p.at_ms is None), key=lambda p: (p.origin, p.seq, p.rank))
+    by_seq = sorted(range(len(dated)), key=lambda at: (dated[at].origin, dated[at].seq))
+    keys = [(dated[at].origin, dated[at].seq) for at in by_seq]
+    before: dict[int, list[_Placed]] = {}
+    behind: dict[int, list[_Placed]] = {}
+    rest: list[_Placed] = []
+    for p in undated:
+        n = bisect_right(keys, (p.origin, p.seq))
+        if n and keys[n - 1][0] == p.origin:
+            behind.setdefault(by_seq[n - 1], []).append(p)
+        elif n < len(keys) and keys[n][0] == p.origin:
+            before.setdefault(by_seq[n], []).append(p)
+        else:
+            rest.append(p)
+    return [p for at, one in enumerate(dated) for p in (*before.get(at, ()), one, *behind.get(at, ()))] + rest
+
+
+def _with_days(lines: Iterable[Line]) -> Iterator[Line]:
+    today: date | None = None
+    for line in lines:
+        at = line.at_ms if isinstance(line, MessageLine | RecallLine) else line.from_ms if isinstance(line, GapLine) else None
+        if at is not None and words.moment(at).date() != today:
+            today = words.moment(at).date()
+            yield DayLine(today)
+        yield line
+
+
+def _joined(lines: Iterable[Line]) -> Iterator[Line]:
+    last: HeldLine | None = None
+    for line in lines:
+        if last is not None and isinstance(line, HeldLine) and line.fate == last.fate:
+            last = HeldLine(last.fate, last.count + line.count)
+            continue
+        if last is not None:
+            yield last
+        last = line if isinstance(line, HeldLine) else None
+        if last is None:
+            yield line
+    if last is not None:
+        yield last
+
+
+# ---- from rows to lines
+
+
+class _Maker:
+    """Everything a line needs to know about its neighbours."""
+
+    def __init__(self, messages: Sequence[Row], findings: Iterable[Row], media: Iterable[Row], people: Iterable[Row]) -> None:
+        self.names = Names(people)
+        self.sent = {row["msgid"]: ms_of(row.get("sent_at")) for row in messages if row.get("kind") != "recall"}
+        self.kinds = {row["sender_id"]: row["sender_kind"] for row in messages if row.get("sender_id") and row.get("sender_kind")}
+        internal = all(row.get("direction") == "internal" for row in messages)
+        self.own = {next((row.get("sender_id") for row in messages), None)} if internal else None
+        self.findings = _by_message(findings)
+        self.numbers: dict[str, int] = {}
+        self.media: dict[tuple[str, int], list[Row]] = {}
+        for row in media:
+            self.media.setdefault((_origin(row), row["seq"]), []).append(row)
+
+    def line(self, placed: _Placed) -> Line:
+        row = placed.row
+        if placed.rank == 2:
+            return HeldLine(row["fate"], 1)
+        if placed.rank == 1:
+            return GapLine(row.get("after_seq"), row.get("before_seq"), placed.at_ms, ms_of(row.get("to_at")), row.get("cause") or "")
+        return self._recall(row) if row.get("kind") == "recall" else self._message(row)
+
+    def _person(self, userid: str, at_ms: int | None) -> Person:
+        return self.names.person(userid, at_ms, self.kinds.get(userid))
+
+    def _recall(self, row: Row) -> RecallLine:
+        original, at = row.get("recalls_msgid"), ms_of(row.get("sent_at"))
+        return RecallLine(
+            msgid=row["msgid"],
+            origin=_origin(row),
+            seq=row["seq"],
+            at_ms=at,
+            by=self._person(row.get("sender_id") or "", at),
+            original=original,
+            original_at_ms=self.sent.get(original),
+            known=original in self.sent,
+        )
+
+    def _message(self, row: Row) -> MessageLine:
+        at = ms_of(row.get("sent_at"))
+        sender = self._person(row.get("sender_id") or "", at)
+        blocks, marks = self._blocks(row)
+        return MessageLine(
+            msgid=row["msgid"],
+            origin=_origin(row),
+            seq=row["seq"],
+            at_ms=at,
+            captured_ms=ms_of(row.get("captured_at")),
+            msgtype=row.get("msgtype") or "",
+            sender=sender,
+            recipients=tuple(self._person(one, at) for one in row.get("recipient_ids") or ()),
+            own=sender.kind == "employee" if self.own is None else sender.id in self.own,
+            room=bool(row.get("room_id")),
+            consent=row.get("consent") or "unknown",
+            blocks=blocks,
+            media=tuple(_media_item(one) for one in self.media.get((_origin(row), row["seq"]), ())),
+            marks=marks,
+            recalled=self._recalled(row),
+        )
+
+    def _recalled(self, row: Row) -> Recalled | None:
+        if row.get("recalled_at") is None and not row.get("recalled_by"):
+            return None
+        at, by = ms_of(row.get("recalled_at")), row.get("recalled_by")
+        return Recalled(at, self._person(by, at) if by else None)
+
+    def _blocks(self, row: Row) -> tuple[tuple[Block, ...], tuple[Mark, ...]]:
+        parts = row.get("parts") or ([{"path": "text", "text": row["text"]}] if row.get("text") else [])
+        places = sorted(self.findings.get(row["msgid"], ()), key=lambda place: place[:3])
+        marks = {place[3]["finding_id"]: self._mark(place[3]) for place in places}
+        spans: dict[int, list[Span]] = {}
+        for part, start, end, finding in places:
+            spans.setdefault(part, []).append(Span(start, end, marks[finding["finding_id"]].number))
+        for quote in row.get("quotes") or ():
+            spans.setdefault(quote["part"], []).append(Span(quote["start_cp"], quote["end_cp"], QUOTE))
+        blocks = tuple(Block(part["path"], segments(part["text"], spans.get(at, ()))) for at, part in enumerate(parts))
+        return blocks, tuple(marks.values())
+
+    def _mark(self, finding: Row) -> Mark:
+        number = self.numbers.setdefault(finding["finding_id"], len(self.numbers) + 1)
+        texts = ("finding_id", "rule_id", "category", "severity", "party", "term", "matched_text", "via")
+        return Mark(number=number, **{name: str(finding.get(name) or "") for name in texts})
+
+
+def _by_message(findings: Iterable[Row]) -> dict[str, list[tuple[int, int, int, Row]]]:
+    """Return the places of findings by message: part, start, end, finding; one that spans several messages stands in each."""
+    places: dict[str, list[tuple[int, int, int, Row]]] = {}
+    for row in findings:
+        if row.get("suppressed_by"):
+            continue
+        for span in row.get("spans") or [row]:
+            msgid = span.get("msgid") or row["msgid"]
+            places.setdefault(msgid, []).append((span["part"], span["start_cp"], span["end_cp"], row))
+    return places
+
+
+def _media_item(row: Row) -> MediaItem:
+    size = row.get("size") if row.get("size") is not None else row.get("declared_size")
+    return MediaItem(kind=row["kind"], file_name=row.get("file_name"), status=row.get("status"), size=size, sha256=row.get("sha256"))
+
+
+def _origin(row: Row) -> str:
+    return row.get("origin") or "sealed"
