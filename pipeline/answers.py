@@ -23,10 +23,6 @@ from pipeline.errors import Failure
 from pipeline.hostile_json import MAX_DEPTH, too_deep
 from pipeline.outline import MAX_MEMBERS, SPACE, UNREADABLE, children, repeated, text, too_many_members, value_of
 from pipeline.records import PageRef, SealedItem, SealedPage, Unopened
-from pipeline.saved_files import RawPage, pages_from_file
-
-# Files into page bytes is the other half of reading answers; it is asked for here.
-__all__ = ["RawPage", "pages_from_file", "read_page"]
 
 STEP = "landing"
 MAX_RECORDS = 100_000
@@ -82,6 +78,9 @@ class _Refusal(NamedTuple):
     detail: str
     seq: int | None = None
     msgid: str | None = None
+
+
+_TOO_MANY_MEMBERS = _Refusal("PAGE_UNREADABLE", f"{{page}} has more than {MAX_MEMBERS} fields")
 
 
 class _Split(NamedTuple):
@@ -175,7 +174,7 @@ def _split_carefully(data: bytes) -> _Split:
             around.append(data[done : value + 1])
             done = inner.end - 1
     if top.over:
-        return _Split(records, _Refusal("PAGE_UNREADABLE", f"{{page}} has more than {MAX_MEMBERS} fields"))
+        return _Split(records, _TOO_MANY_MEMBERS)
     if top.end < 0:
         return _Split(records, _Refusal("PAGE_CUT", f"{{page}} ends in the middle, after {len(records)} whole records"))
     if data[top.end :].strip(SPACE):
@@ -191,6 +190,8 @@ def _problem_around(around: bytes) -> _Refusal | None:
         head = _head(around)
     except UNREADABLE:
         return _Refusal("PAGE_UNREADABLE", "{page} is not valid JSON outside its records")
+    if too_many_members(around):
+        return _TOO_MANY_MEMBERS
     errcode, chatdata = bytes(head.errcode), bytes(head.chatdata)
     if not errcode and not chatdata:
         return _Refusal("PAGE_UNREADABLE", "{page} has neither errcode nor chatdata")

@@ -49,7 +49,7 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     name: str
     type: Literal["date", "text", "int", "choice"]
     help: Words
-    default: str | int | None | msgspec.UnsetType = msgspec.UNSET
+    default: str | int | msgspec.UnsetType | None = msgspec.UNSET
     choices: tuple[str, ...] = ()
 
     @property
@@ -134,7 +134,8 @@ def _load(folder: Path) -> Audit:
     try:
         meta = msgspec.convert(_yaml(folder / "meta.yaml"), type=Meta)
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise UsageError("AUDIT_BROKEN", f"sql/audit/{folder.name}/meta.yaml cannot be read: {error}", remedy="install liuhen again") from error
+        message = f"sql/audit/{folder.name}/meta.yaml cannot be read: {error}"
+        raise UsageError("AUDIT_BROKEN", message, remedy="install liuhen again") from error
     return Audit(name=folder.name, meta=meta, sql=(folder / "query.sql").read_text("utf-8"), folder=folder)
 
 
@@ -143,7 +144,8 @@ def find(name: str) -> Audit:
     audits = {audit.name: audit for audit in load_audits()}
     if name in audits:
         return audits[name]
-    raise UsageError("AUDIT_UNKNOWN", "there is no audit of this name", remedy=_nearest("`liuhen audit list` shows all of them", name, audits))
+    remedy = _nearest("`liuhen audit list` shows all of them", name, audits)
+    raise UsageError("AUDIT_UNKNOWN", "there is no audit of this name", remedy=remedy)
 
 
 def bind(audit: Audit, given: Mapping[str, str]) -> dict[str, Value]:
@@ -167,7 +169,8 @@ def _value(audit: Audit, parameter: Parameter, given: Mapping[str, str]) -> Valu
         return _PARSERS[parameter.type](parameter, given[parameter.name])
     default = parameter.default
     if default is msgspec.UNSET:
-        raise UsageError("AUDIT_PARAM_MISSING", f"{audit.name} needs {parameter.name}", remedy=f"add `-p {parameter.name}=…`: {parameter.help.en}")
+        remedy = f"add `-p {parameter.name}=…`: {parameter.help.en}"
+        raise UsageError("AUDIT_PARAM_MISSING", f"{audit.name} needs {parameter.name}", remedy=remedy)
     return date.fromisoformat(default) if parameter.type == "date" and isinstance(default, str) else default
 
 

@@ -296,10 +296,12 @@ class Plan:
         self.settled = tuple(_with_outline(s, fresh.get((s.candidate.ref.page, s.candidate.outline.item))) for s in self.settled)
 
     def _landed(self, ref: PageRef, items: Iterable[int]) -> SealedPage | OpenedPage:
+        """Return a landing page with only some of its whole records."""
         wanted = set(items)
         landed = self.bench.landing(ref)
-        page = landed if isinstance(landed, OpenedPage) else landed[0]
-        return msgspec.structs.replace(page, items=tuple(i for i in page.items if i.item in wanted))  # type: ignore[type-var]  # both have items
+        if isinstance(landed, OpenedPage):
+            return OpenedPage(ref, tuple(i for i in landed.items if i.item in wanted))
+        return SealedPage(ref, tuple(i for i in landed[0].items if i.item in wanted))
 
     def _gate_again(self, ref: PageRef, wanted: dict[int, Settled], again: dict[tuple[str, int], Decision]) -> GatedPage:
         page = self._landed(ref, wanted)

@@ -23,6 +23,7 @@ from pathlib import Path
 import jinja2
 import msgspec
 from markupsafe import Markup, escape
+from rich.cells import cell_len
 
 from pipeline import cells, words
 from pipeline.names import Person, person_key
@@ -100,9 +101,17 @@ def block_label(path: str, lang: Lang) -> str:
 def media_text(item: MediaItem, lang: Lang) -> str:
     """Return `文件 合同.pdf, 70,961 字节, 已下载并核对` for one file."""
     size = words.say("size.bytes", lang, n=item.size) if item.size is not None else ""
-    status = words.label("media_status", item.status or "unknown", lang)
+    status = words.label("media_status", cells.one_line(item.status or "unknown"), lang)
     name = f"{words.label('msgtype', cells.one_line(item.kind), lang)} {cells.one_line(item.file_name or '')}".strip()
     return words.say("list.join", lang).join(filter(None, (name, size, status)))
+
+
+def type_text(line: MessageLine, lang: Lang) -> str:
+    """Return the kind of a message where neither its text nor its files say it, and that there is nothing to read; else nothing."""
+    empty = not (line.blocks or line.media)
+    evident = line.msgtype in ("text", "mixed") or any(item.kind == line.msgtype for item in line.media)
+    name = "" if evident and not empty else words.label("msgtype", cells.one_line(line.msgtype), lang)
+    return name + (words.say("conversation.no_text", lang) if empty else "")
 
 
 def mark_text(mark: Mark, lang: Lang, titles: Mapping[str, str] | None = None) -> str:
@@ -137,7 +146,8 @@ def gap_text(line: GapLine, lang: Lang) -> str:
     unknown = words.say("value.unknown", lang)
     after, before = (unknown if seq is None else seq for seq in (line.after_seq, line.before_seq))
     from_at, to_at = words.beijing(line.from_ms, lang), words.beijing(line.to_ms, lang)
-    return words.say("conversation.gap", lang, after=after, before=before, from_at=from_at, to_at=to_at, cause=cells.one_line(line.cause) or unknown)
+    cause = cells.one_line(line.cause) or unknown
+    return words.say("conversation.gap", lang, after=after, before=before, from_at=from_at, to_at=to_at, cause=cause)
 
 
 def note_text(line: Line, lang: Lang) -> str:
@@ -169,13 +179,14 @@ def _text_lines(line: Line, lang: Lang, width: int) -> list[str]:
         case MessageLine():
             return [*_message_lines(line, lang, width), ""]
         case RecallLine():
-            return _hanging(_clock(line.at_ms, lang), f"↩ {recall_text(line, lang)}", width, target=line.target) + [""]
+            return [*_hanging(_clock(line.at_ms), f"↩ {recall_text(line, lang)}", width, target=line.target), ""]
         case DayLine():
-            return [cells.fit(f"──── {note_text(line, lang)} " + "─" * width, width - 1).removesuffix("…"), ""]
-    return _hanging("", f"── {note_text(line, lang)}", width) + [""]
+            head = f"──── {note_text(line, lang)} "
+            return [head + "─" * max(width - cell_len(head), 4), ""]
+    return [*_hanging("", f"── {note_text(line, lang)}", width), ""]
 
 
-def _clock(at_ms: int | None, lang: Lang) -> str:
+def _clock(at_ms: int | None) -> str:
     return "--:--:--" if at_ms is None else words.clock(at_ms)
 
 
@@ -186,10 +197,10 @@ def _hanging(head: str, text: str, width: int, *, target: bool = False) -> list[
 
 def _message_lines(line: MessageLine, lang: Lang, width: int) -> list[str]:
     kind = words.label("sender_kind", line.sender.kind, lang)
-    result = _hanging(_clock(line.at_ms, lang), f"{person_text(line.sender)} · {kind}", width, target=line.target)
+    result = _hanging(_clock(line.at_ms), f"{person_text(line.sender)} · {kind}", width, target=line.target)
     said = [_block_text(block, lang) for block in line.blocks] + [f"[{media_text(item, lang)}]" for item in line.media]
-    if not said or line.msgtype not in ("text", ""):
-        said.insert(0, f"[{words.label('msgtype', cells.one_line(line.msgtype), lang)}]{'' if said else words.say('conversation.no_text', lang)}")
+    if kind_text := type_text(line, lang):
+        said.insert(0, f"[{kind_text}]")
     remarks = [f"⚑{mark.number} {mark_text(mark, lang)}" for mark in line.marks]
     remarks += [f"↩ {text}" for text in (recalled_text(line, lang),) if text]
     if line.at_ms is None:
@@ -230,6 +241,7 @@ def render_html(lines: Sequence[Line], meta: Meta, lang: Lang) -> str:
         category=lambda mark: meta.category_titles.get(mark.category) or words.label("category", mark.category, lang),
         pieces=pieces,
         block_label=lambda path: block_label(path, lang),
+        type_text=lambda line: type_text(line, lang),
         media_text=lambda item: media_text(item, lang),
         note_text=lambda line: note_text(line, lang),
         recall_text=lambda line: recall_text(line, lang),
@@ -287,8 +299,8 @@ def participants(lines: Iterable[Line]) -> list[tuple[Person, int]]:
 
 def _findings(lines: Iterable[Line]) -> list[tuple[Mark, MessageLine]]:
     first: dict[int, tuple[Mark, MessageLine]] = {}
-    for line in lines:
-        for mark in line.marks if isinstance(line, MessageLine) else ():
+    for line in (one for one in lines if isinstance(one, MessageLine)):
+        for mark in line.marks:
             first.setdefault(mark.number, (mark, line))
     return [first[number] for number in sorted(first)]
 

@@ -38,8 +38,11 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "OPENSSH": ("the file holds a key in the form of OpenSSH, expected PEM", "turn a copy of it into PEM: ssh-keygen -p -m PEM -f COPY"),
     "TWICE": ("the file holds {0} private keys, expected one", "give one file for each version"),
     "PASSPHRASE_MISSING": ("the private key is encrypted and no passphrase came", "name its environment variable with --passphrase-env"),
-    "PASSPHRASE_WRONG": ("the passphrase does not open the private key", "check the environment variable that holds it"),
-    "DAMAGED": ("the private key cannot be read: it is damaged or cut", "take it from its backup; check the passphrase if it has one"),
+    "PASSPHRASE_WRONG": (
+        "the passphrase does not open the private key",
+        "check its environment variable, then whether the file is damaged",
+    ),
+    "DAMAGED": ("the private key cannot be read: it is damaged or cut", "take the file from its backup"),
     "NOT_RSA": ("the file holds a key of another kind ({0}), expected RSA", "give the key whose public half is in the console"),
     "SIZE": ("the RSA key has {0} bits, expected 2048", "give the key whose public half is in the console"),
     "SELF_TEST": ("the private key does not open what its public half sealed", "take the file from its backup"),
@@ -53,7 +56,7 @@ def load_private_key(pem: bytes, passphrase: bytes | None = None) -> RSAPrivateK
     label, block = _private_block(pem)
     if label == b"OPENSSH PRIVATE KEY":
         raise _refused("OPENSSH")
-    encrypted = label == b"ENCRYPTED PRIVATE KEY" or b"ENCRYPTED" in block.split(b"\n\n")[0]
+    encrypted = label == b"ENCRYPTED PRIVATE KEY" or b"Proc-Type: 4,ENCRYPTED" in block
     if encrypted and not passphrase:
         raise _refused("PASSPHRASE_MISSING")
     key = _load(block, passphrase if encrypted else None)
@@ -91,10 +94,10 @@ def _rewrapped(body: bytes) -> bytes:
 def _load(block: bytes, passphrase: bytes | None) -> object:
     try:
         return ser.load_pem_private_key(block, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # The library's words are only looked at, never shown.
-        wrong = passphrase is not None and "password" in str(error).lower()
-        raise _refused("PASSPHRASE_WRONG" if wrong else "DAMAGED") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # The library's words are not shown. With a wrong passphrase one key in 256 passes for decrypted and is found unreadable only then,
+        # so that the two causes cannot be told apart.
+        raise _refused("DAMAGED" if passphrase is None else "PASSPHRASE_WRONG") from None
 
 
 def _refused(cause: str, *values: object) -> UsageError:

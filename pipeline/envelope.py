@@ -44,6 +44,8 @@ from pipeline.errors import Failure, RecordError
 from pipeline.records import OpenedItem, OpenedPage, SealedItem, SealedPage, Unopened
 
 STEP = "envelope"
+# Failures that another key may heal: they name the version.
+KEY_REASONS = ("KEY_MISSING", "KEY_WRONG", "UNDECRYPTABLE")
 HEAD = 13  # filler before k0
 KEY = 32  # characters of k0; bytes of an AES key
 BLOCK = 16
@@ -140,9 +142,8 @@ def _opened(item: SealedItem, key_block: bytes | None, proved: frozenset[int]) -
 
 
 def _unopened(item: SealedItem, error: RecordError) -> Unopened:
-    failure = Failure(
-        step=STEP, code=error.code, detail=error.detail, item=item.item, seq=item.seq, msgid=item.msgid, key_version=item.key_version
-    )
+    version = item.key_version if error.code in KEY_REASONS else None
+    failure = Failure(step=STEP, code=error.code, detail=error.detail, item=item.item, seq=item.seq, msgid=item.msgid, key_version=version)
     return Unopened(failure, item.raw)
 
 

@@ -65,7 +65,8 @@ class Home:
             for folder in ("landing", "staging"):
                 durable.make_folder(path / folder / corp.id)
             Lake(path / "lake" / corp.id, corp.id, keyring).create()
-        keyring.current("custody")
+        for unit in ("custody", "names"):
+            keyring.current(unit)
         durable.write_once(path / "liuhen.toml", text.encode())
         return cls(path)
 

@@ -49,7 +49,12 @@ HEAD = "head"
 LOG_STATISTICS = ("seq", "leaf", "last_seq")
 HOT_GROUP_ROWS = 20_480
 # The log is never cleaned by age: a checkpoint would otherwise drop entries after 30 days.
-DELTA_CONFIGURATION: dict[str, str | None] = {"delta.logRetentionDuration": "interval 36500 days", "delta.enableExpiredLogCleanup": "false"}
+DELTA_CONFIGURATION: dict[str, str | None] = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+    # Without this only the first 32 columns of the schema have statistics in the log, and leaf is not among them.
+    "delta.dataSkippingStatsColumns": ",".join(LOG_STATISTICS),
+}
 
 
 class CommitConflict(Exception):
@@ -137,8 +142,11 @@ class Snapshot:
 
     @property
     def next_leaf(self) -> int:
-        """The number the next leaf gets."""
-        return max((f.stats["leaf"][1] for f in self.of("records") if "leaf" in f.stats), default=-1) + 1
+        """The number the next leaf gets; raises VerifyFailed when the log does not say it."""
+        files = self.of("records")
+        if not all("leaf" in f.stats for f in files):
+            raise VerifyFailed("LOG_INCOMPLETE", "the log does not state the leaf numbers of a file", remedy="`liuhen verify --archive` says which")
+        return max((f.stats["leaf"][1] for f in files), default=-1) + 1
 
 
 def _files(table: DeltaTable) -> Iterable[DataFile]:

@@ -44,7 +44,11 @@ def group_digest_from_salt(salt: bytes, group: str, canonical: bytes) -> bytes:
 
 def canonical(fields: dict[str, Any]) -> bytes:
     """Return RFC 8785 JSON of a group: keys sorted, no spaces, integers above 2^53 as strings."""
-    return _encode({k: str(v) if isinstance(v, int) and v > JSON_SAFE else v for k, v in fields.items()})
+    return _encode({k: _safe(v) for k, v in fields.items()})
+
+
+def _safe(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and value > JSON_SAFE else value
 
 
 def commitment(nonce: bytes, fields: dict[str, Any]) -> bytes:
@@ -87,7 +91,7 @@ def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: i
 def _media(message: Message) -> list[dict[str, Any]] | None:
     if not message.media:
         return None
-    return [{"kind": m.kind, "declared_md5": m.declared_md5, "declared_size": m.declared_size} for m in message.media]
+    return [{"kind": m.kind, "declared_md5": m.declared_md5, "declared_size": _safe(m.declared_size)} for m in message.media]
 
 
 def decision_fields(

@@ -111,13 +111,19 @@ def _passes(rules: tuple[Rule, ...]) -> Iterator[Pass]:
 
 
 def _pass(level: Level, listed: list[tuple[int, str]]) -> Iterator[Pass]:
-    grouped: dict[str, dict[int, list[str]]] = {}
+    grouped: dict[str, tuple[Entry, ...]] = {}
     for number, term in listed:
         if pattern := level.fold(term):
-            grouped.setdefault(pattern, {}).setdefault(number, []).append(term)
+            grouped[pattern] = _with(grouped.get(pattern, ()), number, term)
     if grouped:
-        entries = tuple(tuple(Entry(number, tuple(terms)) for number, terms in by_rule.items()) for by_rule in grouped.values())
-        yield Pass(level, AhoCorasick(list(grouped)), entries, max(map(len, grouped)))
+        yield Pass(level, AhoCorasick(list(grouped)), tuple(grouped.values()), max(map(len, grouped)))
+
+
+def _with(entries: tuple[Entry, ...], number: int, term: str) -> tuple[Entry, ...]:
+    """`entries` of a pattern and one more term; terms come rule by rule, so that only the last entry can be of the same rule."""
+    if entries and entries[-1].rule == number:
+        return (*entries[:-1], Entry(number, (*entries[-1].terms, term)))
+    return (*entries, Entry(number, (term,)))
 
 
 def _excuse(rule: Rule) -> Excuse | None:

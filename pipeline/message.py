@@ -41,8 +41,9 @@ def parse_page(page: OpenedPage) -> ParsedPage:
             items.append(_parse_item(opened, page))
         except RecordError as refused:
             failure = Failure(
-                step="message", code=refused.code, detail=refused.detail, item=opened.item, seq=opened.seq, msgid=opened.msgid or None
-            )
+                step="message", code=refused.code, detail=refused.detail, item=opened.item, seq=opened.seq, msgid=opened.msgid or None,
+                key_version=opened.key_version,
+            )  # fmt: skip
             failed.append(Unopened(failure, sealed=opened.sealed))
     return ParsedPage(page.ref, tuple(items), tuple(failed))
 
@@ -103,7 +104,7 @@ def to_ms(value: object) -> tuple[int | None, str | None]:
         return None, "missing"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int):
         return None, "impossible"
     if value == 0:
         return None, "zero"

@@ -4,8 +4,8 @@ Before: records.py. After: message_parts.py, message.py.
 Source: the vendor's page 91774 获取会话内容, revision 2026-01-19, and what older revisions and real records spell differently.
 
 Rules:
-1. A body lies under the type's own name or under `info`, or under the key this table names (`docmsg` → `doc`). Fields without a body
-   (old `vote`) are read from the top level.
+1. A body lies under the type's own name, under `info`, or under another type's name: `docmsg` under `doc`, `external_redpacket` under
+   `redpacket`. Fields without a body (old `vote`) are read from the top level.
 2. Read fields come first and in this table's order. Strings under keys the table does not know come after them: a field that
    the vendor adds tomorrow is searchable today. Types the table does not know are read the same way, every string of them.
 3. Machine strings are never parts: digests, file ids, other ids, user ids, times, pictures' addresses, file extensions, keys and tokens.
@@ -20,15 +20,14 @@ from typing import NamedTuple
 
 
 class TypeRow(NamedTuple):
-    """One message type: `read` fields in reading order, `hidden` strings of this type, `keys` that may hold the body besides its name."""
+    """One message type: `read` fields in reading order, `hidden` strings of this type that look readable and are not."""
 
     read: tuple[str, ...] = ()
     hidden: frozenset[str] = frozenset()
-    keys: tuple[str, ...] = ()
 
 
-def _row(read: str = "", hidden: str = "", keys: str = "") -> TypeRow:
-    return TypeRow(tuple(read.split()), frozenset(hidden.split()), tuple(keys.split()))
+def _row(read: str = "", hidden: str = "") -> TypeRow:
+    return TypeRow(tuple(read.split()), frozenset(hidden.split()))
 
 
 TYPES: dict[str, TypeRow] = {
@@ -50,10 +49,10 @@ TYPES: dict[str, TypeRow] = {
     "vote": _row("votetitle voteitem"),
     "collect": _row("room_name creator title details ques", hidden="create_time"),
     "redpacket": _row("wish"),
-    "external_redpacket": _row("wish", keys="redpacket"),
+    "external_redpacket": _row("wish"),
     "meeting": _row("topic address remarks", hidden="starttime endtime"),
     "meeting_notification": _row("content"),
-    "docmsg": _row("title link_url", hidden="doc_creator", keys="doc"),
+    "docmsg": _row("title link_url", hidden="doc_creator"),
     "markdown": _row("content"),
     "news": _row("item title description url"),
     "calendar": _row("title creatorname attendeename place remarks", hidden="starttime endtime"),
@@ -102,6 +101,4 @@ def item_kind(name: str) -> str:
 
 def body_kind(key: str, msgtype: str) -> str:
     """Return by which type's row the top-level `key` of a message of type `msgtype` is read."""
-    if key == msgtype or key == "info" or key in row(msgtype).keys:
-        return msgtype
-    return _OTHER_NAMES.get(key, key)
+    return msgtype if key in (msgtype, "info") else _OTHER_NAMES.get(key, key)

@@ -63,7 +63,7 @@ def _any_of(words: tuple[str, ...]) -> str:
 _SCAN = re.compile(f"(?P<other>{_any_of(NOT_NEGATIONS)})|(?P<negation>{_any_of(NEGATIONS)})")
 _CONTRAST = re.compile(_any_of(CONTRAST))
 _ON_PAPER = re.compile(_any_of(ON_PAPER))
-_DOUBLE = re.compile(f"(?:{_any_of(FIRST_OF_TWO)})[^也亦又更且和或及、]{{0,2}}$")
+_DOUBLE = re.compile(f"(?:{_any_of(FIRST_OF_TWO)})[^也亦又更且和或及、]{{0,3}}$")
 _CLAUSE_END = re.compile(r"[\s,;:!?。]")  # 、 joins a list that one negation governs
 _SENTENCE_END = re.compile(r"[;!?。\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 

@@ -19,7 +19,7 @@ import msgspec
 import yaml
 
 from pipeline.errors import UsageError
-from pipeline.fold import fold
+from pipeline.fold import fold_chars
 from pipeline.records import Direction, PartyKind, Severity
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -212,7 +212,7 @@ def _fault(phrase: str) -> str | None:
         return f"is longer than {MAX_TERM} characters"
     if _UNREADABLE.search(phrase):
         return "holds a control character or the mark of a damaged one"
-    if len(phrase) < 2 or len(fold(phrase)) < 2:
+    if len(phrase) < 2 or len(fold_chars(phrase)) < 2:
         return "has fewer than 2 visible characters, which would be found everywhere"
     return None
 

@@ -76,7 +76,7 @@ class Reader:
     def arrow(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Return the whole result of a query as an Arrow table; raises UsageError SQL_FAILED when it cannot be answered."""
         try:
-            return self.connection.execute(query, dict(parameters or {})).to_arrow_table()
+            return self.connection.sql(query, params=dict(parameters or {})).to_arrow_table()
         except duckdb.OutOfMemoryException as error:
             raise UsageError("SQL_MEMORY", "the question needs more memory than is allowed", remedy="ask for fewer days or columns") from error
         except duckdb.Error as error:

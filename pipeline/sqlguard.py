@@ -27,6 +27,7 @@ import duckdb
 from pipeline import audit
 from pipeline.errors import UsageError
 
+LISTED = "the views and their columns are listed in docs/sql.md"
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
 FORBIDDEN_FUNCTION = re.compile(
     r"(read|write|parquet|duckdb|pragma|sniff|scan|query|lake|inet|pg_get|pg_sleep|sleep|json_serialize|json_deserialize|json_execute)(_.*)?"
@@ -55,7 +56,7 @@ def guard(connection: duckdb.DuckDBPyConnection, text: str) -> str:
 def failed(error: duckdb.Error) -> UsageError:
     """Return a query's failure as our error: DuckDB's words where they speak of the query, else only their kind, never data."""
     if isinstance(error, _WORDS_OF_QUERY):
-        return UsageError("SQL_FAILED", str(error), remedy="the views and their columns are listed in docs/sql.md")
+        return UsageError("SQL_FAILED", str(error), remedy=LISTED)
     if isinstance(error, duckdb.OutOfMemoryException):
         return UsageError("SQL_TOO_LARGE", "the query needs more memory than a query may take", remedy="ask for fewer days or columns")
     kind = type(error).__name__.removesuffix("Exception")
@@ -71,7 +72,8 @@ def _one(connection: duckdb.DuckDBPyConnection, text: str) -> tuple[duckdb.State
     except ValueError as error:  # a statement that the Python package has no name for
         raise _not_select() from error
     if len(statements) != 1:
-        raise UsageError("SQL_NOT_ONE", f"expected one SELECT statement, got {len(statements)} statements", remedy="ask one question at a time")
+        got = f"expected one SELECT statement, got {len(statements)} statements"
+        raise UsageError("SQL_NOT_ONE", got, remedy="ask one question at a time")
     return statements[0]
 
 
@@ -175,4 +177,5 @@ def _forbidden(message: str, remedy: str) -> UsageError:
 
 
 def _not_select() -> UsageError:
-    return UsageError("SQL_NOT_SELECT", "expected a SELECT, or an EXPLAIN of one, got another kind of statement", remedy="the views and their columns are listed in docs/sql.md")
+    message = "expected a SELECT, or an EXPLAIN of one, got another kind of statement"
+    return UsageError("SQL_NOT_SELECT", message, remedy=LISTED)

@@ -332,7 +332,7 @@ class _Maker:
 
     def _blocks(self, row: Row) -> tuple[tuple[Block, ...], tuple[Mark, ...]]:
         parts = row.get("parts") or ([{"path": "text", "text": row["text"]}] if row.get("text") else [])
-        places = sorted(self.findings.get(row["msgid"], ()), key=lambda place: place[:3])
+        places = sorted(self.findings.get(row["msgid"], ()), key=lambda place: (place[0], place[1], -place[2]))
         marks = {place[3]["finding_id"]: self._mark(place[3]) for place in places}
         spans: dict[int, list[Span]] = {}
         for part, start, end, finding in places:

@@ -6,10 +6,12 @@ Before: root.py. After: demo/generate.py, and the command line itself.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +20,12 @@ import typer
 from pipeline.cli.output import progress
 from pipeline.cli.root import CALL, DEFAULT_HOME, LANG, app, err, say, t
 from pipeline.clock import BEIJING
+from pipeline.demo.truth import KeyTruth, Truth
 from pipeline.errors import Exit, UsageError
 
 DEMO_HOME = "liuhen-demo"
 MARK = "DEMO"
+PASSPHRASE = "LIUHEN_DEMO_PASSPHRASE"
 
 
 @app.command(help=t("usage.demo"))
@@ -39,12 +43,42 @@ def demo(
     (home / MARK).write_text(t("demo.banner") + "\n", encoding="utf-8")
     say(t("demo.banner"))
     say(t("demo.generating", n=messages, folder=source))
+    yesterday = datetime.now(BEIJING).date() - timedelta(days=1)
     with progress() as shown:
         truth = generate.generate(
-            source, messages=messages, seed=seed, end_day=datetime.now(BEIJING).date(), progress=lambda done, total: shown("generate", done, total)
+            source, messages=messages, seed=seed, end_day=yesterday, progress=lambda done, total: shown("generate", done, total)
         )
-    _walk(home / "home", source, truth)
+    for words in _commands(source, home, truth):
+        _command(home / "home", words, truth)
     say(t("demo.next", home=home / "home"))
+
+
+def _commands(source: Path, home: Path, truth: Truth) -> Iterator[list[str]]:
+    """Yield what a user types, in order."""
+    yield ["init", "--corp-id", truth.corp_id, "--corp-name", truth.firm]
+    yield ["config", "set", "demo", "true"]
+    for key in truth.keys:
+        if not key.late:
+            yield _add_key(source, key)
+    yield ["people", "import", str(source / "directory.jsonl")]
+    yield ["consent", "import", str(source / "consent.jsonl")]
+    yield ["ingest", "--from", str(source / "pages")]
+    yield ["audit", "run", "coverage"]
+    yield ["audit", "run", "unopened"]
+    for key in truth.keys:
+        if key.late:
+            yield _add_key(source, key)
+    yield ["ingest"]
+    yield ["audit", "run", "findings-by-category"]
+    yield ["audit", "run", "consent-by-employee"]
+    talked = next(p for p in truth.phrases if p.kind == "violations" and p.fate == "archived" and p.employee and p.room_id is None)
+    yield ["audit", "run", "findings-of-employee", "-p", f"employee={talked.employee}"]
+    yield ["status"]
+
+
+def _add_key(source: Path, key: KeyTruth) -> list[str]:
+    passphrase = ["--passphrase-env", PASSPHRASE] if key.passphrase else []
+    return ["keys", "add", "--version", str(key.version), "--private-key", str(source / key.file), *passphrase]
 
 
 def _clear(home: Path) -> None:
@@ -55,19 +89,14 @@ def _clear(home: Path) -> None:
         shutil.rmtree(home)
 
 
-def _walk(home: Path, source: Path, truth: object) -> None:
-    from pipeline.demo import generate
-
-    for words in generate.commands(source, truth):  # type: ignore[arg-type]  # the Truth of the same module
-        _command(home, words)
-
-
-def _command(home: Path, words: list[str]) -> None:
+def _command(home: Path, words: list[str], truth: Truth) -> None:
     """Run one command of ours as a user would, showing the line first."""
-    shown = " ".join(["liuhen", "--home", str(home), *(f'"{w}"' if " " in w or "*" in w else w for w in words)])
-    err.print(f"\n$ {shown}", style="bold", markup=False)
+    err.print("\n$ " + shlex.join(["liuhen", "--home", str(home), *words]), style="bold", markup=False)
     sys.stdout.flush()
-    passphrase = {"LIUHEN_DEMO_PASSPHRASE": "demo"}
-    ended = subprocess.run([sys.executable, "-m", "pipeline.cli", "--home", str(home), "--lang", LANG, *words], env={**os.environ, **passphrase}, check=False)
+    secret = {PASSPHRASE: k.passphrase for k in truth.keys if k.passphrase}
+    table = ["--format", "table"] if words[0] == "audit" or words[0] == "status" else []
+    ended = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "--home", str(home), "--lang", LANG, *words, *table], env={**os.environ, **secret}, check=False
+    )
     if ended.returncode not in (Exit.DONE, Exit.LEFT_OVER):
         raise typer.Exit(ended.returncode)

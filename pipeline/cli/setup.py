@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from pipeline import clock, durable, schema
+from pipeline import clock, durable
 from pipeline import config as settings
 from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
 from pipeline.cli.root import CALL, app, recorded, say, t
@@ -49,7 +49,7 @@ def init(
 def config_get(key: Annotated[str | None, typer.Argument(help=t("usage.config.key"))] = None) -> None:
     """Show one setting, or all."""
     text = settings.read(CALL.home_path / "liuhen.toml")
-    with recorded("config get", key=key):
+    with recorded("config get", setting=key):
         if key is None:
             print(text, end="")
         else:
@@ -63,9 +63,9 @@ def config_set(
 ) -> None:
     """Change one setting."""
     path = CALL.home_path / "liuhen.toml"
-    with recorded("config set", key=key, value=value):
+    with recorded("config set", setting=key, value=value):
         durable.replace(path, settings.changed(settings.read(path), key, value).encode())
-        say(t("config.set.done", key=key, value=value))
+        say(t("config.set.done", setting=key, value=value))
 
 
 @keys_app.command("add", help=t("usage.keys.add"))
@@ -138,43 +138,15 @@ def keys_retire(version: Annotated[int, typer.Option("--version", help=t("usage.
 def people_import(file: Annotated[Path, typer.Argument(help=t("usage.people.file"), metavar="FILE")]) -> None:
     """Read the directory: who was employee or robot, when."""
     from pipeline import ingest, lakerows
-    from pipeline.directory import Entry
+    from pipeline.people_import import read_people
 
     corp = CALL.corp
-    with recorded("people import", corp=corp, digest=hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None) as told:
+    with recorded("people import", corp=corp) as told:
         if not file.is_file():
             raise UsageError("INPUT_MISSING", f"there is no file {file}", remedy="give a JSON Lines file of people")
-        entries, now = [], clock.now_ms()
-        for n, line in enumerate(file.read_bytes().splitlines(), 1):
-            if line.strip():
-                entries.append(_entry(line, n, now, Entry))
-        table = lakerows.people_table(entries)
-        assert table.schema == schema.kind("people").arrow
-        ingest.append(CALL.home, corp, [("people", table)], what="people")
-        told["result"] = f"{len(entries)} people"
+        data = file.read_bytes()
+        entries = read_people(data.splitlines(), recorded_at_ms=clock.now_ms())
+        if entries:
+            ingest.append(CALL.home, corp, [("people", lakerows.people_table(entries))], what="people")
+        told["result"] = f"{len(entries)} people from sha256 {hashlib.sha256(data).hexdigest()[:16]}"
         say(t("people.import.done", n=len(entries)))
-
-
-class _Person(msgspec.Struct, frozen=True):
-    userid: str
-    kind: str = "employee"
-    name: str | None = None
-    alias: str | None = None
-    department: str | None = None
-    valid_from: str | int | None = None
-    valid_to: str | int | None = None
-
-
-def _entry(line: bytes, n: int, now_ms: int, entry: type) -> object:
-    from pipeline.consent_events import moment_ms
-
-    try:
-        person = msgspec.json.decode(line, type=_Person)
-    except msgspec.DecodeError as error:
-        raise UsageError("PEOPLE_LINE", f"line {n} is not a person: expected {{\"userid\":…,\"kind\":\"employee|robot|external\",…}}", remedy="mend the line") from error
-    if person.kind not in ("employee", "robot", "external"):
-        raise UsageError("PEOPLE_LINE", f"line {n}: kind is not employee, robot or external", remedy="mend the line")
-    return entry(
-        userid=person.userid, kind=person.kind, name=person.name, alias=person.alias, department=person.department,
-        valid_from_ms=moment_ms(person.valid_from), valid_to_ms=moment_ms(person.valid_to), source="import", recorded_at_ms=now_ms,
-    )  # fmt: skip

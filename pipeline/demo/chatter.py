@@ -22,6 +22,7 @@ from pipeline.demo.messages import KINDS
 Place = Literal["customer", "colleague", "customer_room", "internal_room"]
 Topic = Literal["证券", "财富", "保险", "通用"]
 Group = Literal["violations", "evasive", "near_misses", "customer_words", "scenes"]
+GROUPS: tuple[Group, ...] = ("violations", "evasive", "near_misses", "customer_words", "scenes")
 Carrier = Literal["text", "file", "link", "mixed", "chatrecord", "quote"]
 
 FUNDS = ("DEMO青禾六个月持有", "DEMO远山债券C", "DEMO演示混合A", "DEMO知行平衡组合", "DEMO南屏短债")
@@ -49,16 +50,16 @@ class Talk(msgspec.Struct, frozen=True):
 
 
 class Planted(msgspec.Struct, frozen=True, kw_only=True):
-    """A line with phrases in it. terms: each stands in `text` exactly once; means: the phrase that an evasive form stands for."""
+    """A line with phrases in it. terms: each stands in `text` exactly once; means: those that an evasive form or a scene stands for."""
 
     group: Group
     category: str
     at: Place
     on: Topic
-    terms: tuple[str, ...]
+    terms: tuple[str, ...] = ()
+    means: tuple[str, ...] = ()
     text: str
     form: str = "literal"
-    means: str = ""
     carrier: Carrier = "text"
     turns: tuple[Turn, ...] = ()
 
@@ -100,16 +101,15 @@ def turn(line: str) -> Turn:
 
 
 def _planted(group: Group, row: dict[str, Any]) -> Planted:
-    terms = tuple(str(t) for t in row.get("terms", ()))
     return Planted(
         group=group,
         category=row["category"],
         at=row.get("at", "customer"),
         on=row.get("about", "通用"),
-        terms=terms,
+        terms=tuple(row.get("terms", ())),
+        means=tuple(row.get("means", ())),
         text=row.get("text", ""),
         form=row.get("form", "literal"),
-        means=row.get("means", terms[0] if terms else ""),
         carrier=row.get("as", "text"),
         turns=tuple(turn(line) for line in row.get("say", ())),
     )
@@ -133,7 +133,8 @@ def fill(words: str, rng: random.Random, names: dict[str, str]) -> tuple[str, tu
     return _SLOT.sub(one, words), tuple(details)
 
 
-_DETAILS: dict[str, Literal["phone", "idcard", "card", "policy"]] = {"phone": "phone", "idcard": "idcard", "card": "card", "polno": "policy"}
+DetailKind = Literal["phone", "idcard", "card", "policy"]
+_DETAILS: dict[str, DetailKind] = {"phone": "phone", "idcard": "idcard", "card": "card", "polno": "policy"}
 
 
 def _slot(name: str, rng: random.Random) -> str:

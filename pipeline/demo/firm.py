@@ -4,8 +4,8 @@ Before: pipeline/clock.py. After: talks.py, refusals.py, story.py.
 
 Rules:
 1. Every name says that it is made up: 示 in it and （DEMO） after it. No id, number or address belongs to anybody.
-2. Ids look as the platform's do (wecom-archive.md 3.2): `wm` customers, `wo` people of another firm, `wb` robots, `wr` rooms, else employees.
-3. One employee's userid begins with `wm`, another's is written in two casings: prefixes are a hint, employees compare without regard to case.
+2. Ids look as the platform's do (wecom-archive.md 3.2): `wm` customers, `wo` people of another firm, `wb` robots, `wr` rooms.
+3. One employee's userid begins with `wm`, another's is written in two casings: prefixes are a hint, and case does not tell employees apart.
 4. Quiet customers never take part in ordinary talk: the stories about consent need people of whom every message is known.
 """
 
@@ -34,11 +34,14 @@ DEPARTMENTS = (
 CUSTOMERS = 800
 CUSTOMER_ROOMS = 22
 QUIET_IN_ROOMS = 2 * CUSTOMER_ROOMS
-STAFF_ROOMS = (*(name for name, _, _ in DEPARTMENTS), "晨会", "值班", "活动筹备", "系统升级", "培训", "回访", "项目甲", "项目乙", "团建", "新人", "公告")
+MIXED_ROOMS = ("晨会", "值班", "活动筹备", "系统升级", "培训", "回访", "项目甲", "项目乙", "团建", "新人", "公告")
+STAFF_ROOMS = (*(name for name, _, _ in DEPARTMENTS), *MIXED_ROOMS)
 
-_SURNAMES = "赵Zhao 钱Qian 孙Sun 李Li 周Zhou 吴Wu 郑Zheng 王Wang 冯Feng 陈Chen 韩Han 杨Yang".split()
-_GIVEN = "甲Jia 乙Yi 丙Bing 丁Ding 戊Wu 己Ji 庚Geng 辛Xin".split()
+_SURNAMES = ("赵Zhao", "钱Qian", "孙Sun", "李Li", "周Zhou", "吴Wu", "郑Zheng", "王Wang", "冯Feng", "陈Chen", "韩Han", "杨Yang")
+_GIVEN = ("甲Jia", "乙Yi", "丙Bing", "丁Ding", "戊Wu", "己Ji", "庚Geng", "辛Xin")
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+Line = dict[str, str | None]
+
 _WM_EMPLOYEE, _TWO_CASINGS, _MOVED = 7, 3, 5
 # How much of a day's talk begins in each hour, Beijing time: office hours mostly, some in the evening.
 _HOURS = {7: 1, 8: 4, 9: 14, 10: 15, 11: 10, 12: 4, 13: 9, 14: 13, 15: 11, 16: 9, 17: 6, 18: 3, 19: 3, 20: 3, 21: 2, 22: 1}
@@ -138,7 +141,7 @@ def make_firm(rng: random.Random, *, quiet: int) -> Firm:
     )
 
 
-def directory_lines(firm: Firm, calendar: Calendar) -> Iterator[dict[str, str | None]]:
+def directory_lines(firm: Firm, calendar: Calendar) -> Iterator[Line]:
     """Yield the rows of directory.jsonl: columns of schemas/people.v1.json, times in ISO 8601 UTC, null where open.
 
     One employee changed the department at noon of the third day; one left before the first day and wrote nothing."""
@@ -153,7 +156,7 @@ def directory_lines(firm: Firm, calendar: Calendar) -> Iterator[dict[str, str | 
     yield _row(left, valid_to=iso(calendar.at(0, 0)))
 
 
-def _row(person: Person, *, department: str | None = None, valid_from: str | None = None, valid_to: str | None = None) -> dict[str, str | None]:
+def _row(person: Person, *, department: str | None = None, valid_from: str | None = None, valid_to: str | None = None) -> Line:
     return {
         "userid": person.userid, "kind": person.kind, "name": person.name, "department": department or person.department,
         "valid_from": valid_from, "valid_to": valid_to,
@@ -166,7 +169,12 @@ def _employees() -> Iterator[Person]:
         surname, given = _SURNAMES[number % len(_SURNAMES)], _GIVEN[number // len(_SURNAMES)]
         userid = "wmDemoStaff" if number == _WM_EMPLOYEE else f"{surname[1:]}Shi{given[1:].lower()}"
         yield Person(
-            userid=userid, kind="employee", name=f"{surname[0]}示{given[0]}（DEMO）", calls=f"小{surname[0]}", department=department, topic=topic
+            userid=userid,
+            kind="employee",
+            name=f"{surname[0]}示{given[0]}（DEMO）",
+            calls=f"小{surname[0]}",
+            department=department,
+            topic=topic,
         )
 
 
@@ -174,7 +182,10 @@ def _customer(rng: random.Random, number: int) -> Person:
     surname = rng.choice(_SURNAMES)[0]
     prefix = "wo" if number % 22 == 21 else "wm"
     return Person(
-        userid=_id(rng, prefix), kind="external", name=f"{surname}示例{number:04d}（DEMO）", calls=f"{surname}{rng.choice(('先生', '女士'))}"
+        userid=_id(rng, prefix),
+        kind="external",
+        name=f"{surname}示例{number:04d}（DEMO）",
+        calls=f"{surname}{rng.choice(('先生', '女士'))}",
     )
 
 

@@ -4,8 +4,9 @@ Before: truth.py, pages.py, pipeline/sealing.py. After: `liuhen demo`, or by han
 
     python -m pipeline.demo.generate OUT --messages 20000 --seed 1
 
-Under OUT: truth.json, keys/v1.pem (PKCS#1), keys/v2.pem (PKCS#8 under the passphrase in keys/v2.passphrase), late-key/v3.pem (PKCS#8; held back
-at first), directory.jsonl, consent.jsonl, pages/*. Everything follows from the seed except the RSA keys, the passphrase and the sealing's own chance.
+Under OUT: truth.json; keys/v1.pem (PKCS#1) and keys/v2.pem (PKCS#8 under the passphrase `demo`); late-key/v3.pem (PKCS#8, held back at
+first); directory.jsonl; consent.jsonl; pages/*. Everything follows from the seed except the RSA keys and what the sealing draws.
+`commands` says how to walk through it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import secrets
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -35,6 +35,8 @@ from pipeline.sealing import seal_item
 CORP_ID = "wwdemo000000000001"
 MESSAGES = 20_000
 STEP = 500
+PASSPHRASE = "demo"
+PASSPHRASE_VARIABLE = "LIUHEN_DEMO_PASSPHRASE"
 # What is sealed is made up and its keys lie beside it: quick chance is enough.
 _CHANCE = random.Random()
 
@@ -47,8 +49,9 @@ def generate(
 ) -> Truth:
     """Write the demonstration under `out` and return its truth.
 
-    messages: how many records are sealed, at least 500. end_day: the last of the five Beijing days; it should be over, or its evening lies in
-    the future. progress(done, total) is called every 500 records. Raises UsageError DEMO_TOO_SMALL, DEMO_EXISTS when `out` holds one already."""
+    messages: how many records are sealed, at least 500. end_day: the last of the five Beijing days; it should be over, or its evening
+    lies in the future. progress(done, total) is called every 500 records.
+    Raises UsageError DEMO_TOO_SMALL, and DEMO_EXISTS when `out` holds a demonstration already."""
     if (out / "truth.json").exists():
         raise UsageError("DEMO_EXISTS", "the folder already holds a demonstration", remedy="name another folder")
     plan = story.plan(messages, seed=seed, corp_id=corp_id, end_day=end_day)
@@ -66,13 +69,18 @@ def generate(
 
 # --- keys ---
 
-_KEY_FILES = {1: ("keys/v1.pem", "PKCS#1", None), 2: ("keys/v2.pem", "PKCS#8", "keys/v2.passphrase"), LATE_VERSION: ("late-key/v3.pem", "PKCS#8", None)}
+# version: private key, container, passphrase
+_KEY_FILES = {
+    1: ("keys/v1.pem", "PKCS#1", None),
+    2: ("keys/v2.pem", "PKCS#8", PASSPHRASE),
+    LATE_VERSION: ("late-key/v3.pem", "PKCS#8", None),
+}
 
 
 def _key_truths(plan: Plan) -> list[KeyTruth]:
     counts = truth.key_counts(plan.records)
     return [
-        KeyTruth(version=version, file=file, form=form, passphrase_file=passphrase, records=counts[version], late=version == LATE_VERSION)
+        KeyTruth(version=version, file=file, form=form, passphrase=passphrase, records=counts[version], late=version == LATE_VERSION)
         for version, (file, form, passphrase) in _KEY_FILES.items()
     ]
 
@@ -80,13 +88,9 @@ def _key_truths(plan: Plan) -> list[KeyTruth]:
 def make_keys(out: Path) -> Keys:
     """Write fresh RSA-2048 private keys, readable by their owner alone, and return them by version."""
     keys: Keys = {}
-    for version, (file, form, passphrase_file) in _KEY_FILES.items():
+    for version, (file, form, passphrase) in _KEY_FILES.items():
         keys[version] = key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        lock: serialization.KeySerializationEncryption = serialization.NoEncryption()
-        if passphrase_file is not None:
-            passphrase = secrets.token_urlsafe(18)
-            _write_secret(out / passphrase_file, passphrase.encode())
-            lock = serialization.BestAvailableEncryption(passphrase.encode())
+        lock = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
         container = serialization.PrivateFormat.TraditionalOpenSSL if form == "PKCS#1" else serialization.PrivateFormat.PKCS8
         _write_secret(out / file, key.private_bytes(serialization.Encoding.PEM, container, lock))
     return keys
@@ -133,17 +137,52 @@ def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
 # --- by hand ---
 
 
+def commands(source: Path, told: Truth) -> list[list[str]]:
+    """Return the words of the commands that walk through the demonstration under `source`, in order; `liuhen` and the home are left out.
+
+    The passphrase of version 2 is expected in the environment variable LIUHEN_DEMO_PASSPHRASE."""
+    early, late = ([_keys_add(source, key) for key in told.keys if key.late == wanted] for wanted in (False, True))
+    busiest = max(told.per_employee_later, key=lambda userid: sum(told.per_employee_later[userid].values()))
+    place = next(p.conversation_id for p in told.phrases if p.kind == "violations" and p.employee == busiest and p.fate_later == "archived")
+    return [
+        ["init", "--corp-id", told.corp_id, "--corp-name", told.firm],
+        ["config", "set", "demo", "true"],
+        *early,
+        ["people", "import", str(source / "directory.jsonl")],
+        ["consent", "import", str(source / "consent.jsonl")],
+        ["ingest", "--from", str(source / "pages")],
+        ["audit", "run", "unopened"],
+        *late,
+        ["ingest"],
+        ["audit", "run", "findings-by-category"],
+        ["audit", "run", "findings-of-employee", "-p", f"employee={busiest}"],
+        ["audit", "run", "consent-by-employee"],
+        ["sql", "SELECT term, count(*) AS findings FROM matches GROUP BY term ORDER BY findings DESC, term LIMIT 10"],
+        ["conversation", place],
+        ["status"],
+    ]
+
+
+def _keys_add(source: Path, key: KeyTruth) -> list[str]:
+    words = ["keys", "add", "--version", str(key.version), "--private-key", str(source / key.file)]
+    return [*words, "--passphrase-env", PASSPHRASE_VARIABLE] if key.passphrase else words
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a demonstration from the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.demo.generate", description="write a made-up firm's saved pages and the truth about them")
+    what = "write a made-up firm's saved pages and the truth about them"
+    parser = argparse.ArgumentParser(prog="python -m pipeline.demo.generate", description=what)
     parser.add_argument("out", type=Path)
     parser.add_argument("--messages", type=int, default=MESSAGES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--corp", default=CORP_ID)
-    parser.add_argument("--end-day", type=date.fromisoformat, default=datetime.now(BEIJING).date() - timedelta(days=1), help="default: yesterday in Beijing")
+    yesterday = datetime.now(BEIJING).date() - timedelta(days=1)
+    parser.add_argument("--end-day", type=date.fromisoformat, default=yesterday, help="the last day; default: yesterday in Beijing")
     chosen = parser.parse_args(arguments)
     try:
-        told = generate(chosen.out, messages=chosen.messages, seed=chosen.seed, corp_id=chosen.corp, end_day=chosen.end_day, progress=_on_terminal())
+        told = generate(
+            chosen.out, messages=chosen.messages, seed=chosen.seed, corp_id=chosen.corp, end_day=chosen.end_day, progress=_on_terminal()
+        )
     except ArchiveError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)

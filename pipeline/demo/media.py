@@ -17,8 +17,20 @@ import msgspec
 from pipeline.errors import UsageError
 from pipeline.sealing import sdkfileid
 
-_MAGIC = {"image": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", "voice": b"#!AMR\n", "emotion": b"GIF89a", "video": b"\x00\x00\x00\x18ftypmp42", "file": b"%PDF-1.7\n"}
-_SIZES = {"image": (8_000, 60_000), "voice": (900, 9_000), "emotion": (2_000, 20_000), "video": (60_000, 200_000), "file": (4_000, 80_000)}
+_MAGIC = {
+    "image": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00",
+    "voice": b"#!AMR\n",
+    "emotion": b"GIF89a",
+    "video": b"\x00\x00\x00\x18ftypmp42",
+    "file": b"%PDF-1.7\n",
+}
+_SIZES = {
+    "image": (8_000, 60_000),
+    "voice": (900, 9_000),
+    "emotion": (2_000, 20_000),
+    "video": (60_000, 200_000),
+    "file": (4_000, 80_000),
+}
 _LARGE = 700_001  # more than one range of 524,288 bytes
 _LIMIT = 1 << 22
 

@@ -37,13 +37,12 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a body is made from: the words, who says them and who else is there, and when."""
+    """What a body is made from: the words, who says them (an id), the names of all who take part, and when."""
 
     words: tuple[str, ...]
     rng: random.Random
     at_ms: int
     sender: str
-    others: tuple[str, ...]
     names: tuple[str, ...]
 
     def word(self, number: int, default: str = "演示（DEMO）") -> str:
@@ -77,9 +76,8 @@ def decision(kind: str, userid: str, at_ms: int | None) -> Body:
 def message(*, msgid: str, action: str, sender: str, tolist: tuple[str, ...], roomid: str, msgtime: int, body: Body) -> dict[str, Any]:
     """Return the message as the platform writes it, fields in its order (3.1)."""
     room = {"roomid": roomid} if body.has_room else {}
-    return {
-        "msgid": msgid, "action": action, "from": sender, "tolist": list(tolist), **room, "msgtime": msgtime, "msgtype": body.msgtype, **body.fields,
-    }  # fmt: skip
+    told = {"msgid": msgid, "action": action, "from": sender, "tolist": list(tolist), **room, "msgtime": msgtime, "msgtype": body.msgtype}
+    return told | body.fields
 
 
 def switch(*, msgid: str, user: str, at_ms: int) -> dict[str, Any]:
@@ -144,7 +142,7 @@ def _location(asked: Asked) -> Body:
 
 
 def _link(asked: Asked) -> Body:
-    told = {"title": asked.word(0), "description": asked.word(1), "link_url": f"{_URL}a/{asked.rng.getrandbits(32):08x}", "image_url": f"{_URL}cover.png"}
+    told = {"title": asked.word(0), "description": asked.word(1), "link_url": _address(asked, "a"), "image_url": f"{_URL}cover.png"}
     return _plain("link", told)
 
 
@@ -161,15 +159,21 @@ def _item(kind: str, told: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def _chatrecord(asked: Asked) -> Body:
-    """Lines of others, then a mixed one with a picture; every third holds a forward of its own with a file in it. Times in seconds, once in ms."""
-    lines = [_item("ChatRecordText", {"content": w}, msgtime=asked.second - 600 + i, from_chatroom=True) for i, w in enumerate(asked.words[1:])]
-    picture = _item("image", _stored(asked, "image"))
-    mixed = _item("ChatRecordMixed", {"item": [_item("text", {"content": "见图[微笑]\n"}), picture]}, msgtime=asked.at_ms - 500_000, from_chatroom=True)
-    items = [*lines, mixed]
+    """Lines of others, then a mixed one with a picture; every third holds a forward of its own. One time is in ms."""
+    began = asked.second - 600
+    items = [_item("ChatRecordText", {"content": w}, msgtime=began + i, from_chatroom=True) for i, w in enumerate(asked.words[1:])]
+    parts = [_item("text", {"content": "见图[微笑]\n"}), _item("image", _stored(asked, "image"))]
+    items.append(_item("ChatRecordMixed", {"item": parts}, msgtime=asked.at_ms - 500_000, from_chatroom=True))
     if asked.rng.random() < 0.34:
-        inner = [_item("ChatRecordFile", _stored(asked, "file", filename="演示附件（DEMO）.pdf", fileext="pdf"), msgtime=asked.second - 900, from_chatroom=False)]
-        items.append(_item("chatrecord", {"title": "演示员工的聊天记录", "item": inner}, msgtime=asked.second - 800, from_chatroom=False))
+        items.append(_forward_in_forward(asked, began - 200))
     return _plain("chatrecord", {"title": asked.word(0), "item": items})
+
+
+def _forward_in_forward(asked: Asked, second: int) -> dict[str, Any]:
+    """A forward inside a forward, with a file in it."""
+    held = _stored(asked, "file", filename="演示附件（DEMO）.pdf", fileext="pdf")
+    inner = [_item("ChatRecordFile", held, msgtime=second - 100, from_chatroom=False)]
+    return _item("chatrecord", {"title": "演示员工的聊天记录", "item": inner}, msgtime=second, from_chatroom=False)
 
 
 def _mixed(asked: Asked) -> Body:
@@ -188,14 +192,15 @@ def _todo(asked: Asked) -> Body:
 
 def _vote(asked: Asked) -> Body:
     """Older pages put these fields at the top (3.4): one in four is written so."""
-    told = {"votetitle": asked.word(0), "voteitem": asked.word(1).split("/"), "votetype": 101, "voteid": f"demo{asked.rng.getrandbits(64):016x}"}
+    told = {"votetitle": asked.word(0), "voteitem": asked.word(1).split("/"), "votetype": 101, "voteid": _token(asked)}
     return Body(msgtype="vote", fields=told) if asked.rng.random() < 0.25 else _plain("vote", told)
 
 
 def _collect(asked: Asked) -> Body:
     kinds = ("Text", "Number", "Date", "Time")
     details = [{"id": _BIG + asked.rng.getrandbits(40), "ques": q, "type": kinds[i % 4]} for i, q in enumerate(asked.word(1).split("/"))]
-    told = {"room_name": "演示群（DEMO）", "creator": asked.names[0], "create_time": _clock_words(asked.at_ms), "title": asked.word(0), "details": details}
+    told: dict[str, Any] = {"room_name": "演示群（DEMO）", "creator": asked.names[0], "create_time": _clock_words(asked.at_ms)}
+    told |= {"title": asked.word(0), "details": details}
     return _plain("collect", told)
 
 
@@ -210,12 +215,12 @@ def _external_redpacket(asked: Asked) -> Body:
 
 def _meeting(asked: Asked) -> Body:
     start = asked.second + 86_400
-    told: dict[str, Any] = {"topic": asked.word(0), "starttime": start, "endtime": start + 3600, "address": asked.word(1), "remarks": "演示会议"}
+    told: dict[str, Any] = {"topic": asked.word(0), "starttime": start, "endtime": start + 3600, "address": asked.word(1)}
     if asked.rng.random() < 0.2:
         told["endtime"] = ""  # a quick meeting
     if asked.rng.random() < 0.3:
         told["meetingtype"] = 101  # older records say so
-    return _plain("meeting", {**told, "meetingid": _BIG + 1 + asked.rng.getrandbits(60)})
+    return _plain("meeting", {**told, "remarks": "演示会议", "meetingid": _BIG + 1 + asked.rng.getrandbits(60)})
 
 
 def _meeting_notification(asked: Asked) -> Body:
@@ -226,7 +231,7 @@ def _meeting_notification(asked: Asked) -> Body:
 
 
 def _docmsg(asked: Asked) -> Body:
-    return _plain("docmsg", {"title": asked.word(0), "link_url": f"{_URL}doc/{asked.rng.getrandbits(32):08x}", "doc_creator": asked.sender}, key="doc")
+    return _plain("docmsg", {"title": asked.word(0), "link_url": _address(asked, "doc"), "doc_creator": asked.sender}, key="doc")
 
 
 def _markdown(asked: Asked) -> Body:
@@ -234,16 +239,14 @@ def _markdown(asked: Asked) -> Body:
 
 
 def _news(asked: Asked) -> Body:
-    item = {"title": asked.word(0), "description": asked.word(1), "url": f"{_URL}news/{asked.rng.getrandbits(32):08x}", "picurl": f"{_URL}news.png"}
+    item = {"title": asked.word(0), "description": asked.word(1), "url": _address(asked, "news"), "picurl": f"{_URL}news.png"}
     return _plain("news", {"item": [item]}, key="info")
 
 
 def _calendar(asked: Asked) -> Body:
     start = asked.second + 86_400
-    told = {
-        "title": asked.word(0), "creatorname": asked.names[0], "attendeename": list(asked.names), "starttime": start, "endtime": start + 3600,
-        "place": asked.word(1), "remarks": "请提前五分钟到",
-    }  # fmt: skip
+    told = {"title": asked.word(0), "creatorname": asked.names[0], "attendeename": list(asked.names), "starttime": start}
+    told |= {"endtime": start + 3600, "place": asked.word(1), "remarks": "请提前五分钟到"}
     return _plain("calendar", told)
 
 
@@ -252,15 +255,15 @@ def _meeting_voice_call(asked: Asked) -> Body:
     told = {
         "endtime": end,
         "sdkfileid": new_file(asked.rng, "voice").sdkfileid,
-        "demofiledata": [{"filename": "演示材料（DEMO）.pptx", "demooperator": asked.sender, "starttime": end - 1200, "endtime": end - 600}],
+        "demofiledata": [{"filename": "演示材料.pptx", "demooperator": asked.sender, "starttime": end - 1200, "endtime": end - 600}],
         "sharescreendata": [{"share": asked.sender, "starttime": end - 600, "endtime": end - 60}],
     }
-    return Body(msgtype="meeting_voice_call", fields={"voiceid": f"grdemo{asked.rng.getrandbits(64):016x}", "meeting_voice_call": told}, has_room=False)
+    return Body(msgtype="meeting_voice_call", fields={"voiceid": _token(asked), "meeting_voice_call": told}, has_room=False)
 
 
 def _voip_doc_share(asked: Asked) -> Body:
     told = _stored(asked, "file", filename=asked.word(0, "通话共享文档（DEMO）.pdf"))
-    return Body(msgtype="voip_doc_share", fields={"voipid": f"grdemo{asked.rng.getrandbits(64):016x}", "voip_doc_share": told}, has_room=False)
+    return Body(msgtype="voip_doc_share", fields={"voipid": _token(asked), "voip_doc_share": told}, has_room=False)
 
 
 def _sphfeed(asked: Asked) -> Body:
@@ -272,11 +275,19 @@ def _voiptext(asked: Asked) -> Body:
 
 
 def _qydiskfile(asked: Asked) -> Body:
-    return _plain("qydiskfile", {"filename": asked.word(0), "url": f"{_URL}drive/{asked.rng.getrandbits(32):08x}"}, key="info")
+    return _plain("qydiskfile", {"filename": asked.word(0), "url": _address(asked, "drive")}, key="info")
 
 
 def _solitaire(asked: Asked) -> Body:
     return _plain("solitaire", {"solitaire_type": asked.rng.choice((101, 102)), "solitaire_content": asked.word(0)}, key="info")
+
+
+def _token(asked: Asked) -> str:
+    return f"grdemo{asked.rng.getrandbits(64):016x}"
+
+
+def _address(asked: Asked, folder: str) -> str:
+    return f"{_URL}{folder}/{asked.rng.getrandbits(32):08x}"
 
 
 def _clock_words(at_ms: int) -> str:

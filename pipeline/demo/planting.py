@@ -58,8 +58,8 @@ def plant(world: World, quota: Quota, *, lead_in: int) -> Iterator[Draft]:
 
 def lines(quota: Quota) -> Iterator[Planted]:
     """Yield the lines to plant, category by category in turn (rule 1)."""
-    for group, count in zip(("violations", "evasive", "near_misses", "customer_words", "scenes"), msgspec.structs.astuple(quota), strict=True):
-        yield from islice(cycle(_by_turns(chatter.planted(group))), count)  # type: ignore[arg-type]  # zip widens the literals
+    for group in chatter.GROUPS:
+        yield from islice(cycle(_by_turns(chatter.planted(group))), getattr(quota, group))
 
 
 def _by_turns(planted: Sequence[Planted]) -> list[Planted]:
@@ -99,15 +99,11 @@ def _turn(line: Planted, speaker: str, cast: Cast) -> Turn:
 
 
 def _marks(line: Planted) -> tuple[Mark, ...]:
-    shown = line.terms if line.group != "evasive" else (line.means,)
-    return tuple(Mark(group=line.group, category=line.category, term=t, form=line.form, carrier=line.carrier) for t in shown)
+    phrases = (*line.terms, *line.means)
+    return tuple(Mark(group=line.group, category=line.category, term=t, form=line.form, carrier=line.carrier) for t in phrases)
 
 
 def _scene(world: World, line: Planted, cast: Cast, start_ms: int) -> list[Draft]:
-    """Several bubbles: the last one carries the mark of the scene, the first one those of `terms`, which a customer says in it."""
+    """Several bubbles; the last one carries the mark."""
     drafts = world.perform(line.turns, cast, start_ms, quick=True)
-    said = tuple(Mark(group="customer_words", category=line.category, term=t) for t in line.terms)
-    meant = Mark(group="scenes", category=line.category, term=line.means, form=line.form)
-    drafts[0] = msgspec.structs.replace(drafts[0], marks=said)
-    drafts[-1] = msgspec.structs.replace(drafts[-1], marks=(*drafts[-1].marks, meant))
-    return drafts
+    return [*drafts[:-1], msgspec.structs.replace(drafts[-1], marks=_marks(line))]

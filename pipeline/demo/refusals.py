@@ -23,7 +23,7 @@ import msgspec
 
 from pipeline.clock import BEIJING
 from pipeline.demo import messages
-from pipeline.demo.chatter import Talk, Turn, talks
+from pipeline.demo.chatter import Turn, talks
 from pipeline.demo.firm import QUIET_IN_ROOMS, Person, Room
 from pipeline.demo.talks import Cast, Draft, Role, World
 
@@ -33,7 +33,9 @@ WITHHELD_A_STORY = 4
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """One refusal: its scope (a pair or a room and a person), from_ms inclusive, until_ms exclusive (None: still), and how it becomes known."""
+    """One refusal: its scope (a pair, or a room and a person), its span, and how it becomes known.
+
+    from_ms is inclusive, until_ms exclusive (None: it still holds)."""
 
     userid: str | None
     room_id: str | None
@@ -61,7 +63,7 @@ class Telling(msgspec.Struct):
 
 
 def stories_for(count: int) -> int:
-    """Return how many stories a demonstration of `count` messages tells: about 0.6 % of it is withheld, always far below the breaker's 1 %."""
+    """Return how many stories a demonstration of `count` messages tells: some 0.5 % of it is withheld, well below the breaker's 1 %."""
     return max(STORIES_A_ROUND, int(count * 0.006) // WITHHELD_A_STORY)
 
 
@@ -94,16 +96,15 @@ class _Stage:
 
     def __init__(self, world: World, told: Telling, number: int) -> None:
         self.world, self.told, self.rng = world, told, world.rng
-        self.at_ms = world.calendar.at(number % 3, 9, self.rng.randrange(60), self.rng.randrange(60)) + self.rng.randrange(2 * HOUR) + self.rng.randrange(999)
-        self.name = ""
+        self.at_ms = world.calendar.at(number % 3, 9) + self.rng.randrange(3 * HOUR)
 
     def employee(self) -> Person:
         return self.rng.choice(self.world.firm.sellers)
 
     def talk(self, cast: Cast, start_ms: int, turns: int) -> list[Draft]:
         """Some ordinary lines, from start_ms on."""
-        fitting = [t for t in talks() if t.at == ("customer_room" if cast.room else "customer") and t.on in (cast.people["E"].topic, "通用")]
-        chosen: Talk = self.rng.choice(fitting)
+        topics = (cast.people["E"].topic, "通用")
+        chosen = self.rng.choice([t for t in talks() if t.at == "customer" and t.on in topics])
         return self.add(self.world.perform(chosen.turns[:turns], cast, start_ms, role="story"))
 
     def say(self, cast: Cast, speaker: str, words: str, at_ms: int, role: Role = "story") -> Draft:
@@ -123,7 +124,7 @@ class _Stage:
             [
                 Draft(
                     msgid=self.world.msgid(written_ms, (person.userid, *others)), sent_ms=written_ms, arrival_ms=at_ms + late_ms + 300,
-                    sender=person.userid, tolist=others, room_id=cast.room.room_id if cast.room else "",
+                    sender=person.userid, written_sender=person.userid, tolist=others, room_id=cast.room.room_id if cast.room else "",
                     body=messages.decision(kind, person.userid, at_ms if own_time else None), role="decision",
                 )
             ]
@@ -175,11 +176,11 @@ def _recalled_across(stage: _Stage, employee: Person, customer: Person) -> None:
 
 
 def _told_late(stage: _Stage, employee: Person, customer: Person) -> None:
-    """The refusal's record arrives thirty hours after the refusal, behind the messages that it covers."""
+    """The refusal's record arrives days after the refusal, at noon of the last day, behind the messages that it covers."""
     cast, at_ms = _pair(employee, customer), stage.at_ms
     stage.talk(cast, at_ms - HOUR, 2)
     stage.talk(cast, at_ms + 11 * MINUTE, 3)
-    stage.decide("disagree", cast, at_ms, late_ms=30 * HOUR)
+    stage.decide("disagree", cast, at_ms, late_ms=stage.world.calendar.at(4, 12) - at_ms)
     stage.refuse(cast, at_ms, story="told_late")
 
 
@@ -262,7 +263,8 @@ def _room_cast(room: Room, customer: Person) -> Cast:
 
 _ROOM_STORIES: tuple[Callable[..., None], ...] = (_in_room, _in_room_by_import)
 _STORIES: tuple[Callable[..., None], ...] = (
-    _at_once, _told_late, _changed_mind, _by_import, _in_room, _by_both, _without_time, _on_the_last_day, _recalled_across, _in_room_by_import,
+    _at_once, _told_late, _changed_mind, _by_import, _in_room,
+    _by_both, _without_time, _on_the_last_day, _recalled_across, _in_room_by_import,
 )  # fmt: skip
 
 
@@ -289,6 +291,7 @@ def _defaults(world: World, told: Telling) -> None:
 def recall(world: World, original: Draft, sent_ms: int) -> Draft:
     """Return the record that recalls `original` (wecom-archive.md 3.3): its own id, the same people."""
     return Draft(
-        msgid=world.msgid(sent_ms, (original.sender, *original.tolist)), sent_ms=sent_ms, arrival_ms=sent_ms + 400, sender=original.sender,
-        tolist=original.tolist, room_id=original.room_id, body=messages.revoke(original.msgid), role="recall", target=original.msgid,
+        msgid=world.msgid(sent_ms, (original.sender, *original.tolist)), sent_ms=sent_ms, arrival_ms=sent_ms + 400,
+        sender=original.sender, written_sender=original.written_sender, tolist=original.tolist, room_id=original.room_id,
+        body=messages.revoke(original.msgid), role="recall", target=original.msgid,
     )  # fmt: skip

@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Literal
@@ -40,7 +41,8 @@ _SIXTH_PARTS = 6
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One record to be sealed. fate: what becomes of it while the late key is missing; fate_later: once it is there.
 
-    msgid: of the envelope; code: the failure it shows (KEY_MISSING of the late key included); order: 0, or 1 for the second of two with one seq."""
+    msgid: of the envelope; code: the failure it shows (KEY_MISSING of the late key included).
+    order: 0, or 1 for the second of two with one seq."""
 
     seq: int
     msgid: str
@@ -75,29 +77,37 @@ class _Extra(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: int
     switches: int
 
+    @classmethod
+    def of(cls, count: int) -> _Extra:
+        """Return how many a demonstration of `count` messages has."""
+        return cls(
+            recalls=max(4, count // 250), recalls_first=2, repeats=max(3, count // 2000), conflicts=1, switches=max(2, count // 4000)
+        )
+
     @property
     def total(self) -> int:
-        """All of them, the second record of one seq included."""
-        return sum(msgspec.structs.astuple(self)) + 2
+        """All of them, and the recall of something unknown and the second record of one seq."""
+        return self.recalls + self.recalls_first + self.repeats + self.conflicts + self.switches + 2
 
 
 def plan(count: int, *, seed: int, corp_id: str, end_day: date) -> Plan:
-    """Return the plan of exactly `count` records over the five Beijing days that end with `end_day`; UsageError DEMO_TOO_SMALL below 500."""
+    """Return the plan of exactly `count` records over the five Beijing days up to `end_day`; UsageError DEMO_TOO_SMALL below 500."""
     if count < LEAST:
         raise UsageError("DEMO_TOO_SMALL", f"expected at least {LEAST} messages, got {count}", remedy="ask for more")
     rng = random.Random(seed)
     calendar = Calendar(end_day)
     firm = make_firm(rng, quiet=refusals.quiet_people(count))
     world = World(rng, firm, calendar)
-    extra = _Extra(recalls=max(4, count // 250), recalls_first=2, repeats=max(3, count // 2000), conflicts=1, switches=max(2, count // 4000))
+    extra = _Extra.of(count)
     told = refusals.tell(world, count)
-    drafts = [*told.drafts, *planting.plant(world, planting.Quota.of(count), lead_in=2 if count < SMALL else 4), *_every_kind(world), *_odd_ones(world)]
+    planted = planting.plant(world, planting.Quota.of(count), lead_in=2 if count < SMALL else 4)
+    drafts = [*told.drafts, *planted, *_every_kind(world), *_odd_ones(world)]
     drafts += _talk(world, count - extra.total - len(drafts))
     first = _add_extra(world, drafts, extra)
     records = _records(world, drafts, told.refusals)
     return Plan(
-        corp_id=corp_id, seed=seed, firm=firm, calendar=calendar, records=records, refusals=tuple(told.refusals), consent_lines=tuple(told.lines),
-        recalls_first=first,
+        corp_id=corp_id, seed=seed, firm=firm, calendar=calendar, records=records, recalls_first=first,
+        refusals=tuple(told.refusals), consent_lines=tuple(told.lines),
     )  # fmt: skip
 
 
@@ -192,8 +202,8 @@ def _switch(world: World) -> Draft:
     person = world.rng.choice(world.firm.employees)
     at_ms = world.calendar.at(world.rng.randrange(4), 9, world.rng.randrange(60), world.rng.randrange(60))
     return Draft(
-        msgid=str(world.rng.randrange(10**20, 10**21)), sent_ms=at_ms, arrival_ms=at_ms + 500, sender=person.userid, tolist=(), room_id="",
-        body=Body(msgtype="", fields={}), role="switch",
+        msgid=str(world.rng.randrange(10**20, 10**21)), sent_ms=at_ms, arrival_ms=at_ms + 500, sender=person.userid,
+        written_sender=person.userid, tolist=(), room_id="", body=Body(msgtype="", fields={}), role="switch",
     )  # fmt: skip
 
 
@@ -278,19 +288,26 @@ def _plaintext(draft: Draft, code: str) -> bytes:
 
 
 def _with_second(world: World, records: list[Record]) -> Iterator[Record]:
-    """Yield the records; behind one in the middle another with the same seq, which differs in id and words alone: one of the two will stay."""
-    middle = len(records) // 2
-    twin_of = next(
-        i for i in range(middle, len(records))
-        if (r := records[i]).draft.role == "ordinary" and r.draft.body.msgtype == "text" and not r.code and r.fate == "archived" and not r.draft.marks
-        and not any(other.draft.target == r.msgid or (other.msgid == r.msgid and other is not r) for other in records)
-    )  # fmt: skip
-    for place, record in enumerate(records):
-        yield record
-        if place == twin_of:
-            msgid = world.msgid(record.draft.sent_ms, (record.draft.sender, *record.draft.tolist))
-            draft = msgspec.structs.replace(record.draft, msgid=msgid, body=Body(msgtype="text", fields={"text": {"content": "同一个序号下的另一条"}}), details=())
-            yield msgspec.structs.replace(
-                record, msgid=msgid, draft=draft, plaintext=_plaintext(draft, ""), fate="failed", fate_later="failed", code="SEQ_CONFLICT", order=1
-            )
+    """Yield the records, and behind one in the middle another with the same seq: one of the two will stay."""
+    targets = Counter(r.draft.target for r in records) + Counter(r.msgid for r in records)
+    place = next(i for i in range(len(records) // 2, len(records)) if _can_have_second(records[i]) and targets[records[i].msgid] == 1)
+    yield from records[: place + 1]
+    yield _second(world, records[place])
+    yield from records[place + 1 :]
 
+
+def _can_have_second(record: Record) -> bool:
+    """Nothing that the truth lists may hang on which of the two stays."""
+    draft = record.draft
+    plain = draft.role == "ordinary" and draft.body.msgtype == "text" and not draft.marks and not draft.details
+    return plain and record.fate == "archived"
+
+
+def _second(world: World, record: Record) -> Record:
+    """Return a record that differs from this one in id and words alone."""
+    msgid = world.msgid(record.draft.sent_ms, (record.draft.sender, *record.draft.tolist))
+    body = Body(msgtype="text", fields={"text": {"content": "同一个序号下的另一条"}})
+    draft = msgspec.structs.replace(record.draft, msgid=msgid, body=body)
+    return msgspec.structs.replace(
+        record, msgid=msgid, draft=draft, plaintext=_plaintext(draft, ""), fate="failed", fate_later="failed", code="SEQ_CONFLICT", order=1
+    )

@@ -45,7 +45,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     room_id: str
     body: Body
     role: Role = "ordinary"
-    written_sender: str = ""
+    written_sender: str
     stamp: Literal["ms", "s", "none"] = "ms"
     target: str = ""
     marks: tuple[Mark, ...] = ()
@@ -58,7 +58,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return messages.message(
             msgid=self.msgid,
             action="recall" if self.role == "recall" else "send",
-            sender=self.written_sender or self.sender,
+            sender=self.written_sender,
             tolist=self.tolist,
             roomid=self.room_id,
             msgtime={"ms": self.sent_ms, "s": self.sent_ms // 1000, "none": 0}[self.stamp],
@@ -132,19 +132,9 @@ class World(msgspec.Struct, frozen=True):
     def draft(self, cast: Cast, speaker: str, turn: Turn, sent_ms: int, *, role: Role = "ordinary", marks: tuple[Mark, ...] = ()) -> Draft:
         """Return what this speaker says at this moment."""
         person = cast.people[speaker]
-        others = cast.others(person)
         words, details = fill(turn.words, self.rng, cast.names(self.rng))
-        asked = messages.Asked(
-            words=(words,) if turn.kind == "text" else tuple(words.split("|")), rng=self.rng, at_ms=sent_ms, sender=person.userid, others=others,
-            names=tuple(p.name for p in cast.people.values()),
-        )  # fmt: skip
-        body = messages.body(turn.kind, asked)
-        return self._sent(cast, person, others, body, sent_ms, role, marks, details)
-
-    def _sent(
-        self, cast: Cast, person: Person, others: tuple[str, ...], body: Body, sent_ms: int, role: Role, marks: tuple[Mark, ...], details: tuple[Detail, ...]
-    ) -> Draft:
-        lower = person.userid == self.firm.two_casings.userid and self.rng.random() < 0.3
+        body = self._body(cast, person, turn.kind, words, sent_ms)
+        others = cast.others(person)
         receivers = others if body.has_room or cast.room is None else others[:1]
         return Draft(
             msgid=self.msgid(sent_ms, (person.userid, *receivers)),
@@ -155,11 +145,21 @@ class World(msgspec.Struct, frozen=True):
             room_id=cast.room.room_id if cast.room and body.has_room else "",
             body=body,
             role=role,
-            written_sender=person.userid.lower() if lower else "",
+            written_sender=self._as_written(person.userid),
             stamp="s" if body.msgtype == "voip_doc_share" else "ms",  # the oddity of 3.1
             marks=marks,
             details=details,
         )
+
+    def _body(self, cast: Cast, person: Person, kind: str, words: str, sent_ms: int) -> Body:
+        asked = messages.Asked(
+            words=(words,) if kind == "text" else tuple(words.split("|")), rng=self.rng, at_ms=sent_ms,
+            sender=person.userid, names=tuple(p.name for p in cast.people.values()),
+        )  # fmt: skip
+        return messages.body(kind, asked)
+
+    def _as_written(self, userid: str) -> str:
+        return userid.lower() if userid == self.firm.two_casings.userid and self.rng.random() < 0.3 else userid
 
     def _delay(self) -> int:
         return self.rng.randint(150, 2_500) if self.rng.random() < 0.98 else self.rng.randint(2_500, 40_000)

@@ -2,8 +2,8 @@
 
 Before: story.py, pages.py. After: generate.py writes it first; whoever checks a run compares with it.
 
-What it rests on: the directory is known before the first run; consent.jsonl is imported before it; policy default = "agree",
-room = "sender". `fates` are those of a first run without the late key, `fates_later` those after the late key was added and its records opened again.
+What it rests on: the directory is known and consent.jsonl imported before the first run; policy default = "agree", room = "sender".
+`fates` are those of a first run without the late key, `fates_later` those after the late key was added and its records opened again.
 Phrases are counted where they were planted, from what is typed beside each line; nothing was searched.
 """
 
@@ -20,14 +20,15 @@ from pipeline.clock import BEIJING
 from pipeline.demo import firm as firm_module
 from pipeline.demo import pages
 from pipeline.demo.story import LATE_VERSION, Plan, Record
-from pipeline.demo.talks import Mark
+from pipeline.demo.talks import Draft
 
 QUOTED = ("quote", "chatrecord")
 
 
 class Phrase(msgspec.Struct, frozen=True, kw_only=True):
-    """One phrase in one message. kind: violations, evasive, near_misses, customer_words or scenes; employee: who wrote it, if an employee did.
+    """One phrase in one message. kind: violations, evasive, near_misses, customer_words or scenes.
 
+    employee: who wrote it, if an employee did; conversation_id: the room, else the ids of the two in byte order, joined by `|`.
     form: literal where the phrase stands letter by letter, exactly once; quoted: it is another person's word inside the message."""
 
     seq: int
@@ -40,19 +41,19 @@ class Phrase(msgspec.Struct, frozen=True, kw_only=True):
     quoted: bool
     sender: str
     employee: str | None
-    room_id: str | None
+    conversation_id: str
     day: str
     fate: str
     fate_later: str
 
 
 class KeyTruth(msgspec.Struct, frozen=True, kw_only=True):
-    """One key version: its file under the output folder, the PEM form, where the passphrase lies, and how many records it sealed."""
+    """One key version: its file under the output folder, PEM form, passphrase, how many records it sealed; late: held back at first."""
 
     version: int
     file: str
     form: str
-    passphrase_file: str | None
+    passphrase: str | None
     records: int
     late: bool
 
@@ -69,9 +70,10 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run over the saved pages must find.
 
     records: all sealed records, a repeated seq counted once; every one has one of the fates, so both counts of fates sum to it.
-    failures: of records by code, in a first run; page_failures: of pages. seq_conflict: the two msgids of one seq, of which one is archived.
-    types: all records by msgtype (switch logs as `switch`); archived_types, archived_by_day: archived ones (records without a time left out of days).
-    terms: how often each literal phrase stands in archived messages, by kind; per_employee: own literal violations by category, archived.
+    failures: of records by code, in a first run; page_failures: of pages; broken: each broken record, the late key's included.
+    seq_conflict: the two msgids of one seq, of which one is archived and one a failure, whichever is settled first.
+    types: all records by msgtype (switch logs as `switch`); archived_types: archived ones; archived_by_day: those of them that have a time.
+    terms: how often each literal phrase stands in archived messages, by kind; per_employee: archived own violations by category.
     media: files named anywhere in archived messages, by kind; media_refs all of them, with the record's seq."""
 
     demo: str
@@ -181,14 +183,14 @@ def _phrases(plan: Plan, record: Record) -> Iterator[Phrase]:
     employee = draft.sender if draft.sender not in plan.firm.externals else None
     for mark in draft.marks:
         yield Phrase(
-            seq=record.seq, msgid=record.msgid, kind=mark.group, category=mark.category, term=mark.term, form=mark.form, carrier=mark.carrier,
-            quoted=_quoted(mark), sender=draft.sender, employee=employee, room_id=draft.room_id or None, day=_day(record),
-            fate=record.fate, fate_later=record.fate_later,
+            seq=record.seq, msgid=record.msgid, kind=mark.group, category=mark.category, term=mark.term, form=mark.form,
+            carrier=mark.carrier, quoted=mark.carrier in QUOTED, sender=draft.sender, employee=employee,
+            conversation_id=_conversation(draft), day=_day(record), fate=record.fate, fate_later=record.fate_later,
         )  # fmt: skip
 
 
-def _quoted(mark: Mark) -> bool:
-    return mark.carrier in QUOTED
+def _conversation(draft: Draft) -> str:
+    return draft.room_id or "|".join(sorted({draft.written_sender, *draft.tolist}))
 
 
 def _terms(phrases: Iterable[Phrase], fate: Callable[[Phrase], str]) -> dict[str, dict[str, int]]:
@@ -227,7 +229,14 @@ def _seq_conflict(records: Iterable[Record]) -> list[str]:
 
 
 def _media_ref(record: Record, kind: str, sdkfileid: str) -> dict[str, Any]:
-    return {"seq": record.seq, "msgid": record.msgid, "kind": kind, "sdkfileid": sdkfileid, "fate": record.fate, "fate_later": record.fate_later}
+    return {
+        "seq": record.seq,
+        "msgid": record.msgid,
+        "kind": kind,
+        "sdkfileid": sdkfileid,
+        "fate": record.fate,
+        "fate_later": record.fate_later,
+    }
 
 
 def _files(fields: dict[str, Any], kind: str = "") -> Iterator[tuple[str, str]]:

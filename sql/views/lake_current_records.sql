@@ -9,6 +9,7 @@ LEFT JOIN (
     FROM lake_records
     WHERE fate_no > 0
     GROUP BY origin, seq, variant
+    HAVING count(*) > 0
 ) AS later
     ON later.origin = r.origin AND later.seq IS NOT DISTINCT FROM r.seq AND later.variant = r.variant
 WHERE r.fate_no = coalesce(later.fate_no, 0);

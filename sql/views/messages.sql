@@ -1,7 +1,8 @@
 -- What was said, by whom, to whom, when, in which conversation; was it recalled, and on what consent was it kept?
 -- One row per active archived message or recall. text and parts are masked; raw needs the role.
--- The earliest recall counts; one without a time comes after those with one. The recalls are the small side of the join:
--- filters on the message columns reach the scan of the messages.
+-- The earliest recall counts; one without a time comes after those with one.
+-- Filters on the columns of messages reach the scan of the files. HAVING drops nothing: without it DuckDB, which knows the
+-- size of neither side, may hold the messages in memory and stream the recalls past them (here and in other views).
 CREATE VIEW messages AS
 SELECT
     lake_corp_id() AS corp_id,
@@ -42,5 +43,6 @@ LEFT JOIN (
         ) AS earliest
     FROM lake_recalls
     GROUP BY original_msgid
+    HAVING count(*) > 0
 ) AS recall
     ON recall.original_msgid = m.msgid;

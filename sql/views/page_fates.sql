@@ -46,6 +46,7 @@ LEFT JOIN (
             FROM lake_records
             WHERE fate_no > 0
             GROUP BY origin, seq, variant
+            HAVING count(*) > 0
         ) AS later
             ON later.origin = first.origin AND later.seq IS NOT DISTINCT FROM first.seq AND later.variant = first.variant
         WHERE first.fate_no = 0

@@ -14,7 +14,7 @@ import yaml
 from pipeline import audit, schema
 
 BEIJING = timezone(timedelta(hours=8))
-CONTEXT = "CREATE TABLE lake_context AS SELECT 'ww1' AS corp_id, 'packs-1' AS lexicon_version, 15 AS withheld_days, TIMESTAMPTZ '2026-04-01 00:00:00+08:00' AS now"
+CONTEXT = "CREATE TABLE lake_context AS SELECT 'ww1' AS corp_id, 'packs-1' AS lexicon_version, 15 AS withheld_days, now() AS now"
 
 
 class Archive:
@@ -54,7 +54,9 @@ class Archive:
         assert not unknown, f"{table} has no column {unknown}"
         names = ", ".join(quoted(c) for c in row)
         values = ", ".join(f"CAST(? AS {types[c]})" for c in row)
-        self.connection.execute(f"INSERT INTO {table} ({names}) VALUES ({values})", [str(v) if isinstance(v, date) else v for v in row.values()])
+        self.connection.execute(
+            f"INSERT INTO {table} ({names}) VALUES ({values})", [str(v) if isinstance(v, date) else v for v in row.values()]
+        )
 
     def ask(self, query: str) -> list[list[Any]]:
         """Return all rows of a query."""

@@ -47,6 +47,6 @@ def test_the_views_show_what_the_case_says(archive: Archive, case: Path) -> None
     archive.with_lake().fill(case)
     for view, expected in read_yaml(case / "expect.yaml").items():
         columns = ", ".join(quoted(c) for c in expected["columns"])
-        order = ", ".join(expected.get("order", expected["columns"]))
+        order = ", ".join(quoted(c) for c in expected.get("order", expected["columns"]))
         rows = archive.ask(f"SELECT {columns} FROM {view} ORDER BY {order}")
         assert rows == [plain_row(tuple(row)) for row in expected["rows"]], view

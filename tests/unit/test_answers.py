@@ -91,7 +91,11 @@ def test_a_cut_pretty_printed_page_keeps_its_whole_records() -> None:
         assert ([i.seq for i in page.items], [m.failure.code for m in malformed]) == (whole, ["PAGE_CUT"])
 
 
+MANY_NAMES = b",".join(b'"a%d":1' % n for n in range(1_000))
 BROKEN_PAGES = [
+    pytest.param(
+        b'{"chatdata":[' + ONE + b"]," + MANY_NAMES + b"}", "PAGE_UNREADABLE", [196], "{page} has more than 1000 fields", id="1001 names"
+    ),
     pytest.param(b"", "PAGE_CUT", [], "{page} is empty", id="nothing"),
     pytest.param(b" \n", "PAGE_CUT", [], "{page} is empty", id="blanks"),
     pytest.param(b"<html>", "PAGE_UNREADABLE", [], "{page} is not a JSON object", id="no JSON"),
@@ -223,6 +227,7 @@ MALFORMED_RECORDS = [
     ),
     pytest.param(record(more=b"[" * 64 + b"]" * 64), "ITEM_MALFORMED", "it nests deeper than 64 levels", None, None, id="65 levels"),
     pytest.param(record(more=b"NaN"), "ITEM_MALFORMED", "it is not valid JSON", None, None, id="NaN in an unknown field"),
+    pytest.param(record()[:-1] + b"," + MANY_NAMES + b"}", "ITEM_MALFORMED", "it has more than 1000 fields", None, None, id="1005 names"),
     pytest.param(b"", "ITEM_MALFORMED", "it is not a JSON object", None, None, id="nothing between commas"),
     pytest.param(record() + record(), "ITEM_MALFORMED", "it is not valid JSON", None, None, id="a comma short"),
 ]
@@ -258,6 +263,12 @@ def test_an_unusual_record_is_read(raw: bytes, seq: int, msgid: str) -> None:
     page, malformed = read_page(REF, page_of(raw))
     assert malformed == ()
     assert [(i.seq, i.msgid, i.raw) for i in page.items] == [(seq, msgid, raw)]
+
+
+def test_a_record_that_looks_like_something_around_it_is_not_taken_for_it() -> None:
+    page, malformed = read_page(REF, b'{"errcode":10,"errmsg":"1","chatdata":[1]}')
+    assert page.items == ()
+    assert [m.failure.detail for m in malformed] == ["it is not a JSON object", "the source answered errcode 10"]
 
 
 def test_every_code_is_in_the_table_of_failure_codes() -> None:

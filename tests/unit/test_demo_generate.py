@@ -61,7 +61,7 @@ def keys_of(demo: Demo, *, late: bool) -> KeySet:
     keys = {}
     for key in demo.truth.keys:
         if late or not key.late:
-            passphrase = (demo.out / key.passphrase_file).read_bytes() if key.passphrase_file else None
+            passphrase = key.passphrase.encode() if key.passphrase else None
             keys[key.version] = load_private_key((demo.out / key.file).read_bytes(), passphrase)
     return KeySet.of(keys)
 
@@ -102,12 +102,15 @@ def test_the_truth_on_disk_is_the_one_that_was_returned(demo: Demo) -> None:
     assert "DEMO" in demo.truth.demo and "DEMO" in demo.truth.firm
 
 
-def test_private_keys_and_the_passphrase_can_be_read_by_their_owner_alone(demo: Demo) -> None:
-    secrets = [demo.out / name for name in ("keys/v1.pem", "keys/v2.pem", "keys/v2.passphrase", "late-key/v3.pem")]
-    assert [stat.S_IMODE(s.stat().st_mode) for s in secrets] == [0o600] * 4
-    heads = [s.read_text().splitlines()[0] for s in secrets if s.suffix == ".pem"]
+def test_private_keys_can_be_read_by_their_owner_alone(demo: Demo) -> None:
+    secrets = [demo.out / name for name in ("keys/v1.pem", "keys/v2.pem", "late-key/v3.pem")]
+    assert [stat.S_IMODE(s.stat().st_mode) for s in secrets] == [0o600] * 3
+    heads = [s.read_text().splitlines()[0] for s in secrets]
     assert heads == ["-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----"]
-    assert [k.file for k in demo.truth.keys] == ["keys/v1.pem", "keys/v2.pem", "late-key/v3.pem"]
+    assert [(k.file, k.passphrase, k.late) for k in demo.truth.keys] == [
+        ("keys/v1.pem", None, False), ("keys/v2.pem", "demo", False), ("late-key/v3.pem", None, True),
+    ]  # fmt: skip
+    assert sum(k.records for k in demo.truth.keys) == COUNT
 
 
 def test_pages_come_in_every_form_that_can_be_read(demo: Demo) -> None:
@@ -206,8 +209,10 @@ def test_the_gate_withholds_what_the_truth_says_and_nothing_else(demo: Demo, lat
     stream = [e for message, opened in later.messages.values() for e in events_from_control(message, opened, recorded_at_ms=CAPTURED_MS)]
     register = Register.of([*events, *stream], version=1)
     people = [json.loads(line) for line in (demo.out / "directory.jsonl").read_bytes().splitlines()]
-    directory = Directory.of(Entry(userid=p["userid"], kind=p["kind"], valid_from_ms=ms(p["valid_from"]), valid_to_ms=ms(p["valid_to"])) for p in people)
-    fates = {}
+    directory = Directory.of(
+        Entry(userid=p["userid"], kind=p["kind"], valid_from_ms=ms(p["valid_from"]), valid_to_ms=ms(p["valid_to"])) for p in people
+    )
+    fates: dict[tuple[str, str], str] = {}
     for (_, msgid), (message, _) in later.messages.items():
         decision = decide(message, captured_at_ms=CAPTURED_MS, register=register, directory=directory, policy=ConsentPolicy())
         fates.setdefault((message.kind, msgid), decision.fate)
@@ -242,7 +247,7 @@ def items_of(path: Path) -> list[tuple[int, bytes]]:
     if "-cut" in path.name:
         return []
     values: list[Any] = [json.loads(line) for line in data.splitlines()]
-    items = [item for v in values for item in (v["chatdata"] if "chatdata" in v else [v])]
+    items = [item for v in values for item in v.get("chatdata", [v])]
     return [(item["seq"], json.dumps(item).encode()) for item in items]
 
 
@@ -271,7 +276,19 @@ def test_it_can_be_called_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert generate.main([str(tmp_path / "other"), "--messages", "5"]) == 2
 
 
-@pytest.mark.parametrize("fileid", ["", "x", "AAAA", "ZGVtby9maWxl", "CgRkZW1v"], ids=["empty", "no base64", "zeros", "no protobuf", "another id"])
+def test_the_walk_names_files_that_are_there_and_adds_the_late_key_after_the_first_ingest(demo: Demo) -> None:
+    walk = generate.commands(demo.out, demo.truth)
+    assert all(Path(word).exists() for words in walk for word in words if word.startswith(str(demo.out)))
+    first = [words[0] for words in walk].index("ingest")
+    late = ["keys", "add", "--version", "3", "--private-key", str(demo.out / "late-key/v3.pem")]
+    assert walk.index(late) > first and walk.count(["ingest"]) == 1
+    employee = next(words[-1] for words in walk if "findings-of-employee" in words).removeprefix("employee=")
+    assert employee in demo.truth.per_employee_later
+
+
+@pytest.mark.parametrize(
+    "fileid", ["", "x", "AAAA", "ZGVtby9maWxl", "CgRkZW1v"], ids=["empty", "no base64", "zeros", "no protobuf", "another id"]
+)
 def test_a_file_id_of_somebody_else_is_refused(fileid: str) -> None:
     with pytest.raises(UsageError):
         media.content(fileid)

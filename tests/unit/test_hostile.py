@@ -156,6 +156,12 @@ def test_a_lone_surrogate_inside_a_forward_can_be_stored() -> None:
     assert rb"\\ud800" in read(forward).canonical
 
 
+def test_a_lone_surrogate_around_an_item_s_json_does_no_harm() -> None:
+    content = rb'"{\"sdkfileid\":\"F\",\"title\":\"\ud800\"}"'
+    forward = HEAD.replace(b'"text"', b'"chatrecord"') + b'"chatrecord":{"item":[{"type":"ChatRecordLink","content":' + content + b"}]}}"
+    assert (read(forward).text, read(forward).media[0].sdkfileid) == ("\ufffd", "F")
+
+
 def test_depth_inside_a_forward_s_strings_is_bounded_too() -> None:
     content = json.dumps("[" * 100_000 + "]" * 100_000)
     forward = HEAD.replace(b'"text"', b'"chatrecord"') + b'"chatrecord":{"item":[{"type":"x","content":' + content.encode() + b"}]}}"

@@ -392,6 +392,59 @@ def test_a_forward_inside_a_note_is_quoted_and_the_note_itself_is_not() -> None:
     assert quoted(found) == ["记录", f"「甲：保本吗{CHAT_RULE}否"]
 
 
+def test_own_words_after_a_forward_are_own() -> None:
+    forward = item("chatrecord", {"title": "记录", "item": [item("ChatRecordText", {"content": "别人的话"})]})
+    found = parsed(doc("mixed", mixed={"item": [forward, item("text", {"content": "我的话"})]}))
+    assert quoted(found) == ["记录", "别人的话"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "expected"),
+    [
+        pytest.param({"type": "text", "content": {"content": "对象"}}, [("content.content", "对象")], id="content-is-an-object-already"),
+        pytest.param({"type": "text", "content": "平文"}, [("content", "平文")], id="content-is-plain-text"),
+        pytest.param({"type": "text", "content": " {坏}"}, [("content", " {坏}")], id="content-only-looks-like-json"),
+        pytest.param({"type": "text", "content": ' {"content":"好"}'}, [("content.content", "好")], id="content-after-a-space"),
+        pytest.param({"type": "text", "content": 95518}, [("content", "95518")], id="content-is-a-number"),
+        pytest.param({"type": "text"}, [], id="no-content"),
+        pytest.param({"content": '{"caption":"无类型"}'}, [("content.caption", "无类型")], id="no-type"),
+        pytest.param({"type": 3, "content": '{"caption":"数"}'}, [("content.caption", "数")], id="type-of-wrong-type"),
+        pytest.param(
+            {"type": "text", "content": '{"content":"话"}', "sender_name": "张三", "sdkfileid": "F"},
+            [("content.content", "话"), ("sender_name", "张三")],
+            id="fields-added-to-items",
+        ),
+        pytest.param(
+            {"type": "doc", "content": '{"title":"文档","doc_creator":"李 四"}'},
+            [("content.title", "文档")],
+            id="a-type-under-its-body-s-name",
+        ),
+        pytest.param(
+            {"type": "mixed", "content": '[{"type":"text","content":"{\\"content\\":\\"列\\"}"}]'},
+            [("content.item[0].content.content", "列")],
+            id="a-bare-list-of-items",
+        ),
+        pytest.param(
+            {"type": "file", "content": '["a",{"filename":"b"}]'}, [("content[0]", "a"), ("content[1].filename", "b")], id="a-list"
+        ),
+    ],
+)
+def test_odd_items_are_read_as_far_as_they_can_be(odd: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    found = parsed(doc("mixed", mixed={"item": [odd]}))
+    assert readable(found) == [(f"mixed.item[0].{path}", text) for path, text in expected]
+    assert [m.sdkfileid for m in found.media] == (["F"] if "sdkfileid" in odd else [])
+
+
+def test_a_plain_item_quotes_as_an_encoded_one_does() -> None:
+    found = parsed(doc("mixed", mixed={"item": [{"type": "text", "content": f"「甲：保本吗{CHAT_RULE}否"}]}))
+    assert quoted(found) == ["保本吗"]
+
+
+def test_a_body_under_info_belongs_to_the_message_s_type() -> None:
+    found = parsed(doc("hologram", info={"sdkfileid": "F", "caption": "立体"}))
+    assert (found.media[0].kind, found.media[0].path, readable(found)) == ("hologram", "info", [("info.caption", "立体")])
+
+
 def nested_forwards(levels: int) -> dict[str, Any]:
     """A forward in a forward …, `levels` containers deep, with one text in the innermost."""
     body: Any = {"title": f"第{levels}层", "item": [item("ChatRecordText", {"content": "最里"})]}
@@ -402,6 +455,22 @@ def nested_forwards(levels: int) -> dict[str, Any]:
 
 def test_eight_containers_in_each_other_are_opened() -> None:
     assert [p.text for p in parsed(nested_forwards(8)).parts] == [*(f"第{i}层" for i in range(1, 9)), "最里"]
+
+
+def test_containers_beside_each_other_do_not_count_as_nested() -> None:
+    forward = item("chatrecord", {"title": "记录", "item": [item("ChatRecordMixed", {"item": [item("text", {"content": "话"})]})]})
+    found = parsed(doc("note", info={"items": [forward] * 20}))
+    assert [p.text for p in found.parts] == ["记录", "话"] * 20
+
+
+def test_unknown_containers_count_too() -> None:
+    body: Any = {"caption": "底"}
+    for _ in range(12):
+        body = {"pieces": [item("hologram", body)]}
+    found = parsed(doc("hologram", hologram=body))
+    assert len(found.parts) == 1
+    assert found.parts[0].text.startswith('{"pieces":')
+    assert found.parts[0].path == "hologram" + ".pieces[0].content" * 10
 
 
 def test_a_ninth_container_is_kept_as_one_piece_of_raw_json() -> None:
@@ -446,6 +515,10 @@ def test_hostile_keys_do_not_multiply() -> None:
     found = parsed(doc("hologram", hologram={"k" * 100_000: {str(i): "x" for i in range(9_000)}}))
     assert len(found.parts) == 9_000
     assert max(len(p.path) for p in found.parts) < 300
+    deep: Any = {str(i): "x" for i in range(9_000)}
+    for _ in range(30):
+        deep = {"k" * 50: deep}
+    assert max(len(p.path) for p in parsed(doc("hologram", hologram=deep)).parts) < 300
 
 
 # --- recalls and control records -----------------------------------------------------------------------------------------------------
@@ -459,6 +532,7 @@ def test_hostile_keys_do_not_multiply() -> None:
         pytest.param(doc(None, action="recall", revoke={"pre_msgid": "m0"}), "m0", id="action-alone"),
         pytest.param(doc("revoke", action="recall"), None, id="of-something-unnamed"),
         pytest.param(doc("revoke", action="recall", revoke={"pre_msgid": 7}), None, id="name-of-wrong-type"),
+        pytest.param(doc("revoke", action="recall", revoke={"pre_msgid": ""}), None, id="empty-name"),
     ],
 )
 def test_a_recall_names_what_it_recalls_and_carries_no_words(document: dict[str, Any], recalls: str | None) -> None:
@@ -528,8 +602,9 @@ def test_the_switch_log_needs_nothing_but_its_own_fields() -> None:
     assert (found.sent_at_ms, found.time_flag) == (1554119421840, None)
 
 
-def test_a_record_with_a_body_is_a_message_whatever_its_action() -> None:
-    found = parsed(doc(action="switch", text={"content": "保本"}))
+@pytest.mark.parametrize("msgtype", ["text", "todo"])
+def test_a_record_with_a_body_is_a_message_whatever_its_action(msgtype: str) -> None:
+    found = parsed(doc(msgtype, action="switch", **{msgtype: {"content": "保本"}}))
     assert (found.kind, found.text) == ("message", "保本")
 
 

@@ -146,8 +146,9 @@ def test_lines_that_are_no_json_become_broken_pages_and_cost_nothing_else(tmp_pa
     assert told(found) == [([1], []), ([], ["PAGE_CUT"]), ([3], ["PAGE_CUT"]), ([5], []), ([], ["PAGE_UNREADABLE"]), ([6], [])]
 
 
-def test_a_line_that_nests_too_deep_is_a_page_of_its_own(tmp_path: Path) -> None:
-    deep = b'{"seq":2,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+@pytest.mark.parametrize("depth", [64, 900, 100_000])
+def test_a_line_that_nests_too_deep_is_a_page_of_its_own(tmp_path: Path, depth: int) -> None:
+    deep = b'{"seq":2,"x":' + b"[" * depth + b"]" * depth + b"}"
     found = pages(save(tmp_path, "deep.jsonl", b"\n".join([item(1), deep, item(3)])))
     assert [p.data for p in found] == [answer(1), deep, answer(3)]
     assert told(found)[1] == ([], ["PAGE_UNREADABLE"])

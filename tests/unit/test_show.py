@@ -116,6 +116,7 @@ def test_a_fitted_line_has_exactly_its_width(text: str, width: int) -> None:
 
 @given(st.text(alphabet=st.sampled_from("ab保本👨👩❤\u200d\ufe0f\n"), max_size=40), st.integers(2, 12))
 def test_wrapping_drops_nothing(text: str, width: int) -> None:
+    text = cells.visible(text)
     lines = cells.wrapped(text, width)
     assert "".join(lines) == text.replace("\n", "")
     assert all(cell_len(line) <= width for line in lines)

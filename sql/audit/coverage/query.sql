@@ -36,7 +36,7 @@ sums AS (
         min(first_seq) AS first_seq,
         max(last_seq) AS last_seq,
         count(*) FILTER (after_hole) AS seq_holes,
-        CAST(coalesce(sum(first_seq - reached - 1) FILTER (after_hole), 0) AS BIGINT) AS seq_missing,
+        CAST(coalesce(sum(CAST(first_seq AS BIGINT) - CAST(reached AS BIGINT) - 1) FILTER (after_hole), 0) AS BIGINT) AS seq_missing,
         count(*) FILTER (unasked) AS seq_unasked
     FROM pages
     WHERE day BETWEEN $from_day AND $to_day

@@ -1,0 +1,68 @@
+"""Asks for everything a conversation consists of: messages, findings, files, gaps, people, and what stays unopened.
+
+Before: reader.py. After: transcript.py (order), conversation.py (words and page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline import clock, custody, transcript
+from pipeline.conversation import Meta
+from pipeline.errors import UsageError
+from pipeline.reader import Reader
+from pipeline.register import pair_scope
+from pipeline.stage import Pseudonyms
+from pipeline.transcript import Line
+
+# Kinds of messages whose words lie in a file that is not read here.
+UNREAD = {"image": "image", "voice": "voice", "video": "video", "file": "file", "emotion": "emotion", "meeting_voice_call": "voice"}
+
+
+def gather(reader: Reader, conversation_id: str, *, around: str | None, demo: bool) -> tuple[list[Line], Meta]:
+    """Return the lines of a conversation (a window of them with `around`) and what the page says of itself; raises UsageError CONVERSATION_UNKNOWN."""
+    named = {"id": conversation_id}
+    messages = reader.rows("SELECT * FROM messages WHERE conversation_id = $id", named)
+    quotes = {(r["origin"], r["seq"]): r["quotes"] for r in reader.rows("SELECT origin, seq, quotes FROM lake_messages WHERE conversation_id = $id", named)}
+    held = _held(reader, conversation_id)
+    if not messages and not held:
+        raise UsageError(
+            "CONVERSATION_UNKNOWN", "the archive has no such conversation", remedy="an id is a room, or the sorted pair of ids joined by |; audits name them"
+        )
+    media = reader.rows("SELECT * FROM media WHERE msgid IN (SELECT msgid FROM messages WHERE conversation_id = $id)", named)
+    lines = transcript.lines_of(
+        [{**m, "quotes": quotes.get((m["origin"], m["seq"]))} for m in messages],
+        findings=reader.rows("SELECT * FROM matches WHERE conversation_id = $id", named),
+        media=media,
+        gaps=reader.rows("SELECT * FROM gaps"),
+        held=held,
+        people=reader.rows("SELECT * FROM people"),
+    )
+    meta = _meta(reader, conversation_id, messages, media, demo)
+    return (transcript.around(lines, around) if around else lines), meta
+
+
+def _held(reader: Reader, conversation_id: str) -> list[dict[str, Any]]:
+    """Return withheld and pending records of the conversation's scopes: where they stand, nothing of what they say."""
+    people = conversation_id.split("|")
+    names = Pseudonyms(reader.home, reader.corp_id)
+    scopes = [names.scope_ref(s) for s in (pair_scope(*people), pair_scope(*reversed(people)))] if len(people) == 2 else []
+    return reader.rows(
+        "SELECT seq, origin, fate FROM lake_current_records WHERE fate IN ('withheld', 'pending') AND (room_id = $id OR list_contains($scopes, scope_ref))",
+        {"id": conversation_id, "scopes": scopes},
+    )
+
+
+def _meta(reader: Reader, conversation_id: str, messages: Sequence[dict[str, Any]], media: Sequence[dict[str, Any]], demo: bool) -> Meta:
+    corp = next(c for c in reader.home.config.corp if c.id == reader.corp_id)
+    days = [m["dt"] for m in messages]
+    unread: dict[str, int] = {}
+    for row in media:
+        kind = UNREAD.get(row["kind"], row["kind"])
+        unread[kind] = unread.get(kind, 0) + 1
+    return Meta(
+        corp_id=reader.corp_id, corp_name=corp.name, conversation_id=conversation_id, room=any(m["room_id"] for m in messages),
+        from_day=min(days, default=None), to_day=max(days, default=None), made_at_ms=clock.now_ms(), actor=custody.actor(), demo=demo, single_mode=True,
+        stand=f"{reader.snapshot.version}", uninspected=unread,
+    )  # fmt: skip

@@ -1,0 +1,242 @@
+"""The views themselves: complete, typed as promised, and fast to filter over the files of the lake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import audit, schema
+from pipeline.resources import data_folder
+
+FOLDER = data_folder("sql") / "views"
+DAY_MS = 86_400_000
+
+
+def message(seq: int, day: int) -> dict[str, object]:
+    """Return one message of the day-th of March 2026, five conversations in turn."""
+    return {
+        "origin": "sealed",
+        "seq": seq,
+        "msgid": f"m{seq}",
+        "kind": "message",
+        "action": "send",
+        "msgtype": "text",
+        "sent_at": 1_772_294_400_000 + day * DAY_MS,
+        "sender_id": "lisi",
+        "sender_kind": "employee",
+        "recipient_ids": ["wm1"],
+        "conversation_id": f"c{seq % 5}",
+        "direction": "outbound",
+        "text": "您好",
+        "parts": [],
+        "quotes": [],
+        "raw": "{}",
+        "consent": "agree",
+        "consent_source": "stream",
+        "consent_rule": "4",
+        "lawful_basis": ["consent"],
+        "captured_at": 0,
+        "ingested_at": 0,
+        "dt": date(2026, 3, day),
+        "dt_basis": "sent",
+        "register_version": 1,
+        "policy_version": "p",
+        "subjects": [],
+        "nonce": b"",
+        "content_fp": b"",
+    }
+
+
+def recall(seq: int) -> dict[str, object]:
+    """Return the recall of message `seq`."""
+    return {
+        "original_msgid": f"m{seq}",
+        "recall_msgid": f"r{seq}",
+        "origin": "sealed",
+        "seq": 10_000 + seq,
+        "recalled_at": 0,
+        "recalled_by": "lisi",
+        "dt": date(2026, 3, 1),
+    }
+
+
+def finding(seq: int) -> dict[str, object]:
+    """Return a finding in message `seq`."""
+    return {
+        "finding_id": f"f{seq}",
+        "origin": "sealed",
+        "seq": seq,
+        "msgid": f"m{seq}",
+        "conversation_id": "c0",
+        "dt": date(2026, 3, 1 + seq),
+        "direction": "outbound",
+        "rule_id": "r",
+        "category": "promise",
+        "severity": "low",
+        "party": "employee",
+        "term": "x",
+        "matched_text": "x",
+        "part": 0,
+        "start_cp": 0,
+        "end_cp": 1,
+        "spans": [],
+        "via": "literal",
+        "lexicon_version": "v",
+        "matched_at": 0,
+    }
+
+
+def fate(seq: int, fate_no: int) -> dict[str, object]:
+    """Return a row of records: archived first, restricted later."""
+    return {
+        "origin": "sealed",
+        "seq": seq,
+        "variant": "",
+        "fate_no": fate_no,
+        "fate": ("archived", "restricted")[fate_no],
+        "leaf": seq,
+        "commitment": b"",
+        "page": "p",
+        "item": seq,
+        "register_version": 1,
+        "attempts": 1,
+        "first_seen": 0,
+        "settled_at": 0,
+        "run_id": "r",
+    }
+
+
+def dataset(kind: str, rows: list[dict[str, object]], folder: Path) -> ds.Dataset:
+    """Return rows as a dataset over one file, as the reader registers them."""
+    path = folder / f"{kind}.parquet"
+    pq.write_table(schema.table(kind, {name: [row[name] for row in rows] for name in rows[0]}), path)
+    return ds.dataset([path])
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The views over Arrow: messages, recalls, findings and fates in files, everything else empty."""
+    connection = duckdb.connect()
+    filled = {
+        "messages": [message(seq, 1 + seq // 100) for seq in range(1, 1000)],
+        "recalls": [recall(seq) for seq in range(1, 1000)],
+        "matches": [finding(seq) for seq in range(1, 10)],
+        "records": [fate(seq, 0) for seq in range(1, 1000)] + [fate(seq, 1) for seq in range(1, 500)],
+    }
+    for name in schema.KINDS:
+        made = dataset(name, filled[name], tmp_path) if name in filled else schema.kind(name).arrow.empty_table()
+        connection.register(f"lake_{name}", made)
+    connection.execute("CREATE TABLE lake_context AS SELECT 'ww1' AS corp_id")
+    audit.create_views(connection)
+    yield connection
+    connection.close()
+
+
+def plan(connection: duckdb.DuckDBPyConnection, query: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return DuckDB's plan of a query."""
+    rows = connection.execute(f"EXPLAIN (FORMAT json) {query}", params or {}).fetchall()
+    tree: dict[str, Any] = json.loads(rows[0][1])[0]
+    return tree
+
+
+def nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a plan's operators, each before what it reads from."""
+    yield tree
+    for child in tree["children"]:
+        yield from nodes(child)
+
+
+def reads_messages(tree: dict[str, Any]) -> bool:
+    """Return whether an operator reads the messages (they have a text, recalls have none)."""
+    return any("SCAN" in n["name"] and "text" in str(n["extra_info"].get("Projections")) for n in nodes(tree))
+
+
+def test_every_view_file_is_named_in_the_order_once() -> None:
+    assert sorted(audit.view_names()) == sorted(path.stem for path in FOLDER.glob("*.sql"))
+
+
+@pytest.mark.parametrize("name", audit.view_names())
+def test_a_view_file_says_its_question_and_makes_that_view(name: str) -> None:
+    text = audit.view_sql(name)
+    assert text.startswith("-- ") and "?" in text.splitlines()[0]
+    statements = [line for line in text.splitlines() if not line.startswith("--")]
+    assert statements[0] == f"CREATE VIEW {name} AS"
+    assert text.count(";\n") == 1 and text.endswith(";\n")
+
+
+def test_users_can_ask_every_view_that_is_not_internal() -> None:
+    assert list(audit.view_columns()) == [name for name in audit.view_names() if not name.startswith(audit.INTERNAL)]
+
+
+@pytest.mark.parametrize("view", audit.view_columns())
+def test_a_view_has_the_promised_columns_over_an_empty_archive(lake: duckdb.DuckDBPyConnection, view: str) -> None:
+    described = {row[0]: row[1] for row in lake.execute(f"DESCRIBE {view}").fetchall()}
+    assert list(described.items()) == list(audit.view_columns()[view].items())
+
+
+@pytest.mark.parametrize(
+    ("where", "filter_", "found"),
+    [
+        pytest.param("dt = DATE '2026-03-02'", "\"dt\" = DATE '2026-03-02'", 100, id="a day"),
+        pytest.param(
+            "dt BETWEEN $from_day AND $to_day", "(\"dt\" >= DATE '2026-03-02') AND (\"dt\" <= DATE '2026-03-03')", 200, id="bound days"
+        ),
+        pytest.param("conversation_id = 'c3'", "\"conversation_id\" = 'c3'", 200, id="a conversation"),
+        pytest.param("seq IN (5, 7)", '"seq" IN (5, 7)', 2, id="some seqs"),
+        pytest.param("sent_at IS NULL", '"sent_at" IS NULL', 0, id="no time"),
+        pytest.param("msgid = 'm9'", "\"msgid\" = 'm9'", 1, id="a msgid"),
+    ],
+)
+def test_a_filter_on_messages_reaches_the_scan_of_the_files(lake: duckdb.DuckDBPyConnection, where: str, filter_: str, found: int) -> None:
+    params = {"from_day": date(2026, 3, 2), "to_day": date(2026, 3, 3)} if "$" in where else {}
+    tree = plan(lake, f"SELECT text, recalled_at FROM messages WHERE {where}", params)
+    (scan,) = [n for n in nodes(tree) if "SCAN" in n["name"] and "text" in str(n["extra_info"].get("Projections"))]
+    assert filter_ in str(scan["extra_info"]["Filters"]).replace("\\'", "'")
+    assert lake.execute(f"SELECT count(*) FROM messages WHERE {where}", params).fetchall() == [(found,)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT corp_id, text, recalled_at FROM messages",
+        "SELECT corp_id, text FROM messages WHERE corp_id = 'ww1' AND kind = 'message'",
+        "SELECT text, recalled_by FROM messages WHERE dt BETWEEN DATE '2026-03-01' AND DATE '2026-03-31' AND kind = 'message'",
+        "SELECT text, recalled_at FROM messages WHERE dt = DATE '2026-03-01' AND seq = 5 AND conversation_id = 'c0' AND text LIKE '%x%'",
+        "SELECT text, recalled_at FROM messages WHERE recalled_by IS NOT NULL AND length(text) > 3",
+        "SELECT msgid, text FROM messages WHERE text LIKE '%x' ORDER BY sent_at LIMIT 5",
+    ],
+)
+def test_messages_stream_past_the_recalls_and_are_never_gathered_in_memory(lake: duckdb.DuckDBPyConnection, query: str) -> None:
+    """The second child of a join is held in memory whole: it must be the recalls, however many there are."""
+    joins = [n for n in nodes(plan(lake, query)) if len(n["children"]) == 2]
+    assert len(joins) == 1
+    assert reads_messages(joins[0]["children"][0])
+    assert not reads_messages(joins[0]["children"][1])
+
+
+def test_first_fates_stream_past_the_later_ones_and_are_never_gathered_in_memory(lake: duckdb.DuckDBPyConnection) -> None:
+    (join,) = [n for n in nodes(plan(lake, "SELECT code, count(*) FROM lake_current_records GROUP BY code")) if len(n["children"]) == 2]
+    assert "fate_no" not in str([n["extra_info"].get("Filters") for n in nodes(join["children"][0])])
+    assert "fate_no" in str([n["extra_info"].get("Filters") for n in nodes(join["children"][1])])
+    assert lake.execute("SELECT archived, active, restricted FROM counts").fetchall() == [(999, 500, 499)]
+
+
+def test_findings_of_a_day_are_filtered_where_they_are_read(lake: duckdb.DuckDBPyConnection) -> None:
+    tree = plan(lake, "SELECT category FROM matches WHERE dt = DATE '2026-03-02'")
+    filters = [str(n["extra_info"].get("Filters")) for n in nodes(tree) if "SCAN" in n["name"]]
+    assert any("dt" in text and "suppressed_by" in text for text in filters)
+
+
+def test_a_corp_id_with_a_quote_stays_text() -> None:
+    connection = duckdb.connect()
+    connection.execute(audit.context_sql("w'w; DROP"))
+    assert connection.execute("SELECT lake_corp_id()").fetchall() == [("w'w; DROP",)]
+    connection.close()

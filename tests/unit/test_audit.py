@@ -1,0 +1,184 @@
+"""Audits by name: their words, their parameters, and what is said of a wrong value."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline import audit, sqlguard, words
+from pipeline.audit import Audit, Meta, Parameter, Words
+from pipeline.errors import FAILURE_CODES, UsageError
+
+AUDITS = audit.load_audits()
+WORDS = "".join(f"{field}: {{zh: 字, en: word}}\n" for field in ("title", "question", "basis"))
+TEXT = Words(zh="字", en="words")
+
+
+def asked(*parameters: Parameter) -> Audit:
+    """Return an audit that gives back what was bound."""
+    query = f"SELECT {', '.join(f'${p.sql_name} AS {p.sql_name}' for p in parameters)}" if parameters else "SELECT 1 AS one"
+    return Audit(
+        name="made-up", meta=Meta(title=TEXT, question=TEXT, basis=TEXT, columns=(), parameters=parameters), sql=query, folder=Path()
+    )
+
+
+DAYS = (
+    Parameter(name="from", type="date", help=TEXT, default="2026-01-01"),
+    Parameter(name="to", type="date", help=TEXT, default="9999-12-31"),
+)
+EMPLOYEE = Parameter(name="employee", type="text", help=TEXT)
+LIMIT = Parameter(name="limit", type="int", help=TEXT, default=None)
+SEVERITY = Parameter(name="severity", type="choice", help=TEXT, choices=("all", "high"), default="all")
+
+
+def test_the_six_audits_are_there_by_name() -> None:
+    assert [a.name for a in AUDITS] == [
+        "consent-by-employee", "coverage", "customer-conversations", "findings-by-category", "findings-of-employee", "unopened",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("one", AUDITS, ids=lambda a: a.name)
+def test_an_audit_speaks_chinese_and_english(one: Audit) -> None:
+    meta = one.meta
+    spoken = [
+        meta.title,
+        meta.question,
+        meta.basis,
+        *(p.help for p in meta.parameters),
+        *(w for c in meta.columns for w in (c.title, c.meaning)),
+    ]
+    assert all(re.search(r"[\u4e00-\u9fff]", w.zh) for w in spoken)
+    assert all(w.en.isascii() and w.en.strip() for w in spoken)
+
+
+@pytest.mark.parametrize("one", AUDITS, ids=lambda a: a.name)
+def test_an_audit_binds_what_its_query_names_and_nothing_else(one: Audit) -> None:
+    assert set(re.findall(r"\$(\w+)", one.sql)) == {p.sql_name for p in one.meta.parameters}
+
+
+@pytest.mark.parametrize("one", AUDITS, ids=lambda a: a.name)
+def test_an_audit_is_one_select_over_the_views_that_users_can_ask(one: Audit) -> None:
+    assert sqlguard.guard(duckdb.connect(), one.sql).endswith(one.sql.strip().rstrip(";").splitlines()[-1])
+
+
+@pytest.mark.parametrize("one", AUDITS, ids=lambda a: a.name)
+def test_an_audit_says_its_question_first(one: Audit) -> None:
+    assert one.sql.startswith("-- ")
+
+
+@pytest.mark.parametrize("code", FAILURE_CODES)
+def test_unopened_tells_what_to_do_in_the_words_used_elsewhere(code: str) -> None:
+    connection = duckdb.connect()
+    row = f"'{code}' AS code, 1 AS key_version, 'x' AS step, 1 AS seq, 'p' AS page, 1 AS attempts, now() AS first_seen, now() AS last_seen"
+    connection.execute(f"CREATE VIEW failures AS SELECT {row}")
+    columns, rows = audit.run(connection, audit.find("unopened"), {"key_version": None})
+    found = dict(zip(columns, rows[0], strict=True))
+    assert found["to_do_en"] == FAILURE_CODES[code][2]
+    assert found["to_do_zh"] == words.failure(code, "zh")[1]
+
+
+def test_an_audit_is_found_by_its_name() -> None:
+    assert audit.find("coverage").meta.title.zh == "完整性对账"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param("coverge", "did you mean coverage?", id="a slip"),
+        pytest.param("findings", "findings-by-category", id="half a name"),
+        pytest.param("Coverage", "did you mean coverage?", id="names are in small letters"),
+        pytest.param("天气", "`liuhen audit list` shows all of them", id="nothing near"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_ones(name: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        audit.find(name)
+    assert refused.value.code == "AUDIT_UNKNOWN"
+    assert said in str(refused.value)
+    assert name not in str(refused.value).split("did you mean")[0]
+
+
+def test_from_and_to_are_bound_as_days_and_defaults_fill_in() -> None:
+    bound = audit.bind(asked(*DAYS, EMPLOYEE, LIMIT, SEVERITY), {"from": "2026-03-01", "employee": "ZhangSan", "limit": "-5"})
+    assert bound == {
+        "from_day": date(2026, 3, 1), "to_day": date(9999, 12, 31), "employee": "ZhangSan", "limit": -5, "severity": "all",
+    }  # fmt: skip
+
+
+def test_one_day_may_be_both_first_and_last() -> None:
+    bound = audit.bind(asked(*DAYS), {"from": "2026-03-01", "to": "2026-03-01"})
+    assert bound == {"from_day": date(2026, 3, 1), "to_day": date(2026, 3, 1)}
+
+
+def test_a_parameter_whose_default_is_null_may_be_left_out() -> None:
+    assert audit.bind(asked(LIMIT), {}) == {"limit": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        pytest.param({}, "AUDIT_PARAM_MISSING", "made-up needs employee; add `-p employee=…`: words", id="not given"),
+        pytest.param({"employee": ""}, "AUDIT_PARAM_INVALID", "employee must not be empty, got a value of 0 characters; words", id="empty"),
+        pytest.param({"employee": "a", "employe": "b"}, "AUDIT_PARAM_UNKNOWN", "did you mean employee?", id="a slip in the name"),
+        pytest.param(
+            {"employee": "a", "from": "1.3.2026"},
+            "AUDIT_PARAM_INVALID",
+            "from must be a Beijing day such as 2026-03-01, got 1.3.",
+            id="a day otherwise",
+        ),
+        pytest.param({"employee": "a", "from": "2026-02-30"}, "AUDIT_PARAM_INVALID", "got 2026-02-30", id="no such day"),
+        pytest.param({"employee": "a", "from": "2026-03-01T00:00"}, "AUDIT_PARAM_INVALID", "got 2026-03-01T00:00", id="a time"),
+        pytest.param(
+            {"employee": "a", "from": "王小明"}, "AUDIT_PARAM_INVALID", "got a value of 3 characters", id="what may be a name is not quoted"
+        ),
+        pytest.param({"employee": "a", "limit": "1.5"}, "AUDIT_PARAM_INVALID", "limit must be a whole number, got 1.5", id="a fraction"),
+        pytest.param({"employee": "a", "limit": "٣"}, "AUDIT_PARAM_INVALID", "got a value of 1 characters", id="another script's digit"),
+        pytest.param({"employee": "a", "limit": "9" * 19}, "AUDIT_PARAM_INVALID", "limit must be a whole number", id="beyond 64 bits"),
+        pytest.param(
+            {"employee": "a", "severity": "HIGH"}, "AUDIT_PARAM_INVALID", "severity must be one of all, high, got HIGH", id="another choice"
+        ),
+        pytest.param(
+            {"employee": "a", "from": "2026-03-02", "to": "2026-03-01"}, "AUDIT_PARAM_INVALID", "exchange the two days", id="backwards"
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_sentence(given: dict[str, str], code: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        audit.bind(asked(*DAYS, EMPLOYEE, LIMIT, SEVERITY), given)
+    assert refused.value.code == code
+    assert said in str(refused.value)
+    assert "王小明" not in str(refused.value)
+
+
+def test_values_are_bound_and_never_become_part_of_the_query() -> None:
+    one = asked(EMPLOYEE)
+    columns, rows = audit.run(duckdb.connect(), one, audit.bind(one, {"employee": "' OR 1=1 --"}))
+    assert (columns, rows) == (("employee",), [("' OR 1=1 --",)])
+
+
+def test_an_audit_without_parameters_takes_none() -> None:
+    with pytest.raises(UsageError, match="made-up takes no parameters"):
+        audit.bind(asked(), {"x": "1"})
+    assert audit.run(duckdb.connect(), asked(), audit.bind(asked(), {})) == (("one",), [(1,)])
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        pytest.param("title: {zh: 字, en: word}", id="fields missing"),
+        pytest.param(WORDS + "columns: []\ncolour: red", id="a field too many"),
+        pytest.param("title: {zh: 字", id="no YAML"),
+    ],
+)
+def test_a_broken_meta_file_is_named(tmp_path: Path, meta: str) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "query.sql").write_text("SELECT 1", "utf-8")
+    (folder / "meta.yaml").write_text(meta, "utf-8")
+    with pytest.raises(UsageError, match=r"sql/audit/broken/meta\.yaml cannot be read") as refused:
+        audit._load(folder)
+    assert refused.value.code == "AUDIT_BROKEN"

@@ -1,0 +1,138 @@
+"""The public matching cases against the matcher. Each pattern is a rule of its own, so that equal patterns are told apart.
+
+How each class (`normative`) and mode is treated:
+- must, overlapping: binds `find`, findings and all.
+- must, standard: binds the same findings, reduced here to the ones that end first.
+- must, leftmost-first and leftmost-longest: bind `leftmost` over the findings.
+- no option that folds: only findings as listed (`via` literal) are compared, since the matcher always folds case and width.
+- must-if-folding: binds for the folds we claim: width, styled letters, traditional; not repeated letters nor Chinese digits.
+- must-if-ignore-chars: binds between Chinese characters, for the whole set of separators; not between letters, not for digits.
+- must-if-whitelist: binds, as allow phrases.
+- must-if-option-off: the option is a fold that we always do, so no *literal* finding; Chinese digits, which we do not fold: no finding.
+- must-if-word-boundary: not claimed, terms are found inside words. must-if-feature and mode digit-run: PII, not matching.
+- algorithm-only: empty patterns, which no rule can have. peer-policy: for discussion.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.lexicon import Lexicon, compile_packs
+from pipeline.matching import find, leftmost
+from pipeline.packfile import Pack, Rule, Title
+from pipeline.records import Decision, Finding, Message, Part
+
+pytestmark = pytest.mark.fixtures
+
+FILES = ("aho_corasick_tables.jsonl", "normalisation_peers.jsonl", "ac_other_fetched.jsonl", "identifiers_fetched.jsonl")
+NOT_OURS = {"must-if-word-boundary", "must-if-feature", "algorithm-only", "peer-policy"}
+NO_FIXTURES = "LIUHEN_FIXTURES names no folder of public test data"
+UNCLAIMED_OPTIONS = ("collapse_repeats", "fold_digits")
+UNCLAIMED_CASES = {
+    "normalisation_houbb_toolgood#0081": "separators between letters",
+    "normalisation_houbb_toolgood#0096": "only one separator is to be skipped; we skip all",
+}
+Place = tuple[int, int, int]  # start, end, pattern
+
+
+def cases() -> list[dict[str, Any]]:
+    folder = os.environ.get("LIUHEN_FIXTURES")
+    if not folder:
+        return []
+    return [json.loads(line) for name in FILES for line in (Path(folder) / "matching" / name).read_text("utf-8").splitlines()]
+
+
+def ours(case: dict[str, Any]) -> bool:
+    options, kind = case["options"], case["normative"]
+    if kind in NOT_OURS or options["mode"] == "digit-run" or case["id"] in UNCLAIMED_CASES:
+        return False
+    return not (kind == "must-if-folding" and any(options.get(name) for name in UNCLAIMED_OPTIONS))
+
+
+def selected(*kinds: str) -> list[Any]:
+    chosen = [case for case in cases() if ours(case) and case["normative"] in kinds]
+    if not chosen:
+        return [pytest.param({}, marks=pytest.mark.skip(reason=NO_FIXTURES))]
+    return [pytest.param(case, id=f"{case['id']}-{case['options']['mode']}") for case in chosen]
+
+
+def lexicon_of(case: dict[str, Any]) -> Lexicon:
+    allow = tuple(case["options"].get("whitelist", ()))
+    rules = tuple(
+        Rule(id=f"P{n:05}", category="C01", title=Title("甲", "a"), severity="low", party="any", terms=(pattern,), allow=allow)
+        for n, pattern in enumerate(case["patterns"])
+    )
+    return compile_packs([Pack(id="p", owner="o", reason="r", since=None, language="zh", rules=rules)])
+
+
+def found(case: dict[str, Any]) -> list[Finding]:
+    message = Message(
+        msgid="m", kind="message", action="send", msgtype="text", sender_id=None, recipient_ids=(), room_id=None, sent_at_ms=None,
+        text=case["text"], parts=(Part("text.content", case["text"]),),
+    )  # fmt: skip
+    decision = Decision(fate="archived", consent="unknown", source="s", rule="1", reason="r", lawful_basis=())
+    findings, dropped = find(message, decision, lexicon_of(case))
+    assert dropped == 0
+    return [finding for finding in findings if finding.suppressed_by is None and (_folds(case) or finding.via == "literal")]
+
+
+def _folds(case: dict[str, Any]) -> bool:
+    return any(case["options"].get(name) for name in ("case_insensitive", "fold_width", "fold_trad", "fold_styled_latin", "ignore_chars"))
+
+
+def place(finding: Finding) -> Place:
+    return finding.start_cp, finding.end_cp, int(finding.rule_id[1:])
+
+
+def first_to_end(places: Sequence[Place]) -> list[Place]:
+    """What a search that reports each match as soon as it ends, and goes on behind it, would keep."""
+    kept: list[Place] = []
+    for start, end, pattern in sorted(places, key=lambda p: (p[1], p[0], p[2])):
+        if not kept or start >= kept[-1][1]:
+            kept.append((start, end, pattern))
+    return kept
+
+
+def reduced(findings: Sequence[Finding], mode: str) -> list[Place]:
+    if mode == "overlapping":
+        return sorted(map(place, findings))
+    if mode == "standard":
+        return first_to_end([place(finding) for finding in findings])
+    return [place(finding) for finding in leftmost(findings, longest=mode == "leftmost-longest")]
+
+
+def expected(case: dict[str, Any]) -> list[Place]:
+    numbers = case.get("pattern_index") or [case["patterns"].index(pattern) for _, _, pattern in case["expect"]]
+    places = [(start, end, number) for (start, end, _), number in zip(case["expect"], numbers, strict=True)]
+    return sorted(places) if case["options"]["mode"] == "overlapping" else places
+
+
+@pytest.mark.parametrize("case", selected("must"))
+def test_what_every_matcher_must_find(case: dict[str, Any]) -> None:
+    assert reduced(found(case), case["options"]["mode"]) == expected(case)
+
+
+@pytest.mark.parametrize("case", selected("must-if-folding", "must-if-ignore-chars", "must-if-whitelist"))
+def test_what_a_matcher_that_folds_skips_and_allows_must_find(case: dict[str, Any]) -> None:
+    assert reduced(found(case), case["options"]["mode"]) == expected(case)
+
+
+@pytest.mark.parametrize("case", selected("must-if-option-off"))
+def test_what_stands_there_only_folded_is_not_called_literal(case: dict[str, Any]) -> None:
+    assert [finding for finding in found(case) if finding.via == "literal"] == []
+
+
+def test_no_case_is_passed_over_in_silence() -> None:
+    if not cases():
+        pytest.skip(NO_FIXTURES)
+    assert Counter(case["normative"] for case in cases() if ours(case)) == {
+        "must": 319, "must-if-folding": 18, "must-if-ignore-chars": 4, "must-if-whitelist": 6, "must-if-option-off": 3,
+    }  # fmt: skip
+    assert len(cases()) == 468
