@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline import clock, custody, transcript
+from pipeline import __version__, clock, custody, transcript
 from pipeline.conversation import Meta
 from pipeline.errors import UsageError
 from pipeline.reader import Reader
 from pipeline.register import pair_scope
 from pipeline.stage import Pseudonyms
 from pipeline.transcript import Line
-
-# Kinds of messages whose words lie in a file that is not read here.
-UNREAD = {"image": "image", "voice": "voice", "video": "video", "file": "file", "emotion": "emotion", "meeting_voice_call": "voice"}
 
 
 def gather(reader: Reader, conversation_id: str, *, around: str | None, demo: bool) -> tuple[list[Line], Meta]:
@@ -39,7 +36,7 @@ def gather(reader: Reader, conversation_id: str, *, around: str | None, demo: bo
         held=held,
         people=reader.rows("SELECT * FROM people"),
     )
-    meta = _meta(reader, conversation_id, messages, media, demo)
+    meta = _meta(reader, conversation_id, messages, demo)
     return (transcript.around(lines, around) if around else lines), meta
 
 
@@ -49,20 +46,18 @@ def _held(reader: Reader, conversation_id: str) -> list[dict[str, Any]]:
     names = Pseudonyms(reader.home, reader.corp_id)
     scopes = [names.scope_ref(s) for s in (pair_scope(*people), pair_scope(*reversed(people)))] if len(people) == 2 else []
     return reader.rows(
-        "SELECT seq, origin, fate FROM lake_current_records WHERE fate IN ('withheld', 'pending') AND (room_id = $id OR list_contains($scopes, scope_ref))",
+        "SELECT seq, origin, fate FROM lake_current_records WHERE fate IN ('withheld', 'pending', 'restricted') AND (room_id = $id OR list_contains($scopes, scope_ref))",
         {"id": conversation_id, "scopes": scopes},
     )
 
 
-def _meta(reader: Reader, conversation_id: str, messages: Sequence[dict[str, Any]], media: Sequence[dict[str, Any]], demo: bool) -> Meta:
+def _meta(reader: Reader, conversation_id: str, messages: Sequence[dict[str, Any]], demo: bool) -> Meta:
     corp = next(c for c in reader.home.config.corp if c.id == reader.corp_id)
     days = [m["dt"] for m in messages]
-    unread: dict[str, int] = {}
-    for row in media:
-        kind = UNREAD.get(row["kind"], row["kind"])
-        unread[kind] = unread.get(kind, 0) + 1
+    (unopened,) = reader.rows("SELECT (SELECT count(*) FROM failures) AS unopened, (SELECT count(*) FROM restricted) AS restricted")
     return Meta(
         corp_id=reader.corp_id, corp_name=corp.name, conversation_id=conversation_id, room=any(m["room_id"] for m in messages),
         from_day=min(days, default=None), to_day=max(days, default=None), made_at_ms=clock.now_ms(), actor=custody.actor(), demo=demo, single_mode=True,
-        stand=f"{reader.snapshot.version}", uninspected=unread,
+        stand=f"{reader.snapshot.version}", uninspected={k: n for k, n in unopened.items() if n},
+        program=f"liuhen {__version__}",
     )  # fmt: skip

@@ -209,7 +209,7 @@ def run(connection: duckdb.DuckDBPyConnection, audit: Audit, params: Mapping[str
     return columns, result.fetchall()
 
 
-# --- small helpers ---
+# --- said to people, read from files ---
 
 
 def _invalid(parameter: Parameter, expected: str, got: str) -> UsageError:

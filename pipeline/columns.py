@@ -38,7 +38,7 @@ class Column(msgspec.Struct, frozen=True):
 # Columns of our own views whose values are words of the catalogue.
 _WORDS = {
     "severity": "severity", "party": "party", "via": "via", "direction": "direction", "sender_kind": "sender_kind", "fate": "fate",
-    "consent": "consent", "origin": "origin", "msgtype": "msgtype", "decision": "decision", "dt_basis": "dt_basis",
+    "consent": "consent", "category": "category", "origin": "origin", "msgtype": "msgtype", "decision": "decision", "dt_basis": "dt_basis",
 }  # fmt: skip
 
 

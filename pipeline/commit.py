@@ -20,20 +20,20 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import clock, consent, durable, leaf, schema, settle
+from pipeline import clock, commitrows, consent, durable, manifests, settle
+from pipeline.commitrows import Commit
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lakerows import consent_table
 from pipeline.records import Decision, Gated, GatedPage, Message, OpenedPage, PageRef, SealedPage
 from pipeline.register import Event
-from pipeline.settle import Candidate, Key, Prior, Settled, Verdict
-from pipeline.stage import MANIFEST_SUFFIX, UNOPENED, Builder, Manifest, Outline, StagedPage, read_outline
-from pipeline.lakerows import consent_table
+from pipeline.settle import Candidate, Prior, Settled, Verdict
+from pipeline.stage import UNOPENED, Builder, Manifest, Outline, StagedPage, read_outline
 from pipeline.workbench import Workbench
 
 PAGES_A_COMMIT = 50
@@ -59,95 +59,67 @@ class Run(msgspec.Struct, kw_only=True):
         return sum(self.counts[f] for f in FATES)
 
 
-def load_manifest(path: Path) -> Manifest | None:
-    """Return a manifest, or None when it is not whole (it then counts as never staged)."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (msgspec.DecodeError, FileNotFoundError):
-        return None
-
-
-def staged(home: Home, corp_id: str) -> list[tuple[Path, Manifest]]:
-    """Return the manifests that wait, lowest first seq first; one whose files are not all there as written is discarded."""
-    lake, found = home.lake(corp_id), []
-    for path in sorted(home.staging(corp_id).glob(f"*{MANIFEST_SUFFIX}")):
-        manifest = load_manifest(path)
-        if manifest is None or not _whole(home, lake, manifest):
-            discard(home, corp_id, [(path, manifest)])
-        else:
-            found.append((path, manifest))
-    return found
-
-
-def _whole(home: Home, lake: Lake, manifest: Manifest) -> bool:
-    try:
-        for file in manifest.files:
-            lake.check(file)
-        return (home.staging(manifest.corp_id) / manifest.outline[0]).stat().st_size == manifest.outline[1]
-    except (VerifyFailed, FileNotFoundError):
-        return False
-
-
-def discard(home: Home, corp_id: str, manifests: Iterable[tuple[Path, Manifest | None]], keep: Iterable[DataFile] = ()) -> None:
-    """Unlink manifests with their outlines and staged files, except files in `keep`."""
-    lake, kept = home.lake(corp_id), {f.path for f in keep}
-    for path, manifest in manifests:
-        if manifest is not None:
-            lake.purge(f for f in manifest.files if f.path not in kept)
-            durable.remove(home.staging(corp_id) / manifest.outline[0], sync_folder=False)
-        durable.remove(path)
-
-
 def commit_all(home: Home, corp_id: str, run: Run) -> None:
     """Commit every manifest that waits, up to 50 pages a commit."""
+    waiting = manifests.staged(home, corp_id)
+    # A refusal in a later page reaches back over earlier ones: it is known before the first of them becomes visible.
+    ahead = [e for _, m in waiting for rows in read_outline(home, m).values() for o in rows for e in o.events]
     batch: list[tuple[Path, Manifest]] = []
-    for found in staged(home, corp_id):
+    for found in waiting:
         batch.append(found)
         if sum(len(m.pages) for _, m in batch) >= PAGES_A_COMMIT:
-            commit_batch(home, corp_id, batch, run)
+            commit_batch(home, corp_id, batch, run, ahead)
             batch = []
     if batch:
-        commit_batch(home, corp_id, batch, run)
+        commit_batch(home, corp_id, batch, run, ahead)
 
 
-def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]], run: Run) -> None:
-    """Settle the pages of `batch` in one commit (none when all of them are settled), then tidy up after it."""
+def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]], run: Run, ahead: Sequence[Event] = ()) -> None:
+    """Settle the pages of `batch` in one commit (none when all of them are settled), then tidy up after it.
+
+    ahead: consent events of pages that wait behind the batch; they are judged by, and stored with their own pages."""
     lake = home.lake(corp_id)
     for _ in range(TRIES):
         snapshot = lake.snapshot()  # (a)
-        plan = Plan(home, lake, snapshot, [m for _, m in batch], run)
+        plan = Plan(home, lake, snapshot, [m for _, m in batch], run, ahead)
         if not plan.pages:
             lake.sync_newest()
             break
         plan.make()  # (b)-(e)
         try:
-            lake.commit(snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
+            with manifests.files_held(home, corp_id):
+                lake.commit(snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
         except CommitConflict:
             lake.purge(plan.written)
+            continue
+        except VerifyFailed:
+            # Somebody else tidied up a manifest of the batch meanwhile, or its files were damaged: those pages are staged again.
+            lake.purge(plan.written)
+            batch = [(path, m) for path, m in batch if path.exists() and manifests.whole(home, m)]
             continue
         plan.tally()
         break
     else:
         raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
-    _tidy(home, corp_id, batch, plan.adds)
+    _tidy(home, corp_id, batch)
     lake.purge(plan.removes)
 
 
-def _tidy(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]], adopted: Sequence[DataFile]) -> None:
-    visible = {f.path for f in home.lake(corp_id).snapshot().files}
+def _tidy(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]]) -> None:
+    """Unlink what a durable commit has settled: landing pages first, then manifests with what of them was not adopted."""
     for _, manifest in batch:
         for page in manifest.pages:
             durable.remove(Path(page.ref.uri), sync_folder=False)
     for folder in (home.landing(corp_id), home.staging(corp_id)):
         durable.fsync_folder(folder)
-    discard(home, corp_id, batch, keep=[*adopted, *(f for _, m in batch for f in m.files if f.path in visible)])
+    manifests.discard(home, corp_id, batch)
 
 
 class Plan:
     """One commit, planned on one snapshot. `written` are files this plan made, to be unlinked when it loses."""
 
-    def __init__(self, home: Home, lake: Lake, snapshot: Snapshot, manifests: Sequence[Manifest], run: Run) -> None:
-        self.home, self.lake, self.snapshot, self.run = home, lake, snapshot, run
+    def __init__(self, home: Home, lake: Lake, snapshot: Snapshot, staged: Sequence[Manifest], run: Run, ahead: Sequence[Event] = ()) -> None:
+        self.home, self.lake, self.snapshot, self.run, self.ahead = home, lake, snapshot, run, ahead
         self.corp_id = lake.corp_id
         self.adds: list[DataFile] = []
         self.removes: list[DataFile] = []
@@ -155,10 +127,10 @@ class Plan:
         self.settled: tuple[Settled, ...] = ()
         self.superseded: tuple[Prior, ...] = ()
         self.bench = Workbench(home, self.corp_id, snapshot)
-        done = _settled_pages(lake, snapshot, [p.ref.page for m in manifests for p in m.pages])
+        done = _settled_pages(lake, snapshot, [p.ref.page for m in staged for p in m.pages])
         self.pages: dict[str, StagedPage] = {}
         self.manifest_of: dict[str, Manifest] = {}
-        for manifest in manifests:
+        for manifest in staged:
             for page in manifest.pages:
                 if page.ref.page not in done and page.ref.page not in self.pages:  # (b)
                     self.pages[page.ref.page] = page
@@ -172,8 +144,9 @@ class Plan:
                 if self.manifest_of.get(page) is manifest:
                     outlines[page] = rows
         events = self._events(outlines)  # (c)
-        self.bench.register = self.bench.register.with_events(events, version=self.snapshot.version)
-        again = self._changed(outlines, {e.external_userid for e in events})
+        known = self.bench.register.new_events([*events, *self.ahead])
+        self.bench.register = self.bench.register.with_events(known, version=self.snapshot.version)
+        again = self._changed(outlines, {e.external_userid for e in known})
         self._verdict(outlines, again)  # (d)
         self._adopt(outlines, again)
         self._write_own(events)  # (e)
@@ -223,7 +196,7 @@ class Plan:
             for outline in rows:
                 decision = again.get((page, outline.item))
                 candidates.append(Candidate(self.pages[page].ref, _redecided(outline, decision, self.bench) if decision else outline))
-        seqs, msgids = _priors(self.lake, self.snapshot, candidates, self._msgid_fp)
+        seqs, msgids = commitrows.priors(self.lake, self.snapshot, candidates, self._msgid_fp)
         verdict: Verdict = settle.judge(candidates, seqs=seqs, msgids=msgids, fingerprint=self._msgid_fp)
         self.settled, self.superseded = verdict.settled, verdict.superseded
         withheld = self.run.counts["withheld"] + sum(s.fate == "withheld" for s in self.settled)
@@ -363,18 +336,22 @@ class Plan:
 
     def _write_own(self, events: Sequence[Event]) -> None:
         now = clock.now_ms()
-        rows = [_record_row(s, self, now) for s in self.settled] + [_superseded_row(p, self, now) for p in self.superseded]
+        at = Commit(
+            corp_id=self.corp_id, run_id=self.run.run_id, version=self.snapshot.version, withheld_days=self.policy.withheld_days, now_ms=now
+        )  # fmt: skip
+        rows = [commitrows.record_row(s, at) for s in self.settled]
+        rows += [commitrows.superseded_row(p, self.settled, at) for p in self.superseded]
         first = self.snapshot.next_leaf
         for n, row in enumerate(rows):
             row["leaf"] = first + n
         if rows:
-            self._write(_table("records", rows), "records")
-        self._write(_table("pages", self._page_rows(rows, now)), "pages")
+            self._write(commitrows.table("records", rows), "records")
+        self._write(commitrows.table("pages", self._page_rows(rows, now)), "pages")
         if events:
             self._write(consent_table(events), "consent")
-        recalls = [_recall_row(s) for s in self.settled if s.fate == "archived" and s.candidate.outline.recalls_msgid]
+        recalls = [commitrows.recall_row(s) for s in self.settled if s.fate == "archived" and s.candidate.outline.recalls_msgid]
         if recalls:
-            self._write(_table("recalls", recalls), "recalls")
+            self._write(commitrows.table("recalls", recalls), "recalls")
 
     def _page_rows(self, rows: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
         by_page: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -406,67 +383,6 @@ class Plan:
         self.run.breaker |= self.broke
 
 
-# -- rows --------------------------------------------------------------------------------------------------------
-
-
-def _table(kind: str, rows: list[dict[str, Any]]) -> pa.Table:
-    return schema.table(kind, {c.name: [r.get(c.name) for r in rows] for c in schema.kind(kind).columns})
-
-
-def _record_row(s: Settled, plan: Plan, now: int) -> dict[str, Any]:
-    o, ref = s.candidate.outline, s.candidate.ref
-    nonce, commitment = o.nonce, o.commitment
-    if s.fate != o.fate or not s.adopt:
-        nonce, commitment = _decision_leaf(s, plan.corp_id) if s.fate in ("duplicate", "failed") else (nonce, commitment)
-    failed, content_free = s.fate == "failed", s.fate not in ("archived", "control")
-    return {
-        "origin": ref.origin, "seq": o.seq, "variant": s.variant, "fate_no": s.prior.fate_no + 1 if s.prior else 0, "fate": s.fate,
-        "reason": s.reason if s.reason is not None else o.reason, "rule": o.rule, "step": ("commit" if not s.adopt else o.step) if failed else None,
-        "code": s.code if failed else None, "detail": s.detail if failed else None, "key_version": o.key_version, "key_tried": o.key_tried,
-        "scope_ref": o.scope_ref if s.fate in ("pending", "withheld") else None, "msgid": o.msgid if s.fate != "archived" else None,
-        "msgid_fp": o.msgid_fp, "content_fp": o.content_fp if not failed else None, "commitment": commitment, "nonce": nonce if content_free else None,
-        "page": ref.page, "item": o.item, "dt": o.dt, "employee_id": o.employee_id if s.fate in ("withheld", "control") and not o.room_id else None,
-        "room_id": o.room_id if s.fate in ("withheld", "control") else None,
-        "duplicate_of": s.duplicate_of.seq if s.duplicate_of else None, "duplicate_origin": s.duplicate_of.origin if s.duplicate_of else None,
-        "register_version": plan.snapshot.version, "attempts": s.prior.attempts + 1 if s.prior else 1,
-        "first_seen": s.prior.first_seen_ms if s.prior and s.prior.first_seen_ms else now, "settled_at": now,
-        "keep_until": now + plan.policy.withheld_days * clock.DAY_MS if s.fate == "withheld" else None, "run_id": plan.run.run_id,
-    }  # fmt: skip
-
-
-def _decision_leaf(s: Settled, corp_id: str) -> tuple[bytes, bytes]:
-    o, ref, nonce = s.candidate.outline, s.candidate.ref, leaf.new_nonce()
-    fields = leaf.decision_fields(
-        corp_id=corp_id, origin=ref.origin, seq=o.seq, msgid=o.msgid, captured_at_ms=ref.captured_at_ms, key_version=o.key_version,
-        fate=s.fate, reason=s.reason, code=s.code,
-    )  # fmt: skip
-    return nonce, leaf.commitment(nonce, fields)
-
-
-def _superseded_row(prior: Prior, plan: Plan, now: int) -> dict[str, Any]:
-    by = next(s for s in plan.settled if s.candidate.outline.msgid_fp == prior.msgid_fp and s.key[0] == "sealed")
-    nonce = leaf.new_nonce()
-    fields = leaf.decision_fields(
-        corp_id=plan.corp_id, origin=prior.origin, seq=prior.seq, msgid=prior.msgid, captured_at_ms=by.candidate.ref.captured_at_ms,
-        key_version=None, fate="duplicate", reason="outranked by its sealed original",
-    )  # fmt: skip
-    return {
-        "origin": prior.origin, "seq": prior.seq, "variant": prior.variant, "fate_no": prior.fate_no + 1, "fate": "duplicate",
-        "reason": "outranked by its sealed original", "msgid": prior.msgid, "msgid_fp": prior.msgid_fp, "content_fp": prior.content_fp,
-        "commitment": leaf.commitment(nonce, fields), "nonce": nonce, "page": by.candidate.ref.page, "item": by.candidate.outline.item,
-        "duplicate_of": by.key[1], "duplicate_origin": "sealed", "register_version": plan.snapshot.version, "attempts": prior.attempts,
-        "first_seen": prior.first_seen_ms, "settled_at": now, "run_id": plan.run.run_id,
-    }  # fmt: skip
-
-
-def _recall_row(s: Settled) -> dict[str, Any]:
-    o = s.candidate.outline
-    return {
-        "original_msgid": o.recalls_msgid, "recall_msgid": o.msgid, "origin": s.candidate.ref.origin, "seq": o.seq,
-        "recalled_at": o.sent_at_ms, "recalled_by": o.sender_id, "dt": o.dt,
-    }  # fmt: skip
-
-
 # -- small helpers -----------------------------------------------------------------------------------------------
 
 
@@ -493,8 +409,8 @@ def _with_outline(s: Settled, fresh: Outline | None) -> Settled:
     return msgspec.structs.replace(s, candidate=candidate, adopt=True)
 
 
-def _distinct(manifests: Iterable[Manifest]) -> list[Manifest]:
-    return list({id(m): m for m in manifests}.values())
+def _distinct(found: Iterable[Manifest]) -> list[Manifest]:
+    return list({id(m): m for m in found}.values())
 
 
 def _settled_pages(lake: Lake, snapshot: Snapshot, pages: list[str]) -> set[str]:
@@ -507,29 +423,3 @@ def _people_since(lake: Lake, snapshot: Snapshot, version: int) -> set[str]:
     old = {f.path for f in lake.snapshot_at(version).of("consent")}
     fresh = [f for f in snapshot.of("consent") if f.path not in old]
     return set(lake.read("consent", fresh, columns=["external_userid"])["external_userid"].to_pylist())
-
-
-PRIOR_COLUMNS = ["origin", "seq", "variant", "fate_no", "fate", "code", "msgid", "msgid_fp", "content_fp", "key_tried", "attempts", "first_seen"]
-
-
-def _priors(lake: Lake, snapshot: Snapshot, candidates: Sequence[Candidate], fingerprint: Any) -> tuple[dict[Key, Prior], dict[bytes, Prior]]:
-    """Return what is settled already for the seqs and msgids of the candidates."""
-    files = snapshot.of("records")
-    if not files:
-        return {}, {}
-    seqs = {c.outline.seq for c in candidates if c.outline.seq is not None}
-    prints = {c.outline.msgid_fp for c in candidates if c.outline.msgid_fp} | {fingerprint(c.outline.recalls_msgid) for c in candidates if c.outline.recalls_msgid}
-    places = {settle.item_variant(c.ref.page, c.outline.item) for c in candidates if c.outline.seq is None}
-    where = ds.field("msgid_fp").isin(pa.array(sorted(prints), pa.binary()))
-    if seqs:
-        where = where | ((ds.field("seq") >= pc.scalar(pa.scalar(min(seqs), pa.uint64()))) & (ds.field("seq") <= pc.scalar(pa.scalar(max(seqs), pa.uint64()))) & ds.field("seq").isin(pa.array(sorted(seqs), pa.uint64())))
-    if places:
-        where = where | ds.field("variant").isin(sorted(places))
-    newest: dict[Key, Prior] = {}
-    for row in lake.read("records", files, columns=PRIOR_COLUMNS, where=where).to_pylist():
-        first_seen = row.pop("first_seen")
-        prior = Prior(**row, first_seen_ms=round(first_seen.timestamp() * 1000))
-        if prior.key not in newest or newest[prior.key].fate_no < prior.fate_no:
-            newest[prior.key] = prior
-    msgids = {p.msgid_fp: p for p in newest.values() if p.msgid_fp is not None and p.fate in settle.OPENED}
-    return newest, msgids

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -32,9 +33,9 @@ RUNNER = "FnApiRunner"
 RECORDS_WORTH_PROCESSES = 20_000
 
 
-def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings) -> beam.PCollection[str]:
+def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings) -> PCollection[str]:
     """Wire the steps in record order; the result is the manifests' names."""
-    return (
+    manifests: PCollection[str] = (
         pipeline
         | "pages" >> beam.Create(pages)
         | "spread" >> beam.Reshuffle()
@@ -45,6 +46,7 @@ def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings)
         | "matching" >> beam.ParDo(Step(settings, Workbench.matching))
         | "stage" >> beam.ParDo(Stage(settings))
     )
+    return manifests
 
 
 class Step(beam.DoFn):
@@ -82,7 +84,7 @@ class Stage(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Write what is left."""
         for name in self._flush():
-            yield WindowedValue(name, GlobalWindow().max_timestamp(), [GlobalWindow()])
+            yield WindowedValue(name, GlobalWindow().max_timestamp(), (GlobalWindow(),))
 
     def _flush(self) -> Iterator[str]:
         assert self._builder is not None

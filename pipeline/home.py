@@ -23,11 +23,11 @@ from pipeline import config, durable
 from pipeline.clock import now_ms
 from pipeline.config import Config, Corp
 from pipeline.custody import Custody
-from pipeline.enterprise_keys import KeySet, fingerprint, load_private_key
+from pipeline.enterprise_keys import KeySet, fingerprint, load_private_key, private_der, self_test, size_warning
 from pipeline.errors import Locked, UsageError
 from pipeline.keyring import FileMaster, Keyring
 from pipeline.lake import Lake
-from pipeline.lexicon import PackSource
+from pipeline.packfile import PackSource
 
 FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "custody", "lexicon", "locks")
 
@@ -39,6 +39,7 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     added_ms: int
     retired: bool = False
+    warning: str = ""
     der: bytes
 
 
@@ -108,10 +109,8 @@ class Home:
     def add_key(self, corp_id: str, version: int, pem: bytes, passphrase: bytes | None) -> StoredKey:
         """Store a private key for (corp, version), encrypted; another key under the same version replaces it, the old one stays beside it."""
         key = load_private_key(pem, passphrase)
-        from cryptography.hazmat.primitives import serialization as s
-
-        der = key.private_bytes(s.Encoding.DER, s.PrivateFormat.PKCS8, s.NoEncryption())
-        stored = StoredKey(version=version, fingerprint=fingerprint(key), added_ms=now_ms(), der=der)
+        self_test(key)
+        stored = StoredKey(version=version, fingerprint=fingerprint(key), added_ms=now_ms(), der=private_der(key), warning=size_warning(key) or "")
         old = [k for k in self.enterprise_keys(corp_id) if k.version != version]
         if any(k.fingerprint == stored.fingerprint for k in old):
             raise UsageError("KEY_VERSION_TWICE", "this private key is already stored under another version", remedy="check which version it belongs to")

@@ -19,14 +19,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commit, custody, durable, importing, landing, saved_files, schema
-from pipeline.commit import FATES, MANIFEST_SUFFIX, Run
+from pipeline import clock, commit, custody, durable, importing, landing, manifests, saved_files, schema
+from pipeline.commit import FATES, Run
 from pipeline.errors import EXIT_PRECEDENCE, Exit, UsageError
 from pipeline.home import Home
-from pipeline.left_over import unacknowledged
 from pipeline.lake import CommitConflict, DataFile
+from pipeline.left_over import unacknowledged
 from pipeline.records import PageRef
-from pipeline.stage import UNOPENED
+from pipeline.stage import MANIFEST_SUFFIX, UNOPENED
 from pipeline.workbench import Settings, Workbench
 
 PAGES_A_PIPELINE = 200
@@ -96,7 +96,7 @@ def run(
             _stage(home, corp_id, chunk, workers, runner, beam_options, progress, total)
             commit.commit_all(home, corp_id, at)
             progress("commit", at.landed, total)
-        _sweep_orphans(home, corp_id)
+        manifests.sweep_outlines(home, corp_id)
         summary = _summary(at, lake.snapshot().rows("pages") - pages_before, unacknowledged(home, corp_id).total())
         if summary.pages or summary.landed:
             _write_run(home, corp_id, at, started, command, summary.exit_code)
@@ -196,7 +196,7 @@ def _watch(home: Home, corp_id: str, done: Event, progress: Progress, total: int
     seen: dict[Path, int] = {}
     while not done.wait(0.5):
         for path in home.staging(corp_id).glob(f"*{MANIFEST_SUFFIX}"):
-            if path not in seen and (manifest := commit.load_manifest(path)) is not None:
+            if path not in seen and (manifest := manifests.load(path)) is not None:
                 seen[path] = sum(p.ref.records for p in manifest.pages)
         progress("stage", sum(seen.values()), total)
 
@@ -212,20 +212,11 @@ def _discard_stale(home: Home, corp_id: str) -> None:
     """Discard manifests an earlier, killed run staged under other packs or another policy: their pages are staged again."""
     bench = Workbench(home, corp_id, home.lake(corp_id).snapshot())
     stale = [
-        (path, m) for path, m in commit.staged(home, corp_id)
+        (path, m) for path, m in manifests.staged(home, corp_id)
         if (m.lexicon_version, m.policy_version) != (bench.packs.version, bench.policy.version)
     ]  # fmt: skip
     if stale:
-        visible = home.lake(corp_id).snapshot().files
-        commit.discard(home, corp_id, stale, keep=visible)
-
-
-def _sweep_orphans(home: Home, corp_id: str) -> None:
-    """Unlink outlines that no manifest names (a worker was killed between the two)."""
-    named = {m.outline[0] for _, m in commit.staged(home, corp_id)}
-    for path in home.staging(corp_id).glob("*.outline"):
-        if path.name not in named:
-            durable.remove(path)
+        manifests.discard(home, corp_id, stale)
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:

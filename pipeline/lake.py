@@ -79,12 +79,12 @@ class DataFile(msgspec.Struct, frozen=True, kw_only=True):
         return self.path.rsplit("-", 1)[1].removesuffix(".parquet")
 
     @property
-    def partition(self) -> dict[str, str]:
+    def partition(self) -> dict[str, str | None]:
         """Its partition values."""
         return {"kind": self.kind, "month": self.month, "bucket": self.bucket, "lexicon": self.lexicon}
 
 
-class _Kms(pe.KmsClient):  # type: ignore[misc]  # pyarrow ships no types
+class _Kms(pe.KmsClient):
     """Wraps Parquet's data keys with keys of our keyring, by name."""
 
     def __init__(self, keyring: Keyring) -> None:
@@ -155,7 +155,8 @@ def _files(table: DeltaTable) -> Iterable[DataFile]:
         return
     names = set(actions.column_names)
     keys = [k for k in LOG_STATISTICS if f"max.{k}" in names]
-    for row in actions.select([c for c in actions.column_names if c.startswith(("path", "size", "num_records", "partition.")) or c in {f"{m}.{k}" for m in ("min", "max") for k in keys}]).to_pylist():
+    wanted = {"path", "size_bytes", "num_records", *(f"partition.{p}" for p in PARTITION), *(f"{m}.{k}" for m in ("min", "max") for k in keys)}
+    for row in actions.select([c for c in actions.column_names if c in wanted]).to_pylist():
         yield DataFile(
             path=row["path"], rows=row["num_records"] or 0, size=row["size_bytes"],
             stats={k: (row[f"min.{k}"], row[f"max.{k}"]) for k in keys if row[f"max.{k}"] is not None},

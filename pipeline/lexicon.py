@@ -21,7 +21,7 @@ from pipeline.fold import FOLDED, WRITTEN, Level, fold, fold_digest, has_firm_ed
 from pipeline.matching import find
 from pipeline.negation import negation_digest
 from pipeline.packfile import Example, Pack, PackSource, Rule, read_pack
-from pipeline.records import Decision, Finding, Message, Part, PartyKind
+from pipeline.records import Decision, Direction, Finding, Message, Part, PartyKind
 from pipeline.resources import data_folder
 
 ENGINE = "1"  # raised when matching finds something else in the same text under the same packs
@@ -171,20 +171,19 @@ def _examples(rule: Rule) -> Iterator[tuple[str, int, Example]]:
 
 
 def _fires(lexicon: Lexicon, rule: Rule, example: Example) -> bool:
-    findings, _dropped = find(*_said(rule, example), lexicon)
+    findings, _dropped = find(*said(example.text, example.party or "unknown", msgtype=next(iter(rule.msgtypes), "text"), direction=rule.direction), lexicon)
     return any(finding.rule_id == rule.id and finding.suppressed_by is None for finding in findings)
 
 
-def _said(rule: Rule, example: Example) -> tuple[Message, Decision]:
-    """The message in which an example's party says its text, as the rule wants it sent."""
-    party = example.party or "unknown"
+def said(text: str, party: PartyKind, *, msgtype: str = "text", direction: Direction | None = None) -> tuple[Message, Decision]:
+    """Return a message in which `party` says `text`, and the gate's answer to it: what an example or a try needs."""
     message = Message(
-        msgid="example", kind="message", action="send", msgtype=next(iter(rule.msgtypes), "text"), sender_id=None, recipient_ids=(),
-        room_id=None, sent_at_ms=None, text=example.text, parts=(Part("text.content", example.text),),
+        msgid="example", kind="message", action="send", msgtype=msgtype, sender_id=None, recipient_ids=(),
+        room_id=None, sent_at_ms=None, text=text, parts=(Part("text.content", text),),
     )  # fmt: skip
     decision = Decision(
         fate="archived", consent="unknown", source="example", rule="", reason="", lawful_basis=(),
-        sender_kind=party, direction=rule.direction or _DIRECTION[party],
+        sender_kind=party, direction=direction or _DIRECTION[party],
     )  # fmt: skip
     return message, decision
 

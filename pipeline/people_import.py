@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Literal, cast
 
 import msgspec
 
@@ -43,9 +44,9 @@ def _entry(line: bytes, number: int, recorded_at_ms: int) -> Entry:
     if not person.userid or person.kind not in KINDS:
         raise _refused(number, f"expected a userid and a kind of {', '.join(KINDS)}")
     return Entry(
-        userid=person.userid, kind=person.kind, name=person.name, alias=person.alias, department=person.department,
+        userid=person.userid, kind=cast("Literal['employee', 'robot', 'external']", person.kind), name=person.name, alias=person.alias, department=person.department,
         valid_from_ms=_ms(person.valid_from, number), valid_to_ms=_ms(person.valid_to, number), source="import", recorded_at_ms=recorded_at_ms,
-    )  # type: ignore[arg-type]  # kind is one of KINDS  # fmt: skip
+    )  # fmt: skip
 
 
 def _ms(value: str | int | None, number: int) -> int | None:

@@ -16,8 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import audit, clock, schema
-from pipeline.errors import UsageError
+from pipeline import audit, clock, schema, sqlguard
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.workbench import Workbench
@@ -77,10 +76,8 @@ class Reader:
         """Return the whole result of a query as an Arrow table; raises UsageError SQL_FAILED when it cannot be answered."""
         try:
             return self.connection.sql(query, params=dict(parameters or {})).to_arrow_table()
-        except duckdb.OutOfMemoryException as error:
-            raise UsageError("SQL_MEMORY", "the question needs more memory than is allowed", remedy="ask for fewer days or columns") from error
         except duckdb.Error as error:
-            raise UsageError("SQL_FAILED", f"the question cannot be answered: {type(error).__name__}", remedy="check names and types (docs/sql.md)") from error
+            raise sqlguard.failed(error) from error
 
     def close(self) -> None:
         """Close the connection."""

@@ -252,18 +252,14 @@ class Register:
         return frozenset(scopes)
 
     def new_events(self, events: Iterable[Event]) -> tuple[Event, ...]:
-        """Return those events that are no repeat of one that counts, each once.
+        """Return those events that are no repeat of one that counts, each once (the one recorded first).
 
-        A line of an undone import is new again when it comes in another batch."""
+        A repeat that was recorded earlier is news; so is a line of an undone import when it comes in another batch."""
         found: dict[str, Event] = {}
         for event in events:
-            if event.undoes is not None:
-                known = event.undoes in self._undone
-            else:
-                rows = self._rows(scope_of(event))
-                known = event.batch in self._undone or any(row.event_id == event.event_id and row.batch not in self._undone for row in rows)
-            if not known:
-                found.setdefault(event.event_id, event)
+            again = found.get(event.event_id)
+            if not self._knows(event) and (again is None or event.recorded_at_ms < again.recorded_at_ms):
+                found[event.event_id] = event
         return tuple(found.values())
 
     def scopes(self) -> Iterator[str]:
@@ -278,6 +274,14 @@ class Register:
     def __reduce__(self) -> tuple[type[Register], tuple[object, ...]]:
         """Travel to workers without the remembered timelines: they are cheap to make again."""
         return Register, (self._base, self._recent, self._undone, self.version)
+
+    def _knows(self, event: Event) -> bool:
+        if event.undoes is not None:
+            return event.undoes in self._undone
+        counted = [row for row in self._rows(scope_of(event)) if row.batch not in self._undone]
+        return event.batch in self._undone or any(
+            row.event_id == event.event_id and row.recorded_ms <= event.recorded_at_ms for row in counted
+        )
 
     def _rows(self, scope: str) -> tuple[_Row, ...]:
         return self._recent.get(scope) or self._base.get(scope) or ()

@@ -58,7 +58,7 @@ def failed(error: duckdb.Error) -> UsageError:
     if isinstance(error, _WORDS_OF_QUERY):
         return UsageError("SQL_FAILED", str(error), remedy=LISTED)
     if isinstance(error, duckdb.OutOfMemoryException):
-        return UsageError("SQL_TOO_LARGE", "the query needs more memory than a query may take", remedy="ask for fewer days or columns")
+        return UsageError("SQL_MEMORY", "the query needs more memory than a query may take", remedy="ask for fewer days or columns")
     kind = type(error).__name__.removesuffix("Exception")
     return UsageError("SQL_FAILED", f"the query stopped on a value ({kind})", remedy="use TRY_CAST for values that may not convert")
 

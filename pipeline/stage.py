@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ class Pseudonyms:
 class Builder:
     """Turns matched pages into rows, outlines and, at `flush`, durable files. Not thread-safe; one per worker."""
 
-    def __init__(self, home: Home, corp_id: str, *, lexicon_version: str, policy_version: str, key_fingerprints: dict[int, str]) -> None:
+    def __init__(self, home: Home, corp_id: str, *, lexicon_version: str, policy_version: str, key_fingerprints: Mapping[int, str]) -> None:
         self.home = home
         self.corp_id = corp_id
         self.lake: Lake = home.lake(corp_id)

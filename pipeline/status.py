@@ -43,7 +43,7 @@ def gather(reader: Reader) -> dict[str, Any]:
 def render(found: dict[str, Any], lang: Lang) -> str:
     """Return the one screen for a person."""
     lines = [words.say("status.title", lang, corp=found["corp_id"]), words.say("mode.single", lang), ""]
-    lines += _sum(found, "landed", FATES, lang) + [""] + _sum(found, "archived", STATES, lang) + [""]
+    lines += [*_sum(found, "landed", FATES, lang), "", *_sum(found, "archived", STATES, lang), ""]
     for name in ("pages", "findings", "findings_high", "consent_events", "people", "media_pending"):
         lines.append(f"  {words.say(f'status.{name}', lang)}  {found[name]:,}")
     if found["last_run_at"] is not None:

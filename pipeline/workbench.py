@@ -17,11 +17,11 @@ from pipeline.directory import Directory
 from pipeline.enterprise_keys import KeySet
 from pipeline.home import Home
 from pipeline.lake import Snapshot
+from pipeline.lakerows import directory_of, events_of
 from pipeline.lexicon import Lexicon
 from pipeline.records import GatedPage, MatchedPage, OpenedPage, PageRef, ParsedPage, SealedPage, Unopened
 from pipeline.register import Event, Register
 from pipeline.stage import Builder
-from pipeline.lakerows import directory_of, events_of
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

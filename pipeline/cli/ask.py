@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.audit import Words
 from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
@@ -36,7 +37,7 @@ def audit_list(format: Format = format_option, output: OutputFile = output_optio
     from pipeline import audit
 
     with recorded("audit list"):
-        rows = [(a.name, a.meta.title.zh if LANG == "zh" else a.meta.title.en, a.meta.question.zh if LANG == "zh" else a.meta.question.en) for a in audit.load_audits()]
+        rows = [(a.name, _own(a.meta.title), _own(a.meta.question)) for a in audit.load_audits()]
         emit(["audit", "title", "question"], rows, format=format, output=output)
 
 
@@ -47,13 +48,12 @@ def audit_show(name: Annotated[str, typer.Argument(help=t("usage.audit.name"), m
 
     with recorded("audit show", name=name):
         found = audit.find(name)
-        pick = (lambda w: w.zh) if LANG == "zh" else (lambda w: w.en)
-        print(f"{found.name}  {pick(found.meta.title)}\n\n{pick(found.meta.question)}\n{pick(found.meta.basis)}\n\n{t('audit.parameters')}")
+        print(f"{found.name}  {_own(found.meta.title)}\n\n{_own(found.meta.question)}\n{_own(found.meta.basis)}\n\n{t('audit.parameters')}")
         for parameter in found.meta.parameters:
-            print(f"  -p {parameter.name}=…  {pick(parameter.help)}")
+            print(f"  -p {parameter.name}=…  {_own(parameter.help)}")
         print(f"\n{t('audit.columns')}")
         for column in found.meta.columns:
-            print(f"  {column.name}  {pick(column.title)}: {pick(column.meaning)}")
+            print(f"  {column.name}  {_own(column.title)}: {_own(column.meaning)}")
 
 
 @audit_app.command("run", help=t("usage.audit.run"))
@@ -72,9 +72,13 @@ def audit_run(
     with recorded("audit run", corp=corp, name=name, parameters=given) as told:
         found = audit.find(name)
         values = audit.bind(found, given)
-        titles = {c.name: c.title.zh if LANG == "zh" else c.title.en for c in found.meta.columns}
+        titles = {c.name: _own(c.title) for c in found.meta.columns}
         with Reader(CALL.home, corp) as reader:
             told["result"] = f"{emit_arrow(reader.arrow(found.sql, values), format=format, output=output, view='messages', titles=titles)} rows"
+
+
+def _own(words: Words) -> str:
+    return words.zh if LANG == "zh" else words.en
 
 
 def _pair(text: str) -> tuple[str, str]:

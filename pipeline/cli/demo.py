@@ -10,7 +10,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -20,22 +19,20 @@ import typer
 from pipeline.cli.output import progress
 from pipeline.cli.root import CALL, DEFAULT_HOME, LANG, app, err, say, t
 from pipeline.clock import BEIJING
-from pipeline.demo.truth import KeyTruth, Truth
+from pipeline.demo import generate
+from pipeline.demo.truth import Truth
 from pipeline.errors import Exit, UsageError
 
 DEMO_HOME = "liuhen-demo"
 MARK = "DEMO"
-PASSPHRASE = "LIUHEN_DEMO_PASSPHRASE"
 
 
 @app.command(help=t("usage.demo"))
 def demo(
-    messages: Annotated[int, typer.Option("--messages", help=t("usage.demo.messages"), min=500, max=5_000_000)] = 20_000,
+    messages: Annotated[int, typer.Option("--messages", help=t("usage.demo.messages"), min=500, max=1_000_000)] = 20_000,
     seed: Annotated[int, typer.Option("--seed", help=t("usage.demo.seed"))] = 1,
 ) -> None:
     """Make a made-up firm and ask it questions."""
-    from pipeline.demo import generate
-
     home = Path(DEMO_HOME) if str(CALL.home_path) == DEFAULT_HOME else CALL.home_path
     _clear(home)
     source = home / "source"
@@ -48,37 +45,9 @@ def demo(
         truth = generate.generate(
             source, messages=messages, seed=seed, end_day=yesterday, progress=lambda done, total: shown("generate", done, total)
         )
-    for words in _commands(source, home, truth):
+    for words in generate.commands(source, truth):
         _command(home / "home", words, truth)
     say(t("demo.next", home=home / "home"))
-
-
-def _commands(source: Path, home: Path, truth: Truth) -> Iterator[list[str]]:
-    """Yield what a user types, in order."""
-    yield ["init", "--corp-id", truth.corp_id, "--corp-name", truth.firm]
-    yield ["config", "set", "demo", "true"]
-    for key in truth.keys:
-        if not key.late:
-            yield _add_key(source, key)
-    yield ["people", "import", str(source / "directory.jsonl")]
-    yield ["consent", "import", str(source / "consent.jsonl")]
-    yield ["ingest", "--from", str(source / "pages")]
-    yield ["audit", "run", "coverage"]
-    yield ["audit", "run", "unopened"]
-    for key in truth.keys:
-        if key.late:
-            yield _add_key(source, key)
-    yield ["ingest"]
-    yield ["audit", "run", "findings-by-category"]
-    yield ["audit", "run", "consent-by-employee"]
-    talked = next(p for p in truth.phrases if p.kind == "violations" and p.fate == "archived" and p.employee and p.room_id is None)
-    yield ["audit", "run", "findings-of-employee", "-p", f"employee={talked.employee}"]
-    yield ["status"]
-
-
-def _add_key(source: Path, key: KeyTruth) -> list[str]:
-    passphrase = ["--passphrase-env", PASSPHRASE] if key.passphrase else []
-    return ["keys", "add", "--version", str(key.version), "--private-key", str(source / key.file), *passphrase]
 
 
 def _clear(home: Path) -> None:
@@ -93,8 +62,9 @@ def _command(home: Path, words: list[str], truth: Truth) -> None:
     """Run one command of ours as a user would, showing the line first."""
     err.print("\n$ " + shlex.join(["liuhen", "--home", str(home), *words]), style="bold", markup=False)
     sys.stdout.flush()
-    secret = {PASSPHRASE: k.passphrase for k in truth.keys if k.passphrase}
-    table = ["--format", "table"] if words[0] == "audit" or words[0] == "status" else []
+    passphrase = next((k.passphrase for k in truth.keys if k.passphrase), None)
+    secret = {generate.PASSPHRASE_VARIABLE: passphrase} if passphrase else {}
+    table = ["--format", "table"] if words[0] in ("audit", "sql", "status") else []
     ended = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "--home", str(home), "--lang", LANG, *words, *table], env={**os.environ, **secret}, check=False
     )

@@ -8,6 +8,7 @@ by type and place only (its text may quote a record) and exits 1.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import traceback
@@ -136,6 +137,7 @@ def run(argv: list[str]) -> int:
     from pipeline.cli import archive, ask, demo, rules, setup
 
     del archive, ask, demo, rules, setup  # imported for what they register
+    logging.basicConfig(level=logging.ERROR)  # Beam warns on import about clouds nobody asked for
     if "--" in argv:
         at = argv.index("--")
         argv, CALL.after_dashes = argv[:at], argv[at + 1 :]

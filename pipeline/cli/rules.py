@@ -17,6 +17,8 @@ from pipeline import clock
 from pipeline.cli.output import Format, OutputFile, emit, emit_arrow, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
+from pipeline.packfile import ListOptions, PackSource
+from pipeline.register import Event, Register
 
 lexicon_app = typer.Typer(help=t("usage.lexicon"), no_args_is_help=True)
 consent_app = typer.Typer(help=t("usage.consent"), no_args_is_help=True)
@@ -31,6 +33,15 @@ class SeverityName(StrEnum):
     low = "low"
     medium = "medium"
     high = "high"
+
+
+class PartyName(StrEnum):
+    """Who says the sentence of `lexicon test`."""
+
+    employee = "employee"
+    external = "external"
+    robot = "robot"
+    unknown = "unknown"
 
 
 @lexicon_app.command("list", help=t("usage.lexicon.list"))
@@ -63,7 +74,7 @@ def lexicon_check(files: Annotated[list[Path] | None, typer.Argument(help=t("usa
 @lexicon_app.command("test", help=t("usage.lexicon.test"))
 def lexicon_test(
     text: Annotated[str, typer.Argument(help=t("usage.lexicon.text"))],
-    party: Annotated[str, typer.Option("--party", help=t("usage.lexicon.party"))] = "employee",
+    party: Annotated[PartyName, typer.Option("--party", help=t("usage.lexicon.party"))] = PartyName.employee,
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -72,7 +83,7 @@ def lexicon_test(
 
     with recorded("lexicon test"):
         compiled = lexicon.load_packs([*lexicon.shipped_packs(), *CALL.home.own_packs()])
-        found, _ = matching.find(*lexicon.said(text, party), compiled)
+        found, _ = matching.find(*lexicon.said(text, party.value), compiled)
         rows = [
             (f.rule_id, f.category, f.severity, f.term, f.matched_text, f.start_cp, f.end_cp, f.via, f.suppressed_by) for f in found
         ]  # fmt: skip
@@ -109,16 +120,14 @@ def lexicon_remove(pack_id: Annotated[str, typer.Argument(help=t("usage.lexicon.
         say(t("lexicon.remove.done", id=pack_id))
 
 
-def _source(file: Path, name: str, category: str, severity: str) -> object:
-    from pipeline.packfile import ListOptions, PackSource
-
+def _source(file: Path, name: str, category: str, severity: str) -> PackSource:
     if not file.is_file():
         raise UsageError("INPUT_MISSING", f"there is no file {file}", remedy="give a .yaml pack or a .txt list")
     data = file.read_bytes()
     if file.suffix in (".yaml", ".yml"):
         return PackSource(name=name, data=data, kind="yaml")
     if file.suffix == ".txt":
-        return PackSource(name=name, data=data, kind="txt", options=ListOptions(id=name, category=category or "custom", severity=severity))  # type: ignore[arg-type]  # checked by the option's type
+        return PackSource(name=name, data=data, kind="txt", options=ListOptions(id=name, category=category or "custom", severity=severity))  # type: ignore[arg-type]  # a SeverityName
     raise UsageError("PACK_SUFFIX", "expected a .yaml pack or a .txt list", remedy="rename the file")
 
 
@@ -155,13 +164,13 @@ def consent_import(
             raise typer.Exit(int(Exit.LEFT_OVER))
 
 
-def _register(corp: str):  # type: ignore[no-untyped-def]  # Register; imported late
+def _register(corp: str) -> Register:
     from pipeline.workbench import Workbench
 
     return Workbench(CALL.home, corp, CALL.home.lake(corp).snapshot()).register
 
 
-def _append(corp: str, events: list) -> None:  # type: ignore[type-arg]  # events of register.py; imported late
+def _append(corp: str, events: list[Event]) -> None:
     from pipeline import ingest, lakerows
 
     ingest.append(CALL.home, corp, [("consent", lakerows.consent_table(events))], what="consent import")

@@ -85,6 +85,8 @@ def keys_add(
         stored = CALL.home.add_key(corp, version, _read_key_file(private_key), passphrase)
         told["result"] = stored.fingerprint
         say(t("keys.add.done", version=version, fingerprint=stored.fingerprint))
+        if stored.warning:
+            say(stored.warning)
         say(t("keys.add.next"))
 
 

@@ -70,6 +70,7 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a run over the saved pages must find.
 
     records: all sealed records, a repeated seq counted once; every one has one of the fates, so both counts of fates sum to it.
+    What a run calls `landed` is records and page_failures together: a cut page is a failure of its own.
     failures: of records by code, in a first run; page_failures: of pages; broken: each broken record, the late key's included.
     seq_conflict: the two msgids of one seq, of which one is archived and one a failure, whichever is settled first.
     types: all records by msgtype (switch logs as `switch`); archived_types: archived ones; archived_by_day: those of them that have a time.

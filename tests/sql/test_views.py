@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import audit, schema
+from pipeline import audit, schema, sqlguard
 from pipeline.resources import data_folder
 
 FOLDER = data_folder("sql") / "views"
@@ -240,3 +241,17 @@ def test_a_corp_id_with_a_quote_stays_text() -> None:
     connection.execute(audit.context_sql("w'w; DROP"))
     assert connection.execute("SELECT lake_corp_id()").fetchall() == [("w'w; DROP",)]
     connection.close()
+
+
+def test_the_document_lists_every_view_with_its_columns_and_every_audit() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sql.md").read_text("utf-8")
+    listed = re.findall(r"^### `(\w+)`\n\n[^\n]+\n\n`([^`]+)`$", text, re.MULTILINE)
+    assert listed == [(view, ", ".join(columns)) for view, columns in audit.view_columns().items()]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)) == {a.name for a in audit.load_audits()}
+
+
+@pytest.mark.parametrize(
+    "query", re.findall(r"^SELECT[^;]*;", (Path(__file__).parents[2] / "docs" / "sql.md").read_text("utf-8"), re.MULTILINE)
+)
+def test_the_examples_of_the_document_can_be_asked(lake: duckdb.DuckDBPyConnection, query: str) -> None:
+    lake.execute(sqlguard.guard(lake, query)).fetchall()

@@ -22,8 +22,17 @@ def test_a_name_is_written_once_and_never_overwritten(tmp_path: Path) -> None:
 def test_content_is_fsynced_before_its_name_appears_and_the_name_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     fsync, link = os.fsync, os.link
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync folder" if os.path.isdir(f"/proc/self/fd/{fd}") else "fsync data"), fsync(fd))[1])
-    monkeypatch.setattr(os, "link", lambda a, b: (order.append("link"), link(a, b))[1])
+
+    def told_fsync(fd: int) -> None:
+        order.append("fsync folder" if os.path.isdir(f"/proc/self/fd/{fd}") else "fsync data")
+        fsync(fd)
+
+    def told_link(source: str, target: str) -> None:
+        order.append("link")
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", told_fsync)
+    monkeypatch.setattr(os, "link", told_link)
     durable.write_once(tmp_path / "a", b"x")
     assert order == ["fsync data", "link", "fsync folder"]
 

@@ -222,6 +222,18 @@ def test_a_time_more_than_ten_minutes_ahead_counts_from_when_it_was_recorded(sta
     assert (beyond.flag, within.flag) == ("future", None)
 
 
+def test_a_time_that_is_not_believed_neither_ties_nor_is_decided_by_a_record() -> None:
+    check(
+        [sec("Agree", T + 700_000, "api", T), sec("Disagree", T + 700_000, "import", T + 700_000)], [(T, "agree"), (T + 700_000, "refused")]
+    )
+    check([sec("Disagree", T + 700_000, "api", T), say("Disagree", T + 700_400, "stream", T + 700_400)], [(T, "refused")])
+
+
+def test_of_equal_claims_the_platforms_own_record_is_named() -> None:
+    record, line = say("Disagree", T), say("Disagree", T, "import")
+    assert Register.of([line, record], version=1).state_at(SCOPE, T).event_id == record.event_id
+
+
 def test_a_future_time_is_no_millisecond_record_of_anything() -> None:
     check(
         [say("Disagree", T + 600_400, "stream", T - 100), sec("Disagree", T + 600_000, "api", T)],
@@ -341,6 +353,15 @@ def test_a_repeat_changes_nothing_though_it_was_recorded_later() -> None:
     assert first.event_id == again.event_id
     check([first, again], [(R - 1, "silent"), (R, "agree")])
     assert Register.of([first], version=1).new_events([again, first]) == ()
+
+
+def test_a_repeat_that_was_recorded_earlier_is_news() -> None:
+    late, early = say("Agree", T, "callback", R + 5), say("Agree", T, "callback", R)
+    register = Register.of([late], version=1)
+    assert register.new_events([late, early]) == (early,)
+    assert register.touched([early]) == {SCOPE}
+    assert register.with_events([early], 2).state_at(SCOPE, R).status == "agree"
+    assert Register.of([], version=1).new_events([late, early, late]) == (early,)
 
 
 @pytest.mark.parametrize(

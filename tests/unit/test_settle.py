@@ -127,7 +127,8 @@ def test_the_same_seq_of_an_import_is_another_record() -> None:
 @pytest.mark.parametrize("order", ["before", "after", "settled before"])
 def test_a_recall_follows_its_original(original: str | None, expected: str, order: str) -> None:
     recall = candidate(10, "r", kind="recall", recalls_msgid="a")
-    batch, settled = [recall], ()
+    batch: list[Candidate] = [recall]
+    settled: tuple[Prior, ...] = ()
     if original is not None and order == "settled before":
         settled = (prior(1, "a", original),)
     elif original is not None:

@@ -132,7 +132,7 @@ def test_no_sentence_is_kept_for_a_failure_code_that_is_gone() -> None:
 
 
 def calls_of_say() -> list[tuple[str, int, str, set[str] | None]]:
-    """Every `words.say("key", …)` and `t("key", …)` in the program: file, line, key, names of the values (None: a mapping is handed over)."""
+    """Every `words.say("key", …)` and `t("key", …)` of the program: file, line, key, names of its values (None: a mapping is given)."""
     found = []
     for path in sorted((ROOT / "pipeline").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

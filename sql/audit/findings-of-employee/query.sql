@@ -1,6 +1,6 @@
 -- One employee's findings, each with its message, and the message before and after it in the conversation.
 -- The neighbours are looked for within seven days of the range; recalls are no messages, recalled messages stay.
--- A message without a sending time stands where it was captured.
+-- A message without a sending time stands where it was captured; one without words is shown by its type, [image].
 WITH found AS (
     SELECT *
     FROM matches
@@ -18,9 +18,9 @@ talk AS (
         text,
         recalled_at,
         lag(sender_id) OVER conversation AS before_sender,
-        lag(text) OVER conversation AS before_text,
+        lag(coalesce(nullif(text, ''), '[' || msgtype || ']')) OVER conversation AS before_text,
         lead(sender_id) OVER conversation AS after_sender,
-        lead(text) OVER conversation AS after_text
+        lead(coalesce(nullif(text, ''), '[' || msgtype || ']')) OVER conversation AS after_text
     FROM messages
     WHERE dt BETWEEN $from_day - 7 AND $to_day + 7
         AND kind = 'message'

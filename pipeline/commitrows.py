@@ -1,0 +1,117 @@
+"""The rows a commit writes of its own, and what it reads of earlier ones: records, recalls, prior fates.
+
+Before: settle.py (fates). After: commit.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from pipeline import clock, leaf, schema, settle
+from pipeline.lake import Lake, Snapshot
+from pipeline.settle import Candidate, Key, Prior, Settled
+from pipeline.stage import item_variant
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """What all rows of one commit share. version: of the lake it was planned on."""
+
+    corp_id: str
+    run_id: str
+    version: int
+    withheld_days: int
+    now_ms: int
+
+
+def table(kind: str, rows: list[dict[str, Any]]) -> pa.Table:
+    return schema.table(kind, {c.name: [r.get(c.name) for r in rows] for c in schema.kind(kind).columns})
+
+
+def record_row(s: Settled, at: Commit) -> dict[str, Any]:
+    o, ref = s.candidate.outline, s.candidate.ref
+    nonce, commitment = o.nonce, o.commitment
+    if s.fate != o.fate or not s.adopt:
+        nonce, commitment = _decision_leaf(s, at.corp_id) if s.fate in ("duplicate", "failed") else (nonce, commitment)
+    failed, content_free = s.fate == "failed", s.fate not in ("archived", "control")
+    return {
+        "origin": ref.origin, "seq": o.seq, "variant": s.variant, "fate_no": s.prior.fate_no + 1 if s.prior else 0, "fate": s.fate,
+        "reason": s.reason if s.reason is not None else o.reason, "rule": o.rule, "step": ("commit" if not s.adopt else o.step) if failed else None,
+        "code": s.code if failed else None, "detail": s.detail if failed else None, "key_version": o.key_version, "key_tried": o.key_tried,
+        "scope_ref": o.scope_ref if s.fate in ("pending", "withheld") else None, "msgid": o.msgid if s.fate != "archived" else None,
+        "msgid_fp": o.msgid_fp, "content_fp": o.content_fp if not failed else None, "commitment": commitment, "nonce": nonce if content_free else None,
+        "page": ref.page, "item": o.item, "dt": o.dt, "employee_id": o.employee_id if s.fate in ("withheld", "control") and not o.room_id else None,
+        "room_id": o.room_id if s.fate in ("withheld", "control") else None,
+        "duplicate_of": s.duplicate_of.seq if s.duplicate_of else None, "duplicate_origin": s.duplicate_of.origin if s.duplicate_of else None,
+        "register_version": at.version, "attempts": s.prior.attempts + 1 if s.prior else 1,
+        "first_seen": s.prior.first_seen_ms if s.prior and s.prior.first_seen_ms else at.now_ms, "settled_at": at.now_ms,
+        "keep_until": at.now_ms + at.withheld_days * clock.DAY_MS if s.fate == "withheld" else None, "run_id": at.run_id,
+    }  # fmt: skip
+
+
+def _decision_leaf(s: Settled, corp_id: str) -> tuple[bytes, bytes]:
+    o, ref, nonce = s.candidate.outline, s.candidate.ref, leaf.new_nonce()
+    fields = leaf.decision_fields(
+        corp_id=corp_id, origin=ref.origin, seq=o.seq, msgid=o.msgid, captured_at_ms=ref.captured_at_ms, key_version=o.key_version,
+        fate=s.fate, reason=s.reason, code=s.code,
+    )  # fmt: skip
+    return nonce, leaf.commitment(nonce, fields)
+
+
+def superseded_row(prior: Prior, settled: Sequence[Settled], at: Commit) -> dict[str, Any]:
+    by = next(s for s in settled if s.candidate.outline.msgid_fp == prior.msgid_fp and s.key[0] == "sealed")
+    nonce = leaf.new_nonce()
+    fields = leaf.decision_fields(
+        corp_id=at.corp_id, origin=prior.origin, seq=prior.seq, msgid=prior.msgid, captured_at_ms=by.candidate.ref.captured_at_ms,
+        key_version=None, fate="duplicate", reason="outranked by its sealed original",
+    )  # fmt: skip
+    return {
+        "origin": prior.origin, "seq": prior.seq, "variant": prior.variant, "fate_no": prior.fate_no + 1, "fate": "duplicate",
+        "reason": "outranked by its sealed original", "msgid": prior.msgid, "msgid_fp": prior.msgid_fp, "content_fp": prior.content_fp,
+        "commitment": leaf.commitment(nonce, fields), "nonce": nonce, "page": by.candidate.ref.page, "item": by.candidate.outline.item,
+        "duplicate_of": by.key[1], "duplicate_origin": "sealed", "register_version": at.version, "attempts": prior.attempts,
+        "first_seen": prior.first_seen_ms, "settled_at": at.now_ms, "run_id": at.run_id,
+    }  # fmt: skip
+
+
+def recall_row(s: Settled) -> dict[str, Any]:
+    o = s.candidate.outline
+    return {
+        "original_msgid": o.recalls_msgid, "recall_msgid": o.msgid, "origin": s.candidate.ref.origin, "seq": o.seq,
+        "recalled_at": o.sent_at_ms, "recalled_by": o.sender_id, "dt": o.dt,
+    }  # fmt: skip
+
+
+PRIOR_COLUMNS = ["origin", "seq", "variant", "fate_no", "fate", "code", "msgid", "msgid_fp", "content_fp", "key_tried", "attempts", "first_seen"]
+
+
+def priors(
+    lake: Lake, snapshot: Snapshot, candidates: Sequence[Candidate], fingerprint: Callable[[str], bytes]
+) -> tuple[dict[Key, Prior], dict[bytes, Prior]]:
+    """Return what is settled already for the seqs and msgids of the candidates."""
+    files = snapshot.of("records")
+    if not files:
+        return {}, {}
+    seqs = {c.outline.seq for c in candidates if c.outline.seq is not None}
+    prints = {c.outline.msgid_fp for c in candidates if c.outline.msgid_fp} | {fingerprint(c.outline.recalls_msgid) for c in candidates if c.outline.recalls_msgid}
+    places = {item_variant(c.ref.page, c.outline.item) for c in candidates if c.outline.seq is None}
+    where = ds.field("msgid_fp").isin(pa.array(sorted(prints), pa.binary()))
+    if seqs:
+        low, high = (pc.scalar(pa.scalar(s, pa.uint64())) for s in (min(seqs), max(seqs)))
+        in_range = (ds.field("seq") >= low) & (ds.field("seq") <= high)  # prunes by statistics; isin alone does not
+        where = where | (in_range & ds.field("seq").isin(pa.array(sorted(seqs), pa.uint64())))
+    if places:
+        where = where | ds.field("variant").isin(sorted(places))
+    newest: dict[Key, Prior] = {}
+    for row in lake.read("records", files, columns=PRIOR_COLUMNS, where=where).to_pylist():
+        first_seen = row.pop("first_seen")
+        prior = Prior(**row, first_seen_ms=round(first_seen.timestamp() * 1000))
+        if prior.key not in newest or newest[prior.key].fate_no < prior.fate_no:
+            newest[prior.key] = prior
+    msgids = {p.msgid_fp: p for p in newest.values() if p.msgid_fp is not None and p.fate in settle.OPENED}
+    return newest, msgids

@@ -1,0 +1,175 @@
+"""The promises of the command line, from outside: results on stdout, one clear sentence on stderr, the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization as ser
+
+from tests import firm
+from tests.cli.liuhen import liuhen
+from tests.firm import item, message, refusal
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a small archive, made by commands only."""
+    folder = tmp_path_factory.mktemp("cli")
+    home = folder / "home"
+    assert liuhen(home, "init", "--corp-id", "ww1").code == 0
+    (folder / "key.pem").write_bytes(firm.pem(1))
+    assert liuhen(home, "keys", "add", "--version", "1", "--private-key", str(folder / "key.pem")).code == 0
+    batch = {
+        1: message(1, "这款产品保本保息"), 2: message(2, "好的", sender="wmA", to=["zhangsan"]), 3: refusal(3, at_ms=firm.T0 + 3000),
+        4: message(4, "看不到的话"), 5: message(5, "手机13800138000", sender="lisi", to=["wmB"]),
+    }  # fmt: skip
+    firm.page(folder, "a.json", batch)
+    ended = liuhen(home, "ingest", "--from", str(folder / "a.json"))
+    assert (ended.code, ended.summary["landed"]) == (0, 5)
+    return home
+
+
+def test_the_summary_adds_up(archive: Path) -> None:
+    again = liuhen(archive, "ingest", "--from", str(archive.parent / "a.json"))
+    assert again.code == 0 and again.summary["landed"] == 0
+    status = liuhen(archive, "status", "--format", "json")
+    (found,) = json.loads(status.out)
+    assert found["landed"] == sum(found[f] for f in ("archived", "pending", "withheld", "failed", "control", "duplicate")) == 5
+    assert found["archived"] == found["active"] + found["restricted"] + found["removed"] == 3
+
+
+def test_sql_answers_as_json_lines_when_nobody_watches(archive: Path) -> None:
+    ended = liuhen(archive, "sql", "select term, count(*) n from matches where via = 'literal' group by 1")
+    assert ended.code == 0 and {"term": "保本保息", "n": 1} in ended.rows
+
+
+def test_a_phone_number_is_masked_with_equal_length(archive: Path) -> None:
+    (row,) = liuhen(archive, "sql", "select text from messages where seq = 5").rows
+    assert row["text"] == "手机*******8000"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select 1; select 2", "create table x as select 1", "copy (select 1) to '/tmp/x'", "attach 'x.db'", "set threads = 1",
+        "select * from read_csv('/etc/passwd')", "select * from '/etc/passwd'", "select * from lake_messages", "pragma version", "selct 1",
+        "insert into messages select * from messages", "drop view messages", "install httpfs", "",
+    ],
+)  # fmt: skip
+def test_what_is_not_one_select_over_the_views_is_refused(archive: Path, query: str) -> None:
+    ended = liuhen(archive, "sql", query)
+    assert ended.code == 2 and ended.out == "" and ended.err.strip()
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        pytest.param(["status"], 2, "there is no liuhen home", id="no home"),
+        pytest.param(["ingest", "--from", "nothing.json"], 2, "there is no liuhen home", id="no home to ingest into"),
+    ],
+)
+def test_without_a_home_every_command_says_so(tmp_path: Path, words: list[str], code: int, sentence: str) -> None:
+    ended = liuhen(tmp_path / "none", *words)
+    assert ended.code == code and sentence in ended.err
+
+
+def test_calls_that_cannot_be_right_exit_2_with_one_sentence(archive: Path, tmp_path: Path) -> None:
+    public = tmp_path / "pub.pem"
+    public.write_bytes(
+        firm.private_key(1).public_key().public_bytes(ser.Encoding.PEM, ser.PublicFormat.SubjectPublicKeyInfo)
+    )  # fmt: skip
+    for words, expected in [
+        (["keys", "add", "--version", "7", "--private-key", str(public)], "public key"),
+        (["keys", "add", "--version", "7", "--private-key", str(tmp_path / "none.pem")], "there is no file"),
+        (["ingest", "--from", str(tmp_path / "none.json")], "none.json"),
+        (["audit", "run", "coverge"], "coverage"),
+        (["--corp", "ww9", "status"], "no corp ww9"),
+        (["init", "--corp-id", "ww1"], "there is a liuhen home"),
+        (["config", "set", "consent.default", "maybe"], "consent.default"),
+        (["conversation", "nobody|nowhere"], "no such conversation"),
+    ]:
+        ended = liuhen(archive, *words)
+        assert ended.code == 2, words
+        assert expected in ended.err and "Traceback" not in ended.err and len(ended.err.strip().splitlines()) <= 2, (words, ended.err)
+
+
+def test_a_page_of_another_corp_stays_sealed_and_exits_3(archive: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.json"
+    foreign.write_bytes(firm.answer([item(n, message(n), version=5) for n in (901, 902)]))
+    data = json.loads(foreign.read_bytes())
+    for record in data["chatdata"]:
+        record["publickey_ver"] = 1
+    foreign.write_text(json.dumps(data))
+    home = tmp_path / "copy"
+    import shutil
+
+    shutil.copytree(archive, home)
+    ended = liuhen(home, "ingest", "--from", str(foreign))
+    assert ended.code == 3 and ended.summary["failed"] == 2
+    assert "key version 1: 2 records stay sealed" in ended.err
+    assert liuhen(home, "ack", "failed", "--reason", "another firm's page").code == 0
+    assert liuhen(home, "ingest").code == 0
+
+
+def test_a_conversation_is_shown_as_text_and_as_an_offline_page(archive: Path, tmp_path: Path) -> None:
+    text = liuhen(archive, "conversation", "wmA|zhangsan")
+    assert text.code == 0 and "保本保息" in text.out and "看不到的话" not in text.out
+    page = tmp_path / "talk.html"
+    assert liuhen(archive, "conversation", "wmA|zhangsan", "--html", str(page)).code == 0
+    html = page.read_text("utf-8")
+    assert "看不到的话" not in html and "http://" not in html.replace("http://www.w3.org", "") and "https://" not in html
+
+
+def test_a_list_added_to_the_home_is_used_and_lies_encrypted(archive: Path, tmp_path: Path) -> None:
+    import shutil
+
+    home = tmp_path / "copy"
+    shutil.copytree(archive, home)
+    words = tmp_path / "mine.txt"
+    words.write_text("小蜜蜂计划\n", "utf-8")
+    assert liuhen(home, "lexicon", "add", str(words), "--id", "mine", "--category", "X1", "--severity", "high").code == 0
+    tried = liuhen(home, "lexicon", "test", "参加小蜜蜂计划")
+    assert [(r["term"], r["category"], r["severity"]) for r in tried.rows] == [("小蜜蜂计划", "X1", "high")]
+    assert all("小蜜蜂计划".encode() not in p.read_bytes() for p in home.rglob("*") if p.is_file())
+    firm.page(tmp_path, "b.json", {77: message(77, "参加小蜜蜂计划", sender="lisi", to=["wmB"])})
+    assert liuhen(home, "ingest", "--from", str(tmp_path / "b.json")).code == 0
+    assert liuhen(home, "sql", "select term, category from matches where seq = 77").rows == [{"term": "小蜜蜂计划", "category": "X1"}]
+
+
+def test_imports_of_refusals_count_from_their_time_and_can_be_undone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    liuhen(home, "init", "--corp-id", "ww1")
+    (tmp_path / "key.pem").write_bytes(firm.pem(1))
+    liuhen(home, "keys", "add", "--version", "1", "--private-key", str(tmp_path / "key.pem"))
+    lines = tmp_path / "no.jsonl"
+    refused = {"userid": "ZHANGSAN", "external_userid": "wmA", "status": "Disagree", "changed_at": firm.T0 // 1000 + 2}
+    lines.write_text(json.dumps(refused) + "\nnonsense\n")
+    ended = liuhen(home, "consent", "import", str(lines))
+    assert ended.code == 3 and "line 2" in ended.err
+    firm.page(tmp_path, "a.json", {1: message(1), 2: message(2), 3: message(3)})
+    assert liuhen(home, "ingest", "--from", str(tmp_path / "a.json")).summary["withheld"] == 2
+    (event,) = liuhen(home, "consent", "list").rows
+    assert (event["status"], event["source"]) == ("Disagree", "import")
+
+
+def test_every_command_has_help_with_an_example_in_both_languages() -> None:
+    commands = [
+        ["init"], ["config", "get"], ["config", "set"], ["keys", "add"], ["keys", "list"], ["keys", "retire"], ["people", "import"], ["ingest"], ["sql"],
+        ["audit", "list"], ["audit", "show"], ["audit", "run"], ["conversation"], ["status"], ["lexicon", "list"], ["lexicon", "check"], ["lexicon", "test"],
+        ["lexicon", "add"], ["lexicon", "remove"], ["consent", "import"], ["consent", "list"], ["ack"], ["demo"],
+    ]  # fmt: skip
+    from typer.testing import CliRunner
+
+    from pipeline import words
+    from pipeline.cli import archive, ask, demo, rules, setup
+    from pipeline.cli.root import app
+
+    assert all((archive, ask, demo, rules, setup))
+    for command in commands:
+        shown = CliRunner().invoke(app, [*command, "--help"]).output
+        assert "例：liuhen" in shown or "Example: liuhen" in shown, command
+        key = "usage." + ".".join(command)
+        assert "例：liuhen" in words.say(key, "zh") and "Example: liuhen" in words.say(key, "en"), command
