@@ -127,6 +127,8 @@ class Plan:
         self.settled: tuple[Settled, ...] = ()
         self.superseded: tuple[Prior, ...] = ()
         self.bench = Workbench(home, self.corp_id, snapshot)
+        self._since: dict[int, set[str] | None] = {}
+        self.broke = False
         done = _settled_pages(lake, snapshot, [p.ref.page for m in staged for p in m.pages])
         self.pages: dict[str, StagedPage] = {}
         self.manifest_of: dict[str, Manifest] = {}
@@ -162,16 +164,27 @@ class Plan:
         changed: dict[tuple[str, int], Decision] = {}
         for page, rows in outlines.items():
             staged_page = self.pages[page]
-            stale = staged_page.register_version != self.snapshot.version
-            people = touched if not stale else touched | _people_since(self.lake, self.snapshot, staged_page.register_version)
-            if not people:
-                continue
-            for outline in rows:
-                if outline.fate in GATED and outline.kind == "message" and not people.isdisjoint((outline.sender_id, *outline.recipient_ids)):
+            since = self._people_since(staged_page.register_version)
+            people = None if since is None else since | touched
+            for outline in rows if people is None or people else ():
+                gated = outline.fate in GATED and outline.kind == "message"
+                if gated and (people is None or not people.isdisjoint((outline.sender_id, *outline.recipient_ids))):
                     decision = self._decide(staged_page.ref, outline)
                     if _differs(decision, outline):
                         changed[page, outline.item] = decision
         return changed
+
+    def _people_since(self, version: int) -> set[str] | None:
+        """Return the external people with register events committed after `version` of the lake; None for everybody (an import was undone)."""
+        if version not in self._since:
+            self._since[version] = set() if version == self.snapshot.version else self._read_people_since(version)
+        return self._since[version]
+
+    def _read_people_since(self, version: int) -> set[str] | None:
+        old = {f.path for f in self.lake.snapshot_at(version).of("consent")}
+        fresh = [f for f in self.snapshot.of("consent") if f.path not in old]
+        found = self.lake.read("consent", fresh, columns=["external_userid", "undoes"])
+        return set(found["external_userid"].to_pylist()) if found["undoes"].null_count == found.num_rows else None
 
     def _decide(self, ref: PageRef, outline: Outline) -> Decision:
         return consent.decide(
@@ -203,8 +216,6 @@ class Plan:
         if consent.breaker_trips(withheld, self.run.landed + len(self.settled), self.run.trailing):
             self.settled = settle.break_off(self.settled)
             self.broke = True
-
-    broke = False
 
     def _msgid_fp(self, msgid: str) -> bytes:
         return self._builder.fingerprint("msgid", msgid.encode("utf-8", "surrogatepass"))
@@ -323,16 +334,12 @@ class Plan:
         if not gone:
             return
         for file in self.snapshot.of(kind, buckets=None if bucket is None else [bucket]):
-            low, high = file.stats.get("seq", (0, 1 << 63))
-            if not any(seq is not None and low <= seq <= high for _, seq in gone):
-                continue
-            table = self.lake.read(kind, [file])
-            mask = [row not in gone for row in zip(table["origin"].to_pylist(), table["seq"].to_pylist(), strict=True)]
-            if all(mask):
+            rest = self.lake.without(file, gone)
+            if rest is None:
                 continue
             self.removes.append(file)
-            if any(mask):
-                self._write(table.filter(pa.array(mask)), kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
+            if rest.num_rows:
+                self._write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
 
     def _write_own(self, events: Sequence[Event]) -> None:
         now = clock.now_ms()
@@ -416,10 +423,3 @@ def _distinct(found: Iterable[Manifest]) -> list[Manifest]:
 def _settled_pages(lake: Lake, snapshot: Snapshot, pages: list[str]) -> set[str]:
     found = lake.read("pages", snapshot.of("pages"), columns=["page"], where=ds.field("page").isin(pages))
     return set(found["page"].to_pylist())
-
-
-def _people_since(lake: Lake, snapshot: Snapshot, version: int) -> set[str]:
-    """Return the external people whose register events were committed after `version` of the lake."""
-    old = {f.path for f in lake.snapshot_at(version).of("consent")}
-    fresh = [f for f in snapshot.of("consent") if f.path not in old]
-    return set(lake.read("consent", fresh, columns=["external_userid"])["external_userid"].to_pylist())

@@ -19,7 +19,7 @@ import hashlib
 import json
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from functools import cache
 from io import BytesIO
@@ -288,6 +288,15 @@ class Lake:
             raise VerifyFailed("FILE_MISSING", f"a file of kind {file.kind} that was staged is missing", remedy="run the same command again") from error
         if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
             raise VerifyFailed("FILE_CHANGED", f"a file of kind {file.kind} is not what was written", remedy="check the disk; restore the file from its backup")
+
+    def without(self, file: DataFile, gone: Collection[tuple[str, int | None]]) -> pa.Table | None:
+        """Return the rows of `file` that are not among `gone` (origin, seq), or None when it holds none of those."""
+        low, high = file.stats.get("seq", (0, 1 << 63))
+        if not any(seq is not None and low <= seq <= high for _, seq in gone):
+            return None
+        table = self.read(file.kind, [file])
+        mask = [row not in gone for row in zip(table["origin"].to_pylist(), table["seq"].to_pylist(), strict=True)]
+        return None if all(mask) else table.filter(pa.array(mask))
 
     def dataset(self, kind: str, files: Sequence[DataFile]) -> ds.Dataset:
         """Return a decrypting dataset over `files` (all of `kind`)."""

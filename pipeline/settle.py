@@ -176,8 +176,9 @@ def _follow(settled: Settled, fates: Mapping[bytes | None, str], fingerprint: Ca
     outline = settled.candidate.outline
     if outline.kind != "recall" or settled.fate not in ("archived", "withheld", "pending") or not outline.recalls_msgid:
         return settled
-    fate = fates.get(fingerprint(outline.recalls_msgid), "archived")
-    fate = fate if fate in ("withheld", "pending") else "archived"
+    # A recall brings nobody back into view: what was restricted or removed since counts as withheld (as in consent.recall_decision).
+    followed = {"withheld": "withheld", "restricted": "withheld", "removed": "withheld", "pending": "pending"}
+    fate = followed.get(fates.get(fingerprint(outline.recalls_msgid), ""), "archived")
     return settled if fate == settled.fate else msgspec.structs.replace(settled, fate=fate, adopt=False, reason="follows the recalled message")
 
 

@@ -180,7 +180,8 @@ class Builder:
             self._keep_sealed(ref, gated, month, nonce, clear=gated.opened.plaintext)
         else:
             self._hold(ref, gated, fate, scope_ref)
-        return _outline(gated, fate, message_fp, content_fp, leaf.commitment(nonce, fields), None if fate in ("archived", "control") else nonce, day, month, scope_ref, ref.captured_at_ms)
+        content_nonce = None if fate in ("archived", "control") else nonce
+        return _outline(gated, fate, message_fp, content_fp, leaf.commitment(nonce, fields), content_nonce, day, month, scope_ref, ref.captured_at_ms)
 
     def _failed(self, ref: PageRef, unopened: Unopened) -> Outline:
         failure, nonce = unopened.failure, leaf.new_nonce()

@@ -149,7 +149,8 @@ def consent_import(
             raise UsageError("INPUT_MISSING", "there is no such file" if file else "no file was given", remedy="`liuhen consent import FILE`")
         data, now = file.read_bytes(), clock.now_ms()
         digest = hashlib.sha256(data).hexdigest()
-        batch = f"{clock.iso(now)[:10]}-{digest[:12]}"
+        # The time of day too: a file that was undone and is imported again is another import.
+        batch = f"{clock.iso(now)[:19].replace(':', '')}-{digest[:12]}"
         events, errors = events_from_import(data.splitlines(), recorded_at_ms=now, batch=batch, document_digest=digest)
         for line, sentence in errors[:20]:
             say(t("consent.import.line", line=line, sentence=sentence))

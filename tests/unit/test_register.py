@@ -235,9 +235,10 @@ def test_of_equal_claims_the_platforms_own_record_is_named() -> None:
 
 
 def test_a_future_time_is_no_millisecond_record_of_anything() -> None:
+    future, agreed = say("Disagree", T + 600_400, "stream", T - 100), say("Agree", T, "stream", T)
     check(
-        [say("Disagree", T + 600_400, "stream", T - 100), sec("Disagree", T + 600_000, "api", T)],
-        [(T - 100, "refused"), (T + 600_000, "refused")],
+        [future, agreed, sec("Disagree", T + 600_000, "api", T)],
+        [(T - 100, "refused"), (T, "agree"), (T + 599_999, "agree"), (T + 600_000, "refused")],
     )
 
 
@@ -401,6 +402,7 @@ def test_an_undone_import_counts_no_more_and_can_be_imported_again() -> None:
     undone = Register.of([line, undo_event("one", recorded_at_ms=R + 5)], version=2)
     assert undone.state_at(SCOPE, T + 1) is SILENT
     assert list(undone.scopes()) == [SCOPE]
+    assert undone.with_events([say("Mystery", T + 5)], 3).state_at(SCOPE, T + 1) is SILENT
     again = say("Disagree", T, "import", R + 10, batch="two")
     assert undone.new_events([again, line, undo_event("one", recorded_at_ms=R + 9)]) == (again,)
     assert undone.with_events([again], 3).state_at(SCOPE, T).status == "refused"

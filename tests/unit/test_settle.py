@@ -122,7 +122,7 @@ def test_the_same_seq_of_an_import_is_another_record() -> None:
 
 @pytest.mark.parametrize(
     ("original", "expected"),
-    [("archived", "archived"), ("withheld", "withheld"), ("pending", "pending"), ("failed", "archived"), (None, "archived")],
+    [("archived", "archived"), ("withheld", "withheld"), ("pending", "pending"), ("failed", "archived"), ("restricted", "withheld"), ("removed", "withheld"), (None, "archived")],
 )
 @pytest.mark.parametrize("order", ["before", "after", "settled before"])
 def test_a_recall_follows_its_original(original: str | None, expected: str, order: str) -> None:

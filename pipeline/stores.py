@@ -1,0 +1,136 @@
+"""Every store that holds content, and how named records are taken out of it for good.
+
+Before: lake.py, landing.py, manifests.py. After: whatever removes records (superseded imports, later erasure and restriction).
+A store that is not in this registry does not exist: a test walks the kinds of `schemas/` and the folders of a home and fails
+for one that is neither here nor listed as free of content, with the reason.
+
+`purge` is one commit for all lake kinds, then files are unlinked: killed anywhere, the same call finishes it. What becomes of a
+record's fate is the caller's business (rows of `records` outlive their content); so is destroying the keys of older copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from pipeline import answers, commit, durable, importing, landing, manifests
+from pipeline.errors import VerifyFailed
+from pipeline.home import Home
+from pipeline.lake import CommitConflict, DataFile
+from pipeline.records import PageRef
+from pipeline.saved_files import answer_of
+from pipeline.stage import read_outline
+
+# (origin, seq)
+Keys = Collection[tuple[str, int]]
+
+LAKE_KINDS = ("messages", "sealed", "withheld_sealed", "pending_sealed", "matches", "media")
+# Kinds without content, and why they need no purge.
+CONTENT_FREE: Mapping[str, str] = {
+    "pages": "page ids, numbers and digests of sealed bytes",
+    "records": "fates, keyed fingerprints, commitments; ids of records that were not archived; they outlive erasure so that nothing returns",
+    "recalls": "message ids and times; the recall itself is a message",
+    "consent": "events of the register, not of a message; they have a history of their own",
+    "people": "the directory, not messages",
+    "runs": "counts",
+    "acks": "reasons of officers",
+}
+# Folders of a home that hold no message, and why.
+CONTENT_FREE_FOLDERS: Mapping[str, str] = {
+    "keys": "keys, wrapped",
+    "custody": "who did what; parameters sealed, droppable line by line",
+    "lexicon": "the firm's own word lists, encrypted",
+    "locks": "empty files",
+}
+
+
+def purge(home: Home, corp_id: str, keys: Keys) -> dict[str, int]:
+    """Take the records out of every store; return how many rows or pages each store lost."""
+    return {name: store(home, corp_id, keys) for name, store in REGISTRY.items()}
+
+
+def _purge_staging(home: Home, corp_id: str, keys: Keys) -> int:
+    """Discard manifests that hold any of them: their pages are staged again, without."""
+    wanted = set(keys)
+    gone = []
+    for path, manifest in manifests.staged(home, corp_id):
+        origins = {p.ref.page: p.ref.origin for p in manifest.pages}
+        if any((origins[page], o.seq) in wanted for page, rows in read_outline(home, manifest).items() if page in origins for o in rows):
+            gone.append((path, manifest))
+    manifests.discard(home, corp_id, gone)
+    return len(gone)
+
+
+def _purge_landing(home: Home, corp_id: str, keys: Keys) -> int:
+    """Land pages that hold any of them again without, then remove the old ones."""
+    touched = 0
+    for ref in list(landing.waiting(home, corp_id)):
+        seqs = {seq for origin, seq in keys if origin == ref.origin}
+        rest = _import_without(home, ref, seqs) if ref.source == "plain" else _page_without(home, ref, seqs)
+        if rest is None:
+            continue
+        touched += 1
+        if rest:
+            _land_again(home, ref, rest)
+        durable.remove(Path(ref.uri))
+    return touched
+
+
+def _page_without(home: Home, ref: PageRef, seqs: set[int]) -> bytes | None:
+    data = landing.body(home, ref)
+    page, malformed = answers.read_page(ref, data)
+    kept = [i.raw for i in page.items if i.seq not in seqs]
+    if len(kept) == len(page.items):
+        return None
+    return answer_of([*kept, *(m.sealed for m in malformed if m.sealed)]) if kept or malformed else b""
+
+
+def _import_without(home: Home, ref: PageRef, seqs: set[int]) -> bytes | None:
+    records = msgspec.msgpack.decode(landing.body(home, ref), type=list[importing.PlainRecord])
+    kept = [r for r in records if r.seq not in seqs]
+    if len(kept) == len(records):
+        return None
+    return importing.encode(kept) if kept else b""
+
+
+def _land_again(home: Home, ref: PageRef, data: bytes) -> None:
+    if ref.source == "plain":
+        records = msgspec.msgpack.decode(data, type=list[importing.PlainRecord])
+        seqs = [r.seq for r in records if r.seq is not None]
+        landing.put_import(home, ref.corp_id, data, name=ref.name, captured_at_ms=ref.captured_at_ms, seqs=seqs, records=len(records))
+    else:
+        landing.put(home, ref.corp_id, data, source=ref.source, name=ref.name, captured_at_ms=ref.captured_at_ms, requested_seq=ref.requested_seq)
+
+
+def _purge_lake(home: Home, corp_id: str, keys: Keys) -> int:
+    lake, wanted = home.lake(corp_id), frozenset(keys)
+    for _ in range(commit.TRIES):
+        snapshot = lake.snapshot()
+        adds: list[DataFile] = []
+        removes: list[DataFile] = []
+        lost = 0
+        for kind in LAKE_KINDS:
+            for file in snapshot.of(kind):
+                rest = lake.without(file, wanted)
+                if rest is None:
+                    continue
+                lost += file.rows - rest.num_rows
+                removes.append(file)
+                if rest.num_rows:
+                    adds.append(lake.write(rest, kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon))
+        if not removes:
+            return 0
+        try:
+            with manifests.files_held(home, corp_id):
+                lake.commit(snapshot, adds, removes, what="purge")
+        except CommitConflict:
+            lake.purge(adds)
+            continue
+        lake.purge(removes)
+        return lost
+    raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {"staging": _purge_staging, "landing": _purge_landing, "lake": _purge_lake}
