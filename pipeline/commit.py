@@ -63,7 +63,7 @@ def commit_all(home: Home, corp_id: str, run: Run) -> None:
     """Commit every manifest that waits, up to 50 pages a commit."""
     waiting = manifests.staged(home, corp_id)
     # A refusal in a later page reaches back over earlier ones: it is known before the first of them becomes visible.
-    ahead = [e for _, m in waiting for rows in read_outline(home, m).values() for o in rows for e in o.events]
+    ahead = [e for _, m in waiting for e in _events_of(home, m)]
     batch: list[tuple[Path, Manifest]] = []
     for found in waiting:
         batch.append(found)
@@ -72,6 +72,14 @@ def commit_all(home: Home, corp_id: str, run: Run) -> None:
             batch = []
     if batch:
         commit_batch(home, corp_id, batch, run, ahead)
+
+
+def _events_of(home: Home, manifest: Manifest) -> list[Event]:
+    """Return the consent events of a manifest; one that another committer tidied up meanwhile has them in the register already."""
+    try:
+        return [e for rows in read_outline(home, manifest).values() for o in rows for e in o.events]
+    except durable.Vanished:
+        return []
 
 
 def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]], run: Run, ahead: Sequence[Event] = ()) -> None:
@@ -85,14 +93,14 @@ def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]
         if not plan.pages:
             lake.sync_newest()
             break
-        plan.make()  # (b)-(e)
         try:
+            plan.make()  # (b)-(e)
             with manifests.files_held(home, corp_id):
                 lake.commit(snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
         except CommitConflict:
             lake.purge(plan.written)
             continue
-        except VerifyFailed:
+        except (VerifyFailed, durable.Vanished):
             # Somebody else tidied up a manifest of the batch meanwhile, or its files were damaged: those pages are staged again.
             lake.purge(plan.written)
             batch = [(path, m) for path, m in batch if path.exists() and manifests.whole(home, m)]
@@ -421,5 +429,5 @@ def _distinct(found: Iterable[Manifest]) -> list[Manifest]:
 
 
 def _settled_pages(lake: Lake, snapshot: Snapshot, pages: list[str]) -> set[str]:
-    found = lake.read("pages", snapshot.of("pages"), columns=["page"], where=ds.field("page").isin(pages))
+    found = lake.read("pages", snapshot.of("pages"), columns=["page"], where=ds.field("page").isin(pa.array(pages, pa.string())))
     return set(found["page"].to_pylist())

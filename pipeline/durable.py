@@ -28,12 +28,19 @@ _SENTENCES = {
     errno.EPERM: ("STORAGE_DENIED", "operation not permitted", "give the user who runs liuhen write access and run the same command again"),
     errno.EMFILE: ("STORAGE_HANDLES", "no file handles are left", "raise the limit (ulimit -n) and run the same command again"),
     errno.ENFILE: ("STORAGE_HANDLES", "the system has no file handles left", "close other programs and run the same command again"),
+    errno.EFBIG: ("STORAGE_FULL", "the file is larger than the limit allows", "raise the limit (ulimit -f) and run the same command again"),
     errno.EIO: ("STORAGE_IO", "the disk reports an input/output error", "check the disk, then run the same command again"),
 }
 
 
+class Vanished(StorageError):
+    """A file that was there is gone: another run tidied it up meanwhile, or somebody removed it."""
+
+
 def storage_error(error: OSError, what: str) -> StorageError:
     """Return the StorageError for `error`; `what` says in our words what was being done (no file content)."""
+    if error.errno == errno.ENOENT:
+        return Vanished("STORAGE_GONE", f"{what}: a file is not there any more", remedy="run the same command again")
     code, sentence, remedy = _SENTENCES.get(
         error.errno or 0, ("STORAGE_UNREACHABLE", f"the storage answered {errno.errorcode.get(error.errno or 0, 'an error')}", "check the storage")
     )

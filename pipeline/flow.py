@@ -12,17 +12,23 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.errors import ArchiveError
+from pipeline.errors import ArchiveError, UsageError
 from pipeline.records import MatchedPage, PageRef
 from pipeline.stage import Builder
 from pipeline.workbench import Settings, Workbench, open_workbench
@@ -107,27 +113,40 @@ def _guarded(step: str, function: Callable[..., Any], *args: Any) -> Any:
         raise ArchiveError("STEP_FAILED", f"step {step} stopped with {type(error).__name__} at {place}", remedy="report it with this line") from None
 
 
-def options(*, workers: int, records: int, runner: str | None, beam_options: Sequence[str]) -> PipelineOptions:
-    """Return Beam options: ours for the in-process runner, the operator's for any other."""
+def engine(*, workers: int, records: int, runner: str | None, beam_options: Sequence[str]) -> tuple[PipelineRunner | None, PipelineOptions]:
+    """Return the pinned in-process runner with our choice of processes, or what the operator asked for (then the options name it)."""
     if runner not in (None, RUNNER):
-        return PipelineOptions([f"--runner={runner}", *beam_options])
+        return None, PipelineOptions([f"--runner={runner}", *beam_options])
     count = workers or os.cpu_count() or 1
-    several = count > 1 and (workers > 1 or records >= RECORDS_WORTH_PROCESSES)
-    mode = ["--direct_running_mode=multi_processing", f"--direct_num_workers={count}"] if several else ["--direct_running_mode=in_memory"]
-    return PipelineOptions([f"--runner={RUNNER}", *mode, *beam_options])
+    if beam_options or count == 1 or (not workers and records < RECORDS_WORTH_PROCESSES):
+        return FnApiRunner(), PipelineOptions(["--direct_num_workers=1", *beam_options])
+    command = f"{shlex.quote(sys.executable)} -m pipeline.worker"
+    environment = SubprocessSDKEnvironment.from_command_string(command)
+    return FnApiRunner(default_environment=environment), PipelineOptions([f"--direct_num_workers={count}"])
 
 
 def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runner: str | None = None, beam_options: Sequence[str] = ()) -> None:
     """Stage `pages`; returns when every one of them has a manifest. Errors of a step come out as ArchiveError."""
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    chosen = options(workers=workers, records=sum(p.records for p in pages), runner=runner, beam_options=beam_options)
+    with _usable_options():
+        chosen, options = engine(workers=workers, records=sum(p.records for p in pages), runner=runner, beam_options=beam_options)
+        pipeline = beam.Pipeline(runner=chosen, options=options)
     try:
-        with beam.Pipeline(options=chosen) as pipeline:
-            build(pipeline, pages, settings)
+        build(pipeline, pages, settings)
+        pipeline.run().wait_until_finish()
     except ArchiveError:
         raise
     except Exception as error:
         raise _unwrapped(error) from None
+
+
+@contextmanager
+def _usable_options() -> Iterator[None]:
+    """Beam ends the process, or raises whatever it likes, over options it does not know."""
+    try:
+        yield
+    except (SystemExit, ValueError, TypeError, AttributeError, ImportError) as error:
+        raise UsageError("RUNNER_UNKNOWN", "the runner or one of its options is not known to Beam", remedy="check --runner and what follows --") from error
 
 
 def _unwrapped(error: Exception) -> ArchiveError:

@@ -281,10 +281,11 @@ class Lake:
         return self._factory.file_encryption_properties(self._connection, configuration)
 
     def check(self, file: DataFile) -> None:
-        """Raise VerifyFailed unless the file is there with its size and digest."""
+        """Raise VerifyFailed unless the file is there with its size and digest, StorageError when it cannot be read."""
         try:
-            data = (self.root / file.path).read_bytes()
-        except OSError as error:
+            with durable.storage("reading the lake"):
+                data = (self.root / file.path).read_bytes()
+        except durable.Vanished as error:
             raise VerifyFailed("FILE_MISSING", f"a file of kind {file.kind} that was staged is missing", remedy="run the same command again") from error
         if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
             raise VerifyFailed("FILE_CHANGED", f"a file of kind {file.kind} is not what was written", remedy="check the disk; restore the file from its backup")

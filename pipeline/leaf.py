@@ -22,9 +22,17 @@ from pipeline.records import Gated, Message
 from pipeline.schema import leaf_schema
 
 _LABEL = leaf_schema().label.encode() + b"\0"
-_FIELDS = leaf_schema().groups
 _encode = msgspec.json.Encoder(order="sorted").encode
 JSON_SAFE = 1 << 53
+
+
+def _prefix(group: str) -> bytes:
+    return _LABEL + group.encode() + b"\0"
+
+
+# Per group, ready to use since it is asked for three times a record: its name, what its digest begins with, its fields.
+_GROUPS = tuple((name.encode(), _prefix(name), names) for name, names in leaf_schema().groups.items())
+_RAW = _prefix("raw")
 
 
 def new_nonce() -> bytes:
@@ -34,17 +42,21 @@ def new_nonce() -> bytes:
 
 def group_digest(nonce: bytes, group: str, canonical: bytes) -> bytes:
     """Return H(group), 32 bytes."""
-    return group_digest_from_salt(sha256(nonce + group.encode()).digest(), group, canonical)
+    return _digest(_prefix(group), nonce + group.encode(), canonical)
 
 
 def group_digest_from_salt(salt: bytes, group: str, canonical: bytes) -> bytes:
     """Return H(group) from the group's salt alone: what a court can check without the other groups."""
-    return sha256(_LABEL + group.encode() + b"\0" + salt + len(canonical).to_bytes(8) + canonical).digest()
+    return sha256(_prefix(group) + salt + len(canonical).to_bytes(8) + canonical).digest()
+
+
+def _digest(prefix: bytes, salted: bytes, canonical: bytes) -> bytes:
+    return sha256(prefix + sha256(salted).digest() + len(canonical).to_bytes(8) + canonical).digest()
 
 
 def canonical(fields: dict[str, Any]) -> bytes:
     """Return RFC 8785 JSON of a group: keys sorted, no spaces, integers above 2^53 as strings."""
-    return _encode({k: _safe(v) for k, v in fields.items()})
+    return _encode({k: v if v.__class__ is not int or v <= JSON_SAFE else str(v) for k, v in fields.items()})
 
 
 def _safe(value: Any) -> Any:
@@ -53,13 +65,14 @@ def _safe(value: Any) -> Any:
 
 def commitment(nonce: bytes, fields: dict[str, Any]) -> bytes:
     """Return what the leaf commits to, 32 bytes; fields that are not given are null."""
-    digests = [group_digest(nonce, g, canonical({n: fields.get(n) for n in names})) for g, names in _FIELDS.items()]
+    given = fields.get
+    digests = [_digest(prefix, nonce + group, canonical({n: given(n) for n in names})) for group, prefix, names in _GROUPS]
     return sha256(_LABEL + nonce + b"".join(digests)).digest()
 
 
 def raw_commitment(nonce: bytes, raw: bytes) -> str:
     """Return the salted digest of the JSON as received, hex."""
-    return sha256(_LABEL + b"raw\0" + sha256(nonce + b"raw").digest() + raw).hexdigest()
+    return sha256(_RAW + sha256(nonce + b"raw").digest() + raw).hexdigest()
 
 
 def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: int, nonce: bytes, fate: str) -> dict[str, Any]:
@@ -67,9 +80,9 @@ def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: i
     message, opened = gated.message, gated.opened
     return {
         "text": message.text,
-        "parts": [{"path": p.path, "text": p.text} for p in message.parts],
+        "parts": message.parts,
         "sender_id": message.sender_id,
-        "recipient_ids": list(message.recipient_ids),
+        "recipient_ids": message.recipient_ids,
         "room_id": message.room_id,
         "corp_id": corp_id,
         "origin": origin,

@@ -27,6 +27,7 @@ import zstandard
 from pipeline import clock, durable, leaf, pii, schema
 from pipeline.consent_events import events_from_control
 from pipeline.home import Home
+from pipeline.keyring import Keyring
 from pipeline.lake import DataFile, Lake
 from pipeline.message import conversation_id
 from pipeline.records import Finding, Gated, Matched, MatchedPage, Message, PageRef, Unopened
@@ -104,13 +105,47 @@ class Pseudonyms:
 
         @lru_cache(maxsize=100_000)
         def named(what: str, value: str) -> bytes:
-            return keyring.pseudonym("names", corp_id, what, value)
+            return keyring.pseudonym(_NAMES, corp_id, what, value)
+
+        @lru_cache(maxsize=4_096)
+        def subjects(people: tuple[str | None, ...], scopes: tuple[str, ...]) -> list[bytes]:
+            return sorted({named("person", p) for p in people if p} | {named("scope", s) for s in scopes})
 
         self.of: Callable[[str, str], bytes] = named
+        self._few: Callable[[tuple[str | None, ...], tuple[str, ...]], list[bytes]] = subjects
+        self._many: Callable[[tuple[str | None, ...], tuple[str, ...]], list[bytes]] = subjects.__wrapped__
 
     def scope_ref(self, scope: str | None) -> str | None:
         """Return the pseudonym of a scope, hex."""
         return self.of("scope", scope).hex() if scope else None
+
+    def subjects(self, people: tuple[str | None, ...], scopes: tuple[str, ...]) -> list[bytes]:
+        """Return the pseudonyms of people and scopes, sorted, each once; not to be changed. Those of large rooms are not remembered."""
+        return self._few(people, scopes) if len(people) <= _FEW else self._many(people, scopes)
+
+
+class _Fingerprint:
+    """`Keyring.pseudonym` of the SHA-256 of bytes, for one kind of thing: what is the same for every record is hashed once."""
+
+    def __init__(self, keyring: Keyring, corp_id: str, what: str) -> None:
+        key = keyring.get(keyring.current(_NAMES)).ljust(_HMAC_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(b ^ 0x36 for b in key))
+        self._outer = hashlib.sha256(bytes(b ^ 0x5C for b in key))
+        digits = hashlib.sha256().digest_size * 2
+        self._inner.update(b"".join(len(p).to_bytes(4) + p for p in (corp_id.encode(), what.encode())) + digits.to_bytes(4))
+
+    def of(self, data: bytes) -> bytes:
+        """Return 16 bytes."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(hashlib.sha256(data).hexdigest().encode())
+        outer.update(inner.digest())
+        return outer.digest()[:16]
+
+
+_NAMES = "names"
+_HMAC_BLOCK = 64  # bytes; RFC 2104 with SHA-256
+_FEW = 20
+_month_of_day = lru_cache(maxsize=256)(clock.month_of_day)
 
 
 class Builder:
@@ -124,7 +159,8 @@ class Builder:
         self.lexicon_version = lexicon_version
         self.policy_version = policy_version
         self.key_fingerprints = key_fingerprints
-        self._fp_key = home.keyring
+        self._fingerprints = {what: _Fingerprint(home.keyring, corp_id, what) for what in ("msgid", "content")}
+        self._keep = home.config.archive.keep_sealed
         self.clear()
 
     def clear(self) -> None:
@@ -159,7 +195,7 @@ class Builder:
         fate, ref = gated.decision.fate, page.ref
         at_ms = gated.message.sent_at_ms if gated.message.sent_at_ms is not None else ref.captured_at_ms
         day = clock.beijing_day(at_ms)
-        month = clock.month_of_day(day)
+        month = _month_of_day(day)
         nonce = leaf.new_nonce()
         message_fp = self.fingerprint("msgid", gated.message.msgid.encode())
         content_fp = self.fingerprint("content", gated.message.canonical)
@@ -175,7 +211,7 @@ class Builder:
         if twin:
             pass
         elif fate == "archived":
-            self._archive(page, matched, day, month, nonce, content_fp, ingested_ms)
+            self._archive(page, matched, day, month, nonce, content_fp, fields["sealed_sha256"], ingested_ms)
         elif fate == "control":
             self._keep_sealed(ref, gated, month, nonce, clear=gated.opened.plaintext)
         else:
@@ -185,7 +221,7 @@ class Builder:
 
     def _failed(self, ref: PageRef, unopened: Unopened) -> Outline:
         failure, nonce = unopened.failure, leaf.new_nonce()
-        month = clock.month_of_day(clock.beijing_day(ref.captured_at_ms))
+        month = _month_of_day(clock.beijing_day(ref.captured_at_ms))
         fields = leaf.decision_fields(
             corp_id=self.corp_id, origin=ref.origin, seq=failure.seq, msgid=failure.msgid, captured_at_ms=ref.captured_at_ms,
             key_version=failure.key_version, fate="failed", reason=None, code=failure.code, sealed=unopened.sealed,
@@ -211,18 +247,20 @@ class Builder:
 
     def fingerprint(self, what: str, data: bytes) -> bytes:
         """Return the keyed 16-byte fingerprint of a msgid or of canonical content."""
-        return self._fp_key.pseudonym("names", self.corp_id, what, hashlib.sha256(data).hexdigest())
+        return self._fingerprints[what].of(data)
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
-    def _archive(self, page: MatchedPage, matched: Matched, day: int, month: str, nonce: bytes, content_fp: bytes, ingested_ms: int) -> None:
+    def _archive(
+        self, page: MatchedPage, matched: Matched, day: int, month: str, nonce: bytes, content_fp: bytes, sealed_sha256: str | None, ingested_ms: int
+    ) -> None:
         gated, ref = matched.gated, page.ref
         message, decision, opened = gated.message, gated.decision, gated.opened
         masked = [pii.mask(p.text, found) if (found := pii.find(p.text)) else p.text for p in message.parts]
-        clear_too = any(m is not p.text for m, p in zip(masked, message.parts, strict=True))
-        parts = [{"path": p.path, "text": p.text} for p in message.parts]
+        parts = [(p.path, p.text) for p in message.parts]
+        masked_parts = [(p.path, m) for p, m in zip(message.parts, masked, strict=True)]
+        clear_too = masked_parts != parts
         conversation = conversation_id(message)
-        sealed = opened.key_version is not None
         _append(
             self.rows["messages", month, HOT],
             origin=ref.origin, seq=opened.seq, msgid=message.msgid, kind=message.kind, action=message.action, msgtype=message.msgtype,
@@ -230,16 +268,16 @@ class Builder:
             recipient_ids=message.recipient_ids, room_id=message.room_id, conversation_id=conversation, direction=decision.direction,
             employee_id=decision.employee_id, customer_id=decision.customer_id,
             text="\n".join(masked) if clear_too else message.text,
-            parts=[{"path": p.path, "text": m} for p, m in zip(message.parts, masked, strict=True)] if clear_too else parts,
-            quotes=[{"part": q.part, "start_cp": q.start_cp, "end_cp": q.end_cp} for q in message.quotes],
+            parts=masked_parts,
+            quotes=[(q.part, q.start_cp, q.end_cp) for q in message.quotes],
             text_clear=message.text if clear_too else None, parts_clear=parts if clear_too else None,
             raw=opened.plaintext.decode("utf-8", "replace"), recalls_msgid=message.recalls_msgid, consent=decision.consent, consent_source=decision.source,
             consent_rule=decision.rule, consent_event=decision.event_id, lawful_basis=decision.lawful_basis, key_version=opened.key_version,
             captured_at=ref.captured_at_ms, ingested_at=ingested_ms, dt=day, dt_basis="captured" if message.sent_at_ms is None else "sent",
-            register_version=page.register_version, policy_version=self.policy_version, subjects=self._subjects(gated), nonce=nonce,
-            content_fp=content_fp, sealed_sha256=hashlib.sha256(opened.sealed).digest() if sealed else None,
+            register_version=page.register_version, policy_version=self.policy_version, subjects=self.names.subjects((message.sender_id, *message.recipient_ids), decision.scopes), nonce=nonce,
+            content_fp=content_fp, sealed_sha256=bytes.fromhex(sealed_sha256) if sealed_sha256 else None,
         )  # fmt: skip
-        if sealed and self.home.config.archive.keep_sealed:
+        if opened.key_version is not None and self._keep:
             self._keep_sealed(ref, gated, month, None, clear=None)
         for finding in matched.findings:
             self._finding(page, gated, finding, masked, conversation, day, month, ingested_ms)
@@ -282,10 +320,6 @@ class Builder:
             origin=ref.origin, seq=gated.opened.seq, msgid=gated.message.msgid, scope_ref=scope_ref, key_version=gated.opened.key_version,
             envelope=gated.opened.sealed, captured_at=ref.captured_at_ms, page=ref.page, item=gated.opened.item,
         )  # fmt: skip
-
-    def _subjects(self, gated: Gated) -> list[bytes]:
-        people = {p for p in (gated.message.sender_id, *gated.message.recipient_ids) if p}
-        return sorted({self.names.of("person", p) for p in people} | {self.names.of("scope", s) for s in gated.decision.scopes})
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -349,8 +383,10 @@ def _pack(outlines: dict[str, list[Outline]]) -> bytes:
 
 
 def _append(columns: dict[str, list[Any]], **values: Any) -> None:
-    for name, value in values.items():
-        columns[name].append(value)
+    if not columns:
+        columns.update((name, []) for name in values)
+    for column, value in zip(map(columns.__getitem__, values), values.values(), strict=True):
+        column.append(value)
 
 
 def _outline(

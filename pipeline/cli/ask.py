@@ -74,7 +74,11 @@ def audit_run(
         values = audit.bind(found, given)
         titles = {c.name: _own(c.title) for c in found.meta.columns}
         with Reader(CALL.home, corp) as reader:
-            told["result"] = f"{emit_arrow(reader.arrow(found.sql, values), format=format, output=output, view='messages', titles=titles)} rows"
+            answer = reader.arrow(found.sql, values)
+            if chosen(format, output) == "table":
+                # Words that the query gives in both languages: a table shows those of its reader.
+                answer = answer.drop_columns([c for c in answer.column_names if c.endswith("_en" if LANG == "zh" else "_zh")])
+            told["result"] = f"{emit_arrow(answer, format=format, output=output, view='messages', titles=titles)} rows"
 
 
 def _own(words: Words) -> str:

@@ -25,6 +25,7 @@ from pipeline.errors import Exit, UsageError
 
 DEMO_HOME = "liuhen-demo"
 MARK = "DEMO"
+LINES_SHOWN = 32
 
 
 @app.command(help=t("usage.demo"))
@@ -64,9 +65,21 @@ def _command(home: Path, words: list[str], truth: Truth) -> None:
     sys.stdout.flush()
     passphrase = next((k.passphrase for k in truth.keys if k.passphrase), None)
     secret = {generate.PASSPHRASE_VARIABLE: passphrase} if passphrase else {}
+    asks = words[0] in ("audit", "sql", "status", "conversation")
     table = ["--format", "table"] if words[0] in ("audit", "sql", "status") else []
     ended = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "--home", str(home), "--lang", LANG, *words, *table], env={**os.environ, **secret}, check=False
-    )
+        [sys.executable, "-m", "pipeline.cli", "--home", str(home), "--lang", LANG, *words, *table], env={**os.environ, **secret}, check=False,
+        stdout=subprocess.PIPE if asks else None, encoding="utf-8",
+    )  # fmt: skip
+    if asks:
+        _print_beginning(ended.stdout)
     if ended.returncode not in (Exit.DONE, Exit.LEFT_OVER):
         raise typer.Exit(ended.returncode)
+
+
+def _print_beginning(text: str) -> None:
+    """Print the first lines of an answer; the command itself, shown above, prints all of them."""
+    lines = text.splitlines()
+    print("\n".join(lines[:LINES_SHOWN]), flush=True)
+    if len(lines) > LINES_SHOWN:
+        print(t("demo.more", n=len(lines) - LINES_SHOWN), flush=True)

@@ -1,0 +1,54 @@
+"""One graph, whatever runs it: in process, in several processes, and any runner by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import flow, ingest
+from pipeline.errors import ArchiveError, UsageError
+from tests import firm
+from tests.firm import home, message, page, values
+
+RUNS = [
+    pytest.param({"workers": 1}, id="in this process"),
+    pytest.param({"workers": 2}, id="two processes"),
+    pytest.param({"runner": "BundleBasedDirectRunner"}, id="another runner"),
+    pytest.param({"runner": "FnApiRunner", "beam_options": ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]}, id="with Beam options"),
+]
+
+
+@pytest.mark.parametrize("how", RUNS)
+def test_every_runner_makes_the_same_archive(tmp_path: Path, how: dict[str, object]) -> None:
+    at = home(tmp_path)
+    saved = [page(tmp_path, f"{p}.json", {10 * p + n: message(10 * p + n, "保本保息") for n in range(1, 6)}) for p in range(4)]
+    ended = ingest.run(at, firm.CORP, sources=saved, **how)  # type: ignore[arg-type]  # the parameters above
+    assert ended.summary.archived == 20
+    assert values(at, "select count(*), count(distinct seq), sum(seq) from messages") == [(20, 20, sum(10 * p + n for p in range(4) for n in range(1, 6)))]
+    assert values(at, "select count(*) from matches where term = '保本保息'") == [20]
+
+
+def test_an_unknown_runner_is_one_sentence(tmp_path: Path) -> None:
+    at = home(tmp_path)
+    saved = page(tmp_path, "a.json", {1: message(1)})
+    with pytest.raises(UsageError, match="not known to Beam"):
+        ingest.run(at, firm.CORP, sources=[saved], runner="NoSuchRunner")
+    assert ingest.run(at, firm.CORP, workers=1).summary.archived == 1
+
+
+def test_few_records_stay_in_this_process_and_many_get_one_per_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    for records, workers, expected in [(19_999, 0, "1"), (20_000, 0, "2"), (20_000, 1, "1"), (10, 3, "3")]:
+        _, options = flow.engine(workers=workers, records=records, runner=None, beam_options=())
+        assert str(options.get_all_options()["direct_num_workers"]) == expected, (records, workers)
+
+
+def test_an_error_of_a_step_that_is_not_ours_does_not_quote_the_record() -> None:
+    def broken(text: str) -> None:
+        raise KeyError(text)
+
+    with pytest.raises(ArchiveError) as told:
+        flow._guarded("message", broken, "客户的话")
+    assert "客户的话" not in str(told.value) and "KeyError at test_runners.py" in str(told.value)
+    assert told.value.__cause__ is None and told.value.__suppress_context__
