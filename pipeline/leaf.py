@@ -13,8 +13,10 @@ the nonce, so a group can be opened to a court without the others, and destroyin
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,8 +32,24 @@ def _prefix(group: str) -> bytes:
     return _LABEL + group.encode() + b"\0"
 
 
-# Per group, ready to use since it is asked for three times a record: its name, what its digest begins with, its fields.
-_GROUPS = tuple((name.encode(), _prefix(name), names) for name, names in leaf_schema().groups.items())
+class _Group(NamedTuple):
+    """A group made ready, since every record needs all of them: a struct whose fields are sorted writes JSON that is.
+
+    pick takes the fields out of a dictionary that has them all, in the struct's order."""
+
+    salted: bytes
+    prefix: bytes
+    pick: Callable[[dict[str, Any]], tuple[Any, ...]]
+    struct: Callable[..., msgspec.Struct]
+
+
+def _group(name: str, fields: Sequence[str]) -> _Group:
+    ordered = sorted(fields)
+    return _Group(name.encode(), _prefix(name), itemgetter(*ordered), msgspec.defstruct(name, [(f, Any) for f in ordered], gc=False))
+
+
+_GROUPS = tuple(_group(name, fields) for name, fields in leaf_schema().groups.items())
+_ABSENT: dict[str, Any] = {name: None for fields in leaf_schema().groups.values() for name in fields}
 _RAW = _prefix("raw")
 
 
@@ -56,7 +74,11 @@ def _digest(prefix: bytes, salted: bytes, canonical: bytes) -> bytes:
 
 def canonical(fields: dict[str, Any]) -> bytes:
     """Return RFC 8785 JSON of a group: keys sorted, no spaces, integers above 2^53 as strings."""
-    return _encode({k: v if v.__class__ is not int or v <= JSON_SAFE else str(v) for k, v in fields.items()})
+    return _encode({**fields, **_large(fields)})
+
+
+def _large(fields: dict[str, Any]) -> dict[str, str]:
+    return {k: str(v) for k, v in fields.items() if v.__class__ is int and v > JSON_SAFE}
 
 
 def _safe(value: Any) -> Any:
@@ -65,8 +87,8 @@ def _safe(value: Any) -> Any:
 
 def commitment(nonce: bytes, fields: dict[str, Any]) -> bytes:
     """Return what the leaf commits to, 32 bytes; fields that are not given are null."""
-    given = fields.get
-    digests = [_digest(prefix, nonce + group, canonical({n: given(n) for n in names})) for group, prefix, names in _GROUPS]
+    told = {**_ABSENT, **fields, **_large(fields)}
+    digests = [_digest(g.prefix, nonce + g.salted, _encode(g.struct(*g.pick(told)))) for g in _GROUPS]
     return sha256(_LABEL + nonce + b"".join(digests)).digest()
 
 

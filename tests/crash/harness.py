@@ -1,4 +1,4 @@
-"""Kills the program before and after every durable call, found by tracing an undisturbed run.
+"""Kills the program before and after every durable call, or lets such a call fail; the calls are found by tracing an undisturbed run.
 
 The parent imports everything and uses nothing (the lake's library does not survive a fork once used), so that each run is a forked
 child that starts warm. A point is (number of the call, before or after it); a new durable call adds a point by itself.
@@ -15,9 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deltalake import DeltaTable
+
+from pipeline.errors import ArchiveError
 from pipeline.lake import Lake
 
 CALLS = ("fsync", "link", "replace", "unlink")
+# Calls that can fail, by name: what `os` has of them, and the writing of the log, which is not Python's.
+CAN_FAIL = ("open", "write", "fsync", "link", "replace", "mkdir")
+LOG = "log"
 
 
 class Point(NamedTuple):
@@ -26,6 +32,51 @@ class Point(NamedTuple):
     number: int
     after: bool
     what: str
+
+
+class Fault(NamedTuple):
+    """A storage that fails from the n-th call on that can fail: with this errno, for good (a full disk) or once (a bad moment)."""
+
+    number: int
+    errno: int
+    for_good: bool
+    what: str = ""
+
+
+class Failing:
+    """Counts the calls below the home that can fail, and fails as told."""
+
+    def __init__(self, below: Path, fault: Fault | None) -> None:
+        self.calls: list[str] = []
+        self.below, self.fault = str(below.resolve()), fault
+
+    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def failing(*args: Any, **kwargs: Any) -> Any:
+            if name == LOG or self._concerns(name, args):
+                self._fail_or_pass(name, args)
+            return function(*args, **kwargs)
+
+        return failing
+
+    def _fail_or_pass(self, name: str, args: tuple[Any, ...]) -> None:
+        number = len(self.calls)
+        self.calls.append(f"{name} {_about(args) if name != LOG else ''}".strip())
+        fault = self.fault
+        if fault is not None and (number >= fault.number if fault.for_good else number == fault.number):
+            raise OSError(fault.errno, os.strerror(fault.errno))
+
+    def _concerns(self, name: str, args: tuple[Any, ...]) -> bool:
+        """Whether a call touches the home; opening counts only where it writes."""
+        if name == "open" and not args[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return False
+        at = os.readlink(f"/proc/self/fd/{args[0]}") if isinstance(args[0], int) else os.path.abspath(str(args[0]))
+        return at.startswith(self.below)
+
+    def install(self) -> None:
+        """Let this process' storage fail from now on."""
+        for name in CAN_FAIL:
+            setattr(os, name, self.wrap(name, getattr(os, name)))
+        DeltaTable.create_write_transaction = self.wrap(LOG, DeltaTable.create_write_transaction)  # type: ignore[method-assign]  # its own calls cannot be reached
 
 
 class Trace:
@@ -91,6 +142,26 @@ def child(work: Callable[[], Any], *, kill_at: Point | None = None, trace: bool 
     if status != 0:
         raise AssertionError("the child failed; its traceback is on stderr")
     return 0, json.loads(data)
+
+
+def failing(work: Callable[[], Any], *, below: Path, fault: Fault | None = None) -> tuple[list[str], Any]:
+    """Run `work` in a child whose storage below `below` fails; return (its calls that can fail, how it ended).
+
+    How: "done", or [exit code, code, sentence] of our own error; [1, type, place] of any other."""
+    def attempt() -> Any:
+        told = Failing(below, fault)
+        told.install()
+        try:
+            work()
+        except ArchiveError as error:
+            return told.calls, [int(error.exit_code), error.code, str(error)]
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)
+            return told.calls, [1, type(error).__name__, " < ".join(f"{Path(p.filename).name}:{p.lineno}" for p in reversed(place[-6:]))]
+        return told.calls, "done"
+
+    _, (calls, ended) = child(attempt)
+    return calls, ended
 
 
 def points(calls: list[str]) -> list[Point]:

@@ -23,7 +23,7 @@ from tests import firm
 from tests.firm import T0, item, message, recall, refusal, values
 
 pytestmark = pytest.mark.slow
-ROUNDS = 6
+ROUNDS = 4
 PAGES = 30
 A_PAGE = 4
 # Few pages a commit: many races a round.
@@ -56,9 +56,7 @@ def committer(home: str, rounds: int, barrier: Barrier, told: Queue[Any]) -> Non
 
 
 def round_of(number: int) -> list[list[bytes]]:
-    """Pages of one round: records, each page's last one again in the next page, one refusal, one recall, one failure.
-
-    Records 1 to 121 of a round, times ROUND: 121 different ones, of which wmD's 10 from the refusal on are withheld."""
+    """Pages of one round: 121 records, each page's last one again as the next page's first; a refusal, a recall, a missing key."""
     base = number * 1_000
     items = {}
     for n in range(1, PAGES * A_PAGE + 2):

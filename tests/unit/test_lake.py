@@ -1,0 +1,125 @@
+"""The lake: files written once and encrypted, one commit at a time, nothing readable in the log."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline import schema
+from pipeline.errors import UsageError, VerifyFailed
+from pipeline.keyring import FileMaster, Keyring
+from pipeline.lake import CommitConflict, Lake
+
+MARK = "标记一二三" * 3
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    FileMaster.create(tmp_path / "master.key")
+    made = Lake(tmp_path / "lake" / "ww1", "ww1", Keyring(tmp_path / "keyring.json", FileMaster(tmp_path / "master.key")))
+    made.create()
+    return made
+
+
+def filled(kind: str, rows: int = 3) -> pa.Table:
+    """Rows of a kind with every column set, MARK in every string."""
+    values: dict[str, Any] = {
+        "string": MARK, "binary": MARK.encode(), "uint64": 7, "int64": 7, "int32": 7, "timestamp_ms": 1_795_000_000_000, "date": 20_000,
+        "list<string>": [MARK], "list<binary>": [MARK.encode()], "list<part>": [{"path": MARK, "text": MARK}],
+        "list<quote>": [{"part": 0, "start_cp": 0, "end_cp": 1}], "list<span>": [{"msgid": MARK, "part": 0, "start_cp": 0, "end_cp": 1}],
+    }  # fmt: skip
+    return schema.table(kind, {c.name: [values[c.type]] * rows for c in schema.kind(kind).columns})
+
+
+def runs(n: int) -> pa.Table:
+    return schema.table("acks", {"item": ["failed"], "until_leaf": [n], "reason": ["r"], "actor": ["a"], "at": [n]})
+
+
+@pytest.mark.parametrize("kind", schema.KINDS)
+def test_no_column_of_any_kind_lies_in_clear(lake: Lake, kind: str) -> None:
+    file = lake.write(filled(kind), kind, month="2026-11", bucket="hot")
+    data = (lake.root / file.path).read_bytes()
+    assert data[:4] == data[-4:] == b"PARE"
+    assert MARK.encode() not in data and "标记".encode() not in data
+    assert lake.read(kind, [file]).num_rows == 3
+
+
+def test_a_staged_file_is_invisible_until_it_is_committed(lake: Lake) -> None:
+    file = lake.write(filled("messages"), "messages", month="2026-11", bucket="hot")
+    assert lake.snapshot().rows("messages") == 0
+    lake.commit(lake.snapshot(), [file], [], what="test")
+    assert lake.snapshot().rows("messages") == 3
+
+
+def test_of_two_commits_planned_on_one_snapshot_one_fails_and_nothing_of_it_shows(lake: Lake) -> None:
+    one, two = lake.snapshot(), lake.snapshot()
+    lake.commit(one, [lake.write(runs(1), "acks")], [], what="test")
+    with pytest.raises(CommitConflict):
+        lake.commit(two, [lake.write(runs(2), "acks")], [], what="test")
+    assert lake.read("acks", lake.snapshot().of("acks"))["until_leaf"].to_pylist() == [1]
+    assert lake.snapshot().head == 1
+
+
+def test_a_file_that_is_missing_or_changed_is_not_committed(lake: Lake) -> None:
+    gone, changed = lake.write(runs(1), "acks"), lake.write(runs(2), "acks")
+    (lake.root / gone.path).unlink()
+    with pytest.raises(VerifyFailed, match="is missing"):
+        lake.commit(lake.snapshot(), [gone], [], what="test")
+    data = bytearray((lake.root / changed.path).read_bytes())
+    data[len(data) // 2] ^= 1
+    os.chmod(lake.root / changed.path, 0o600)
+    (lake.root / changed.path).write_bytes(data)
+    with pytest.raises(VerifyFailed, match="is not what was written"):
+        lake.commit(lake.snapshot(), [changed], [], what="test")
+    assert lake.snapshot().version == 0
+
+
+def test_the_log_states_what_plans_rest_on_and_no_text(lake: Lake) -> None:
+    lake.commit(lake.snapshot(), [lake.write(filled(k), k, month="2026-11", bucket="hot") for k in schema.KINDS], [], what="test")
+    by_kind = {f.kind: f for f in lake.snapshot().files}
+    assert by_kind["records"].stats == {"seq": (7, 7), "leaf": (7, 7)}
+    assert by_kind["messages"].stats == {"seq": (7, 7)}
+    assert by_kind["pages"].stats == {"last_seq": (7, 7)}
+    assert lake.snapshot().next_leaf == 8
+    log = b"".join(p.read_bytes() for p in (lake.root / "_delta_log").iterdir())
+    assert "标记".encode() not in log and b"\\u6807" not in log
+
+
+def test_a_key_that_was_destroyed_makes_its_files_unreadable_and_leaves_the_others(lake: Lake) -> None:
+    one = lake.write(filled("withheld_sealed"), "withheld_sealed", month="2026-11-20")
+    two = lake.write(filled("withheld_sealed"), "withheld_sealed", month="2026-11-21")
+    lake.keyring.destroy("ww1/withheld/2026-11-20#0")
+    fresh = Lake(lake.root, "ww1", Keyring(lake.keyring.path, FileMaster(lake.keyring.path.parent / "master.key")))
+    with pytest.raises((UsageError, VerifyFailed)):
+        fresh.read("withheld_sealed", [one])
+    assert fresh.read("withheld_sealed", [two]).num_rows == 3
+
+
+def test_the_second_key_covers_raw_and_clear_text_only(lake: Lake) -> None:
+    file = lake.write(filled("messages"), "messages", month="2026-11", bucket="hot")
+    lake.keyring.destroy("ww1/m/2026-11/hot!2#0")
+    fresh = Lake(lake.root, "ww1", Keyring(lake.keyring.path, FileMaster(lake.keyring.path.parent / "master.key")))
+    assert fresh.read("messages", [file], columns=["text", "seq"]).num_rows == 3
+    for column in ("raw", "text_clear", "parts_clear"):
+        with pytest.raises((UsageError, VerifyFailed)):
+            fresh.read("messages", [file], columns=[column])
+
+
+def test_rows_are_taken_out_by_origin_and_seq(lake: Lake) -> None:
+    table = filled("messages", 2).set_column(1, pa.field("seq", pa.uint64(), nullable=False), pa.array([7, 8], pa.uint64()))
+    file = lake.write(table, "messages", month="2026-11", bucket="hot")
+    assert lake.without(file, {(MARK, 9)}) is None
+    assert lake.without(file, {("sealed", 7)}) is None
+    rest = lake.without(file, {(MARK, 7)})
+    assert rest is not None and rest["seq"].to_pylist() == [8]
+
+
+def test_a_missing_log_is_one_clear_sentence(tmp_path: Path) -> None:
+    FileMaster.create(tmp_path / "master.key")
+    lake = Lake(tmp_path / "nothing", "ww1", Keyring(tmp_path / "keyring.json", FileMaster(tmp_path / "master.key")))
+    with pytest.raises(VerifyFailed, match="the log of the lake is missing or damaged"):
+        lake.snapshot()

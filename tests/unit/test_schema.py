@@ -1,0 +1,59 @@
+"""The schemas are data, and the data is held to a form."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline import schema
+from pipeline.resources import data_folder
+
+FILES = sorted(p.name for p in data_folder("schemas").glob("*.v1.json") if p.name != "leaf.v1.json")
+
+
+def test_every_declared_kind_has_a_file_and_every_file_is_declared() -> None:
+    assert FILES == sorted(f"{k}.v1.json" for k in schema.KINDS)
+
+
+@pytest.mark.parametrize("name", schema.KINDS)
+def test_a_kind_is_well_formed(name: str) -> None:
+    text = json.loads((data_folder("schemas") / f"{name}.v1.json").read_text("utf-8"))
+    assert set(text) == {"kind", "version", "doc", "key_unit", "order", "statistics", "second_key", "columns"}
+    declared = schema.kind(name)
+    columns = [c.name for c in declared.columns]
+    assert declared.kind == name and declared.version == 1 and declared.doc
+    assert len(columns) == len(set(columns))
+    assert set(declared.order) <= set(columns) and set(declared.statistics) <= set(columns) and set(declared.second_key) <= set(columns)
+    assert all(c.type in schema.TYPES for c in declared.columns)
+
+
+@pytest.mark.parametrize("name", schema.KINDS)
+def test_statistics_never_cover_what_people_wrote(name: str) -> None:
+    telling = {"text", "parts", "raw", "text_clear", "parts_clear", "matched_text", "file_name", "name", "reason", "envelope", "plaintext"}
+    assert not telling & set(schema.kind(name).statistics)
+
+
+def test_a_column_means_the_same_type_in_every_kind() -> None:
+    seen: dict[str, str] = {}
+    for name in schema.KINDS:
+        for c in schema.kind(name).columns:
+            assert seen.setdefault(c.name, c.type) == c.type, f"{name}.{c.name}"
+
+
+def test_the_leaf_fields_are_never_changed_without_a_new_version() -> None:
+    text = json.loads((data_folder("schemas") / "leaf.v1.json").read_text("utf-8"))
+    assert text["label"] == "liuhen-record-v1"
+    assert text["groups"] == {
+        "text": ["text", "parts"],
+        "parties": ["sender_id", "recipient_ids", "room_id"],
+        "rest": [
+            "corp_id", "origin", "seq", "fate", "msgid", "kind", "action", "msgtype", "sent_at_ms", "captured_at_ms", "key_version",
+            "raw_commitment", "sealed_sha256", "media", "reason", "scope_ref", "code",
+        ],
+    }  # fmt: skip
+
+
+def test_a_value_in_a_column_that_does_not_exist_is_a_mistake_told_at_once() -> None:
+    with pytest.raises(KeyError, match="no column"):
+        schema.table("acks", {"item": ["failed"], "untill_leaf": [1]})
