@@ -51,7 +51,7 @@ def waiting_by_key(home: Home, corp_id: str) -> dict[int, int]:
 
 def unacknowledged(home: Home, corp_id: str) -> Counter[str]:
     """Return how many records are left over that no acknowledgement covers, by fate."""
-    until = {r["item"]: r["until_leaf"] for r in acknowledgements(home, corp_id)}
+    until = {r["what"]: r["until_leaf"] for r in acknowledgements(home, corp_id)}
     return Counter(r.fate for r in current(home, corp_id) if r.leaf > until.get(r.fate, -1))
 
 
@@ -69,6 +69,6 @@ def acknowledge(home: Home, corp_id: str, item: str, reason: str) -> int:
         raise UsageError("ACK_UNKNOWN", f"expected one of {', '.join(LEFT)}, got {item}", remedy="`liuhen status` shows what is left over")
     found = [r for r in current(home, corp_id) if r.fate == item]
     if found:
-        row = {"item": item, "until_leaf": max(r.leaf for r in found), "reason": reason, "actor": custody.actor(), "at": clock.now_ms()}
+        row = {"what": item, "until_leaf": max(r.leaf for r in found), "reason": reason, "actor": custody.actor(), "at": clock.now_ms()}
         append(home, corp_id, [("acks", schema.table("acks", {k: [v] for k, v in row.items()}))], what="ack")
     return len(found)

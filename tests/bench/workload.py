@@ -2,8 +2,8 @@
 
 Before: pipeline.demo (the words), pipeline.sealing. After: the measurements.
 
-Chat as people write it: nine of ten messages are text of about 31 characters, every fourth lies in a room, two in a hundred hold a
-planted phrase, and what is refused is rare. Everything follows from the seed except keys and RSA padding.
+Chat as people write it: nine of ten messages are text of about 30 characters, conversations last ten messages, 200 of them at a time,
+every fourth in a room of up to 16; two messages in a hundred hold a planted phrase, and what is refused is rare. Everything follows from the seed except keys and RSA padding.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tests import firm
 SEED = 1
 RECORDS_A_PAGE = 1_000
 EMPLOYEES, CUSTOMERS, ROOMS = 500, 5_000, 300
+SESSIONS, SESSION_MESSAGES = 200, 10  # conversations at a time, and how long one lasts
 REFUSED, UNDECIDED = 20, 20  # customers: 0.4 % each, as few as in a firm whose breaker stays quiet
 # 2026-06-15 00:00 Beijing, and when everybody had decided before
 FIRST_MS = 1_781_452_800_000
@@ -92,8 +93,12 @@ def plaintexts(count: int) -> Iterator[dict[str, Any]]:
     rng = random.Random(SEED)
     lines = [turn.words for talk in chatter.talks() for turn in talk.turns if turn.kind == "text"]
     planted = [p.text for p in chatter.planted("violations") if p.text]
+    sessions = [_conversation(rng) for _ in range(SESSIONS)]
     for n in range(count):
-        sender, to, room = _parties(rng)
+        at = rng.randrange(SESSIONS)
+        if rng.random() < 1 / SESSION_MESSAGES:
+            sessions[at] = _conversation(rng)
+        sender, to, room = _parties(rng, *sessions[at])
         words = _words(rng, lines, planted)
         kind = "text" if rng.random() < 0.92 else rng.choice(OTHER_KINDS)
         at_ms = FIRST_MS + n * 2_000
@@ -103,13 +108,14 @@ def plaintexts(count: int) -> Iterator[dict[str, Any]]:
         )
 
 
-def _parties(rng: random.Random) -> tuple[str, tuple[str, ...], str]:
-    if rng.random() < 0.25:
-        room, members = rng.choice(chat().rooms)
-        sender = rng.choice(members)
-        return sender, tuple(m for m in dict.fromkeys(members) if m != sender), room
-    employee, customer = rng.choice(chat().pairs)
-    return (employee, (customer,), "") if rng.random() < 0.5 else (customer, (employee,), "")
+def _conversation(rng: random.Random) -> tuple[str, tuple[str, ...]]:
+    """A room with its members, or no room and a pair."""
+    return rng.choice(chat().rooms) if rng.random() < 0.25 else ("", rng.choice(chat().pairs))
+
+
+def _parties(rng: random.Random, room: str, members: tuple[str, ...]) -> tuple[str, tuple[str, ...], str]:
+    sender = rng.choice(members)
+    return sender, tuple(m for m in dict.fromkeys(members) if m != sender), room
 
 
 def _words(rng: random.Random, lines: list[str], planted: list[str]) -> str:

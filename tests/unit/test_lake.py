@@ -36,7 +36,7 @@ def filled(kind: str, rows: int = 3) -> pa.Table:
 
 
 def runs(n: int) -> pa.Table:
-    return schema.table("acks", {"item": ["failed"], "until_leaf": [n], "reason": ["r"], "actor": ["a"], "at": [n]})
+    return schema.table("acks", {"what": ["failed"], "until_leaf": [n], "reason": ["r"], "actor": ["a"], "at": [n]})
 
 
 @pytest.mark.parametrize("kind", schema.KINDS)

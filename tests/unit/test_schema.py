@@ -56,4 +56,4 @@ def test_the_leaf_fields_are_never_changed_without_a_new_version() -> None:
 
 def test_a_value_in_a_column_that_does_not_exist_is_a_mistake_told_at_once() -> None:
     with pytest.raises(KeyError, match="no column"):
-        schema.table("acks", {"item": ["failed"], "untill_leaf": [1]})
+        schema.table("acks", {"what": ["failed"], "untill_leaf": [1]})
