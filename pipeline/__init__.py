@@ -1,3 +1,89 @@
-"""liuhen."""
+"""liuhen (留痕): the map, one line a module, in the order in which a record meets them. docs/architecture.md tells the story.
+
+What everything stands on
+    errors.py            one error tree, failure codes, exit codes
+    records.py           the nouns: what a record is at each step
+    clock.py             milliseconds since 1970 UTC, Beijing days
+    resources.py         where schemas/, keywords/ and sql/ lie
+    words.py             what people read, in Chinese and English
+    schema.py            columns of every kind, from schemas/
+    durable.py           write, fsync, link, rename, unlink, and what they promise
+    keyring.py           keys by unit and generation under one master key; boxes, pseudonyms
+    custody.py           who did what: append-only, chained
+    enterprise_keys.py   the enterprise's RSA private keys by version
+    config.py            liuhen.toml, parsed and checked once
+    home.py              the folder that holds all of it
+
+A record comes in
+    outline.py           the structure of JSON text without recursion
+    saved_files.py       files of saved answers → pages
+    answers.py           one answer → its records, still sealed
+    landing.py           pages wait here, write-once
+    importing.py         opened messages of another archive → pages, encrypted at once
+
+It is opened and read
+    envelope.py          RSA and two AES layers; numbered checks
+    sealing.py           the inverse, for the demo and tests
+    hostile_json.py      JSON from outside → a value or one failure
+    message_types.py     which field of which type a person reads
+    message_quotes.py    words that repeat what somebody else said
+    message_parts.py     text and files, however deeply nested
+    message.py           who, to whom, when, what kind
+
+The gate
+    people_import.py     lines of a directory file
+    directory.py         who was employee, robot or external at a time
+    consent_events.py    what records and imports say about consent
+    register.py          which decision is in force for a scope at a time
+    consent.py           archived, pending or withheld, with the rule; the only maker of `Gated`
+
+Keywords
+    fold.py              text as terms are compared, with the way back
+    negation.py          whether the words before take a term back
+    packfile.py          one pack: YAML, or a term a line
+    lexicon.py           the packs in force, proven by their own examples
+    matching.py          where a rule fires, and why
+
+It is staged
+    pii.py               what identifies a person, masked with equal length
+    leaf.py              commitments
+    lake.py              one Delta log over encrypted Parquet files
+    lakerows.py          rows ↔ register events, directory entries
+    stage.py             rows → files, outline, manifest; still invisible
+    workbench.py         the steps at hand in one process
+    worker.py            a worker process of the runner inside the process
+    flow.py              the diagram: the only Beam graph
+
+It is settled
+    settle.py            who was first: duplicates, conflicts, recalls
+    manifests.py         what waits to be committed
+    commitrows.py        the rows a commit writes of its own
+    commit.py            one commit makes it visible, exactly once
+    stores.py            every place that holds content, and how to take records out
+    left_over.py         what failed or waits, and who has acknowledged it
+    ingest.py            one run: land, re-open, stage, commit, sum up
+
+It is asked for
+    audit.py             views and audits of sql/
+    sqlguard.py          what a user's SQL may be
+    reader.py            a locked DuckDB over one version of the lake
+    status.py            how the archive stands
+    names.py             who bore which name when
+    segments.py          overlapping places → pieces
+    transcript.py        a conversation in order, as lines
+    ask_conversation.py  everything a conversation consists of
+    conversation.py      those lines as text or page
+
+It is shown
+    cells.py             strangers' text made fit to look at
+    columns.py           titled, typed columns and rows
+    tables.py            a table on a terminal
+    sheets.py            an Excel workbook
+    show.py              every format, to terminal or file
+
+    cli/                 the command line: root.py, one file a group of commands
+    demo/                a made-up firm, and the truth about it
+    templates/           the conversation's page
+"""
 
 __version__ = "0.1.0"

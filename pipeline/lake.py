@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from functools import cache
 from io import BytesIO
-from os import urandom
 from pathlib import Path
 
 import msgspec
@@ -92,7 +92,7 @@ class _Kms(pe.KmsClient):
         self._keyring = keyring
 
     def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
-        nonce = urandom(NONCE)
+        nonce = os.urandom(NONCE)
         return b64encode(nonce + AESGCM(self._keyring.get(master_key_identifier)).encrypt(nonce, bytes(key_bytes), master_key_identifier.encode()))
 
     def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
@@ -185,8 +185,26 @@ class Lake:
             DeltaTable.create(str(self.root), schema=schema.delta_schema(), partition_by=list(PARTITION), configuration=DELTA_CONFIGURATION)
             self._sync_log(0)
 
+    def mend_log(self) -> bool:
+        """Set aside an empty or torn last log entry; return whether there was one. For writers, before they plan.
+
+        Only a power loss before the entry was fsynced leaves one: nothing it settled has been unlinked, so it is settled again."""
+        last = self._last_entry()
+        if last is None or _whole_entry(last):
+            return False
+        with durable.storage("mending the log of the lake"):
+            os.replace(last, last.with_name(f"{last.name}.torn-{now_ms()}"))
+            durable.fsync_folder(last.parent)
+        return True
+
+    def _last_entry(self) -> Path | None:
+        return max((self.root / "_delta_log").glob("[0-9]*.json"), default=None)
+
     def snapshot(self) -> Snapshot:
-        """Return the newest version; raises VerifyFailed LAKE_UNREADABLE when the log is missing or damaged."""
+        """Return the newest version; raises VerifyFailed LAKE_UNREADABLE when the log is missing or damaged, LOG_TORN when its end is."""
+        last = self._last_entry()
+        if last is not None and not _whole_entry(last):
+            raise VerifyFailed("LOG_TORN", "the last entry of the log was not written whole (power loss)", remedy="run `liuhen ingest`: it sets the entry aside")
         try:
             return Snapshot(DeltaTable(str(self.root)))
         except DeltaError as error:
@@ -336,6 +354,15 @@ def _month_holds(month: str) -> pc.Expression:
     first = date.fromisoformat(f"{month}-01")
     after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
     return (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") < pa.scalar(after))
+
+
+def _whole_entry(path: Path) -> bool:
+    """Whether a log entry is a whole one: lines of JSON, the last one ended or parseable."""
+    try:
+        lines = path.read_bytes().splitlines()
+        return bool(lines) and all(isinstance(json.loads(line), dict) for line in lines)
+    except ValueError:
+        return False
 
 
 def _add(file: DataFile, at_ms: int) -> AddAction:

@@ -1,0 +1,152 @@
+"""The demonstration walked through by the very commands a user types, and every count of its truth found again in the archive.
+
+The truth is told before anything is sealed, by what was planted; nothing of it comes from what is asked here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.demo import generate
+from pipeline.demo.truth import Truth
+from tests.cli.liuhen import liuhen
+
+pytestmark = pytest.mark.slow
+MESSAGES = 3_000
+FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
+
+
+class Walk:
+    """A walked demonstration: its truth, its home, the summaries of its two ingests, and the answers between them."""
+
+    def __init__(self, folder: Path) -> None:
+        source = folder / "source"
+        source.mkdir()
+        self.home = folder / "home"
+        self.truth: Truth = generate.generate(source, messages=MESSAGES, seed=7, end_day=date(2026, 11, 20))
+        self.summaries: list[dict[str, Any]] = []
+        self.between: dict[str, list[dict[str, Any]]] = {}
+        for words in generate.commands(source, self.truth):
+            ended = liuhen(self.home, *words, **{generate.PASSPHRASE_VARIABLE: generate.PASSPHRASE})
+            assert ended.code in (0, 3), (words, ended.err)
+            if words[0] == "ingest":
+                self.summaries.append(ended.summary)
+                if len(self.summaries) == 1:
+                    self.between = {name: self.ask(query) for name, query in BETWEEN.items()}
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        ended = liuhen(self.home, "sql", query, "--format", "jsonl")
+        assert ended.code == 0, (query, ended.err)
+        return ended.rows
+
+    def counted(self, query: str) -> dict[Any, int]:
+        """The rows (key, n) of a query."""
+        return pairs(self.ask(query))
+
+
+def pairs(rows: Iterable[dict[str, Any]]) -> dict[Any, int]:
+    return {tuple(key) if len(key) > 1 else key[0]: n for *key, n in (r.values() for r in rows)}
+
+
+TYPES = "SELECT CASE WHEN kind = 'recall' THEN 'revoke' ELSE msgtype END AS t, count(*) FROM messages GROUP BY 1 ORDER BY 1"
+BY_DAY = "SELECT dt::VARCHAR, count(*) FROM messages WHERE dt_basis = 'sent' GROUP BY 1 ORDER BY 1"
+LITERAL = "SELECT term, count(*) FROM matches WHERE via = 'literal' GROUP BY 1 ORDER BY 1"
+FAILURES = "SELECT code, count(*) FROM failures WHERE code <> 'PAGE_CUT' GROUP BY 1 ORDER BY 1"
+MEDIA = "SELECT kind, count(*) FROM media GROUP BY 1 ORDER BY 1"
+BETWEEN = {
+    "failures": FAILURES, "pages": "SELECT code, count(*) FROM failures WHERE code = 'PAGE_CUT' GROUP BY 1", "types": TYPES, "days": BY_DAY,
+    "withheld": "SELECT msgid FROM withheld", "media": MEDIA, "terms": LITERAL,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    return Walk(tmp_path_factory.mktemp("truth"))
+
+
+def fates(found: dict[str, Any]) -> dict[str, int]:
+    return {f: found[f] for f in FATES if found[f]}
+
+
+def test_the_fates_are_those_that_were_told_before_and_after_the_late_key(walk: Walk) -> None:
+    truth, (first, second) = walk.truth, walk.summaries
+    cut = truth.page_failures["PAGE_CUT"]
+    assert cut > 0 and first["landed"] == truth.records + cut
+    assert fates(first) == {**truth.fates, "failed": truth.fates["failed"] + cut}
+    late = sum(k.records for k in truth.keys if k.late)
+    assert second["reopened"] > 0 and second["reopened"] <= late
+    (status,) = json.loads(liuhen(walk.home, "status", "--format", "json").out)
+    assert fates(status) == {**truth.fates_later, "failed": truth.fates_later["failed"] + cut}
+
+
+def test_the_failures_are_those_that_were_told(walk: Walk) -> None:
+    assert pairs(walk.between["failures"]) == walk.truth.failures
+    assert pairs(walk.between["pages"]) == walk.truth.page_failures
+    assert walk.counted(FAILURES) == walk.truth.failures_later
+    broken = {(b.seq, b.msgid): b.code for b in walk.truth.broken}
+    found = {(r["seq"], r["msgid"]): r["code"] for r in walk.ask("SELECT seq, msgid, code FROM failures WHERE seq IS NOT NULL")}
+    assert {k: v for k, v in found.items() if v != "SEQ_CONFLICT"}.items() <= broken.items()
+
+
+def test_exactly_the_messages_that_were_refused_are_withheld(walk: Walk) -> None:
+    assert sorted(r["msgid"] for r in walk.between["withheld"]) == sorted(walk.truth.withheld)
+    assert sorted(r["msgid"] for r in walk.ask("SELECT msgid FROM withheld")) == sorted(walk.truth.withheld_later)
+    assert walk.ask("SELECT msgid FROM messages WHERE msgid IN (SELECT msgid FROM withheld)") == []
+
+
+def test_every_type_and_day_has_its_count(walk: Walk) -> None:
+    truth = walk.truth
+    assert pairs(walk.between["types"]) == truth.archived_types
+    assert walk.counted(TYPES) == truth.archived_types_later
+    assert pairs(walk.between["days"]) == truth.archived_by_day
+    assert walk.counted(BY_DAY) == truth.archived_by_day_later
+
+
+def test_every_literal_phrase_that_was_planted_is_found_as_often_as_it_stands(walk: Walk) -> None:
+    planted = {term: sum(by_kind.values()) for term, by_kind in walk.truth.terms.items()}
+    planted_later = {term: sum(by_kind.values()) for term, by_kind in walk.truth.terms_later.items()}
+    assert planted
+    for expected, found in ((planted, pairs(walk.between["terms"])), (planted_later, walk.counted(LITERAL))):
+        assert {t: found.get(t, 0) for t in expected} == expected
+
+
+def test_every_employee_has_the_findings_that_were_planted(walk: Walk) -> None:
+    query = "SELECT employee_id, category, count(*) FROM matches WHERE via = 'literal' AND party = 'employee' GROUP BY 1, 2"
+    found = walk.counted(query)
+    literal: Counter[tuple[str, str]] = Counter()
+    for p in walk.truth.phrases:
+        if p.kind == "violations" and p.form == "literal" and p.employee and not p.quoted and p.fate_later == "archived":
+            literal[p.employee, p.category] += 1
+    folded: Counter[tuple[str, str]] = Counter()
+    for (employee, category), n in found.items():
+        folded[employee.lower(), category] += n
+    assert {k: folded[k[0].lower(), k[1]] for k in literal} == dict(literal)
+
+
+def test_every_file_has_its_row(walk: Walk) -> None:
+    assert pairs(walk.between["media"]) == walk.truth.media
+    assert walk.counted(MEDIA) == walk.truth.media_later
+    expected = sorted((m["seq"], m["sdkfileid"]) for m in walk.truth.media_refs if m["fate_later"] == "archived")
+    assert sorted((r["seq"], r["sdkfileid"]) for r in walk.ask("SELECT seq, sdkfileid FROM media")) == expected
+
+
+def test_every_recall_is_kept_with_its_original_or_shares_its_fate(walk: Walk) -> None:
+    kept = {r["msgid"]: r["recalls_msgid"] for r in walk.ask("SELECT msgid, recalls_msgid FROM messages WHERE kind = 'recall'")}
+    told = {r["msgid"]: r["recalls"] for r in walk.truth.recalls if r["fate"] == "archived"}
+    assert told and kept == told
+    recalled = {r["msgid"] for r in walk.ask("SELECT msgid FROM messages WHERE recalled_by IS NOT NULL")}
+    originals = {r["recalls"] for r in walk.truth.recalls if r["fate"] == "archived" and r["order"] != "unknown"}
+    assert recalled and recalled <= originals
+
+
+def test_control_records_and_duplicates_are_counted_as_told(walk: Walk) -> None:
+    assert walk.counted("SELECT kind, count(*) FROM control GROUP BY 1 ORDER BY 1") == walk.truth.control
+    (row,) = walk.ask("SELECT duplicate FROM counts")
+    assert row["duplicate"] == len(walk.truth.duplicates)
