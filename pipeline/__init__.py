@@ -8,7 +8,14 @@ What everything stands on
     words.py             what people read, in Chinese and English
     schema.py            columns of every kind, from schemas/
     durable.py           write, fsync, link, rename, unlink, and what they promise
+    masters.py           master keys: a file, a token, a key service
+    master_token.py      the token (PKCS#11)
+    master_service.py    the key service (AWS KMS and its kin)
+    keyring_file.py      the keyring's file and its witness
     keyring.py           keys by unit and generation under one master key; boxes, pseudonyms
+    key_rotation.py      the keyring moves under another master key
+    key_needs.py         which keys the archive needs
+    keybackup.py         the keyring as an age file, and the way back
     custody.py           who did what: append-only, chained
     enterprise_keys.py   the enterprise's RSA private keys by version
     config.py            liuhen.toml, parsed and checked once
@@ -48,6 +55,8 @@ It is staged
     pii.py               what identifies a person, masked with equal length
     leaf.py              commitments
     lake.py              one Delta log over encrypted Parquet files
+    anchors.py           what each log entry was when it became durable
+    filekeys.py          by which key a file is encrypted, read from the file
     lakerows.py          rows ↔ register events, directory entries
     stage.py             rows → files, outline, manifest; still invisible
     workbench.py         the steps at hand in one process
@@ -62,6 +71,22 @@ It is settled
     stores.py            every place that holds content, and how to take records out
     left_over.py         what failed or waits, and who has acknowledged it
     ingest.py            one run: land, re-open, stage, commit, sum up
+
+It is kept
+    layout.py            which bucket a row belongs to, where row groups end
+    compact.py           many small files → one a month and bucket
+    purges.py            files that commits took out, unlinked ten minutes later
+    generations.py       new keys for hot files, and the end of old ones
+    verify.py            checks an archive by code of its own
+    verify_log.py        check 1: the log
+    verify_anchors.py    check 1: the log against its anchors
+    verify_files.py      check 2: every file
+    verify_strays.py     check 3: files that belong nowhere
+    verify_keys.py       checks 4 and 5: keyring, custody log
+    verify_rows.py       check 6: rows and commitments
+    verify_leaf.py       check 6: the arithmetic
+    verify_ledger.py     check 7: the counts
+    verify_report.py     findings and numbers
 
 It is asked for
     audit.py             views and audits of sql/

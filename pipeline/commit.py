@@ -8,6 +8,7 @@ Order, and why a crash anywhere is harmless (docs/formats.md, "Commit order"):
  (e) number leaves, write records, pages, consent, recalls, fsync;         (f) check that every staged file is there, size and digest;
  (g) one commit with head = n+1 on that very handle; lost to another one: everything from (a) again, never sent twice;
  (h) fsync the log entry; only then unlink landing pages, outlines, manifests and staged files that were not adopted.
+     Files that the commit took out were listed before it and go ten minutes later (purges.py).
 A page is skipped whole when it is settled; before its files are unlinked the newest log entries are fsynced once more.
 """
 
@@ -22,7 +23,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commitrows, consent, durable, manifests, settle
+from pipeline import clock, commitrows, consent, durable, manifests, purges, settle
 from pipeline.commitrows import Commit
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
@@ -89,28 +90,34 @@ def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]
     lake = home.lake(corp_id)
     for _ in range(TRIES):
         snapshot = lake.snapshot()  # (a)
-        plan = Plan(home, lake, snapshot, [m for _, m in batch], run, ahead)
+        plan, noted = Plan(home, lake, snapshot, [m for _, m in batch], run, ahead), None
         if not plan.pages:
             lake.sync_newest()
             break
         try:
             plan.make()  # (b)-(e)
+            noted = purges.note(home, corp_id, snapshot, plan.removes) if plan.removes else None
             with manifests.files_held(home, corp_id):
-                lake.commit(snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
+                version = lake.commit(snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
         except CommitConflict:
             lake.purge(plan.written)
+            if noted is not None:
+                purges.forget(noted)
             continue
         except (VerifyFailed, durable.Vanished):
             # Somebody else tidied up a manifest of the batch meanwhile, or its files were damaged: those pages are staged again.
             lake.purge(plan.written)
+            if noted is not None:
+                purges.forget(noted)
             batch = [(path, m) for path, m in batch if path.exists() and manifests.whole(home, m)]
             continue
+        if noted is not None:
+            purges.begin(home, corp_id, noted, version=version)
         plan.tally()
         break
     else:
         raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
     _tidy(home, corp_id, batch)
-    lake.purge(plan.removes)
 
 
 def _tidy(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]]) -> None:
@@ -421,7 +428,7 @@ def _with_outline(s: Settled, fresh: Outline | None) -> Settled:
     if fresh is None:
         return s
     candidate = Candidate(s.candidate.ref, msgspec.structs.replace(fresh, kind=s.candidate.outline.kind))
-    return msgspec.structs.replace(s, candidate=candidate, adopt=True)
+    return msgspec.structs.replace(s, candidate=candidate, adopt=True, reason=fresh.reason)
 
 
 def _distinct(found: Iterable[Manifest]) -> list[Manifest]:

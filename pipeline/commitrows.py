@@ -41,7 +41,7 @@ def record_row(s: Settled, at: Commit) -> dict[str, Any]:
     failed, content_free = s.fate == "failed", s.fate not in ("archived", "control")
     return {
         "origin": ref.origin, "seq": o.seq, "variant": s.variant, "fate_no": s.prior.fate_no + 1 if s.prior else 0, "fate": s.fate,
-        "reason": s.reason if s.reason is not None else o.reason, "rule": o.rule, "step": ("commit" if not s.adopt else o.step) if failed else None,
+        "reason": s.reason, "rule": o.rule, "step": ("commit" if not s.adopt else o.step) if failed else None,
         "code": s.code if failed else None, "detail": s.detail if failed else None, "key_version": o.key_version, "key_tried": o.key_tried,
         "scope_ref": o.scope_ref if s.fate in ("pending", "withheld") else None, "msgid": o.msgid if s.fate != "archived" else None,
         "msgid_fp": o.msgid_fp, "content_fp": o.content_fp if not failed else None, "commitment": commitment, "nonce": nonce if content_free else None,

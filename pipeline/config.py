@@ -44,7 +44,7 @@ class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the master key is: `file:PATH`, relative to the home."""
+    """Where the master key is: `file:PATH` relative to the home, `pkcs11:…` or `kms:…` (masters.py); `liuhen keyring rotate` changes it."""
 
     master: str = "file:keys/master.key"
 
@@ -87,7 +87,8 @@ lawful_basis = ["legal_obligation"]
 keep_sealed = true
 
 [keys]
-# 主密钥文件（0600），请另行备份 / master key file (0600); back it up elsewhere
+# 主密钥：文件 file:（0600，另行备份）、令牌 pkcs11: 或密钥服务 kms:；更换用 `liuhen keyring rotate`
+# master key: a file (0600; back it up elsewhere), a token or a key service; `liuhen keyring rotate` changes it (docs/operations.md)
 master = "file:keys/master.key"
 
 [ingest]

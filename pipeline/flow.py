@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.errors import ArchiveError, UsageError
+from pipeline.errors import ArchiveError, StorageError, UsageError, VerifyFailed
 from pipeline.records import MatchedPage, PageRef
 from pipeline.stage import Builder
 from pipeline.workbench import Settings, Workbench, open_workbench
@@ -37,6 +38,10 @@ from pipeline.workbench import Settings, Workbench, open_workbench
 RUNNER = "FnApiRunner"
 # Below this, starting worker processes costs more than the second core brings.
 RECORDS_WORTH_PROCESSES = 20_000
+
+# How an error of ours looks as the text in which it comes from another process, and the kinds that keep their exit code then.
+TOLD = re.compile(r"pipeline\.(?:errors|durable)\.(\w+): (.+?)(?: \[while running [^]]*\])?$")
+CROSSES: dict[str, type[ArchiveError]] = {"StorageError": StorageError, "Vanished": StorageError, "VerifyFailed": VerifyFailed, "UsageError": UsageError}
 
 
 def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings) -> PCollection[str]:
@@ -103,8 +108,8 @@ def _guarded(step: str, function: Callable[..., Any], *args: Any) -> Any:
     """Call a step; an error that is not ours is told without its text, which may quote the record (runners log errors)."""
     try:
         return function(*args)
-    except ArchiveError:
-        raise
+    except ArchiveError as error:
+        raise error from None  # the words of its cause may quote the record
     except Exception as error:
         at = error.__traceback__
         while at is not None and at.tb_next is not None:
@@ -127,7 +132,8 @@ def engine(*, workers: int, records: int, runner: str | None, beam_options: Sequ
 
 def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runner: str | None = None, beam_options: Sequence[str] = ()) -> None:
     """Stage `pages`; returns when every one of them has a manifest. Errors of a step come out as ArchiveError."""
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    # Beam logs the error that it raises, with its whole traceback; we tell it once, in one sentence.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     with _usable_options():
         chosen, options = engine(workers=workers, records=sum(p.records for p in pages), runner=runner, beam_options=beam_options)
         pipeline = beam.Pipeline(runner=chosen, options=options)
@@ -157,6 +163,6 @@ def _unwrapped(error: Exception) -> ArchiveError:
             return cause
         cause = cause.__cause__ or cause.__context__
     for line in reversed(str(error).splitlines()):
-        if "pipeline.errors." in line:
-            return ArchiveError("STEP_FAILED", line.split("pipeline.errors.", 1)[1].split("[", 1)[0].strip())
+        if told := TOLD.search(line):
+            return CROSSES.get(told[1], ArchiveError)("STEP_FAILED", told[2])
     return ArchiveError("RUNNER_FAILED", f"the runner stopped with {type(error).__name__}", remedy="run again; with --workers 1 to see the step")

@@ -19,13 +19,14 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline import config, durable
+from pipeline import config, durable, masters
 from pipeline.clock import now_ms
 from pipeline.config import Config, Corp
 from pipeline.custody import Custody
 from pipeline.enterprise_keys import KeySet, fingerprint, load_private_key, private_der, self_test, size_warning
 from pipeline.errors import Locked, UsageError
 from pipeline.keyring import FileMaster, Keyring
+from pipeline.keyring_file import WITNESS
 from pipeline.lake import Lake
 from pipeline.packfile import PackSource
 
@@ -61,7 +62,7 @@ class Home:
         FileMaster.create(path / "keys" / "master.key")
         # The configuration comes last: a home that was killed half-way is made again by the same command.
         staged = config.parse(text)
-        keyring = Keyring(path / "keys" / "keyring.json", _master(path, staged))
+        keyring = _keyring(path, staged)
         for corp in staged.corp:
             for folder in ("landing", "staging"):
                 durable.make_folder(path / folder / corp.id)
@@ -74,7 +75,7 @@ class Home:
     @cached_property
     def keyring(self) -> Keyring:
         """The keyring, opened with the configured master key."""
-        return Keyring(self.path / "keys" / "keyring.json", _master(self.path, self.config))
+        return _keyring(self.path, self.config)
 
     @cached_property
     def custody(self) -> Custody:
@@ -182,8 +183,5 @@ class Home:
             os.close(handle)
 
 
-def _master(path: Path, settings: Config) -> FileMaster:
-    scheme, _, rest = settings.keys.master.partition(":")
-    if scheme != "file" or not rest:
-        raise UsageError("MASTER_KEY_UNKNOWN", f"keys.master is {scheme}:…, expected file:PATH", remedy="`liuhen config set keys.master file:keys/master.key`")
-    return FileMaster(path / rest)
+def _keyring(path: Path, settings: Config) -> Keyring:
+    return Keyring(path / "keys" / "keyring.json", masters.open_master(settings.keys.master, path), witness=path / WITNESS)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
 import msgspec
 import zstandard
@@ -23,6 +23,7 @@ from pipeline.records import OpenedItem, OpenedPage, PageRef, Unopened
 LINES_A_PAGE = 1_000
 BARE_SEQ_BASE = 1 << 62
 SEQ_LIMIT = 1 << 63
+CHUNK = 1 << 20
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -59,33 +60,51 @@ def read_line(line: bytes) -> PlainRecord:
     return PlainRecord(BARE_SEQ_BASE | int.from_bytes(digest[:8]) >> 2, "", line)
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]  # GzipFile reads bytes like any other
-    if path.suffix == ".zst":
-        return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-    return path.open("rb")
+def _chunks(path: Path) -> Iterator[bytes]:
+    """Yield what the file holds, unpacked; raises UsageError INPUT_DAMAGED where a packed one is cut or damaged."""
+    with durable.storage("reading the file to import"), path.open("rb") as handle:
+        try:
+            if path.suffix == ".gz":
+                with gzip.open(handle, "rb") as unpacked:
+                    yield from iter(lambda: unpacked.read(CHUNK), b"")
+            elif path.suffix == ".zst":
+                yield from _zstd(iter(lambda: handle.read(CHUNK), b""))
+            else:
+                yield from iter(lambda: handle.read(CHUNK), b"")
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+            raise UsageError("INPUT_DAMAGED", f"the packed file {path.name} is cut or damaged", remedy="take it from its source again") from error
+
+
+def _zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack frame after frame (a file may hold several); a last frame without its end is an EOFError."""
+    stream = None
+    for chunk in chunks:
+        while chunk:
+            stream = stream or zstandard.ZstdDecompressor().decompressobj()
+            yield stream.decompress(chunk)
+            chunk, stream = (stream.unused_data, None) if stream.eof else (b"", stream)
+    if stream is not None:
+        raise EOFError
 
 
 def pages(path: Path) -> Iterator[tuple[str, list[PlainRecord]]]:
-    """Yield (name, records) pages of up to 1,000 lines; raises UsageError when the file is missing."""
+    """Yield (name, records) pages of up to 1,000 lines; raises UsageError when the file is missing or cut."""
     if not path.is_file():
         raise UsageError("INPUT_MISSING", f"there is no file {path}", remedy="check --plain")
     batch: list[PlainRecord] = []
     number = 0
-    with durable.storage("reading the file to import"), _open(path) as handle:
-        for line in _lines(handle):
-            batch.append(read_line(line))
-            if len(batch) == LINES_A_PAGE:
-                yield f"{path.name}#{number}", batch
-                batch, number = [], number + 1
+    for line in _lines(_chunks(path)):
+        batch.append(read_line(line))
+        if len(batch) == LINES_A_PAGE:
+            yield f"{path.name}#{number}", batch
+            batch, number = [], number + 1
     if batch:
         yield f"{path.name}#{number}", batch
 
 
-def _lines(handle: IO[bytes]) -> Iterator[bytes]:
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
-    while chunk := handle.read(1 << 20):
+    for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
         yield from (line.strip() for line in whole if line.strip())
     if rest.strip():

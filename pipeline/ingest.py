@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commit, custody, durable, importing, landing, manifests, saved_files, schema
+from pipeline import clock, commit, compact, custody, durable, importing, landing, manifests, saved_files, schema
 from pipeline.commit import FATES, Run
 from pipeline.errors import EXIT_PRECEDENCE, Exit, UsageError
 from pipeline.home import Home
@@ -101,6 +101,7 @@ def run(
         summary = _summary(at, lake.snapshot().rows("pages") - pages_before, unacknowledged(home, corp_id).total())
         if summary.pages or summary.landed:
             _write_run(home, corp_id, at, started, command, summary.exit_code)
+        compact.after_ingest(home, corp_id)
         refused = tuple(sorted(at.source_errcodes))
         return Ended(summary=summary, waiting_for_key=dict(at.waiting_for_key), refused=refused, breaker=at.breaker)
 

@@ -38,11 +38,13 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from pipeline import durable, schema
+from pipeline import anchors, durable, filekeys, schema
 from pipeline.clock import now_ms
 from pipeline.errors import StorageError, VerifyFailed
 from pipeline.keyring import NONCE, Keyring
 
+# Arrow's own allocator gives memory back after every file and takes it anew for the next: touching it again costs more than the writing.
+pa.set_memory_pool(pa.system_memory_pool())
 PARTITION = ("kind", "month", "bucket", "lexicon")
 ANY = "-"
 HEAD = "head"
@@ -181,9 +183,11 @@ class Lake:
         durable.make_folder(self.root)
         if DeltaTable.is_deltatable(str(self.root)):
             return
-        with durable.storage("creating the lake"):
+        try:
             DeltaTable.create(str(self.root), schema=schema.delta_schema(), partition_by=list(PARTITION), configuration=DELTA_CONFIGURATION)
-            self._sync_log(0)
+        except (DeltaError, OSError) as error:
+            raise _log_error(error) from error
+        self._sync_log(0)
 
     def mend_log(self) -> bool:
         """Set aside an empty or torn last log entry; return whether there was one. For writers, before they plan.
@@ -218,6 +222,8 @@ class Lake:
             return Snapshot(DeltaTable(str(self.root), version=version))
         except DeltaError as error:
             raise VerifyFailed("LAKE_UNREADABLE", "the log of the lake is missing or damaged", remedy="`liuhen verify --archive` says where") from error
+        except OSError as error:
+            raise durable.storage_error(error, "reading the lake") from error
 
     def commit(self, planned: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile], *, what: str) -> int:
         """Make `adds` visible and `removes` invisible at once; return the new version.
@@ -241,6 +247,7 @@ class Lake:
             raise _log_error(error) from error
         version = planned.version + 1
         self._sync_log(version)
+        anchors.catch_up(self.root, version, self.keyring.path)
         return version
 
     def _sync_log(self, version: int) -> None:
@@ -299,7 +306,7 @@ class Lake:
         return self._factory.file_encryption_properties(self._connection, configuration)
 
     def check(self, file: DataFile) -> None:
-        """Raise VerifyFailed unless the file is there with its size and digest, StorageError when it cannot be read."""
+        """Raise VerifyFailed unless the file is there with its size and digest and its key is live, StorageError when it cannot be read."""
         try:
             with durable.storage("reading the lake"):
                 data = (self.root / file.path).read_bytes()
@@ -307,6 +314,9 @@ class Lake:
             raise VerifyFailed("FILE_MISSING", f"a file of kind {file.kind} that was staged is missing", remedy="run the same command again") from error
         if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
             raise VerifyFailed("FILE_CHANGED", f"a file of kind {file.kind} is not what was written", remedy="check the disk; restore the file from its backup")
+        key = filekeys.in_bytes(data)
+        if key is None or key not in self.keyring.names(key):  # a worker that missed a new generation: committed, its rows could not be read
+            raise VerifyFailed("FILE_KEY_GONE", f"the key of a file of kind {file.kind} is not in the keyring any more", remedy="run the same command again")
 
     def without(self, file: DataFile, gone: Collection[tuple[str, int | None]]) -> pa.Table | None:
         """Return the rows of `file` that are not among `gone` (origin, seq), or None when it holds none of those."""

@@ -101,7 +101,7 @@ def header_of(path: Path) -> Header:
 def waiting(home: Home, corp_id: str) -> Iterator[PageRef]:
     """Yield all pages that wait for their commit, lowest first seq first."""
     for path in sorted([*home.landing(corp_id).glob(f"*{SUFFIX}"), *home.staging(corp_id).glob(f"*{SUFFIX}")], key=lambda p: p.name):
-        with path.open("rb") as handle:
+        with durable.storage("reading the landing"), path.open("rb") as handle:
             size = path.stat().st_size - len(handle.readline(1 << 16))
         yield _reference(corp_id, path, header_of(path), path.name.split("-", 1)[1].removesuffix(SUFFIX), size)
 

@@ -2,11 +2,12 @@
 
 Before: consent.py, matching.py. After: stage.py and commit.py (numbering), later the tree.
 
-    commit = SHA-256( label NUL nonce[32] H(text) H(parties) H(rest) )
+    commit = SHA-256( label NUL H(text) H(parties) H(rest) )
     H(g)   = SHA-256( label NUL g NUL SHA-256(nonce g) length_be64 canonical(g) )
 
 Canonical is RFC 8785 JSON of the group's fields (`schemas/leaf.v1.json`). Each group is salted by a value derived one-way from
-the nonce, so a group can be opened to a court without the others, and destroying record and nonce leaves nothing to guess from.
+the nonce: with that salt a group can be opened to a court beside the digests of the others, whose salts it does not give away.
+Destroying record and nonce leaves nothing to guess from.
 `raw_commitment` covers the JSON as received under a salt of its own. Source: RFC 6962 shape with labels, docs/formats.md.
 """
 
@@ -89,7 +90,7 @@ def commitment(nonce: bytes, fields: dict[str, Any]) -> bytes:
     """Return what the leaf commits to, 32 bytes; fields that are not given are null."""
     told = {**_ABSENT, **fields, **_large(fields)}
     digests = [_digest(g.prefix, nonce + g.salted, _encode(g.struct(*g.pick(told)))) for g in _GROUPS]
-    return sha256(_LABEL + nonce + b"".join(digests)).digest()
+    return sha256(_LABEL + b"".join(digests)).digest()
 
 
 def raw_commitment(nonce: bytes, raw: bytes) -> str:

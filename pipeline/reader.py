@@ -4,23 +4,26 @@ Before: lake.py, sql/views/. After: audit.py, the commands `sql`, `audit`, `stat
 
 Rules: (1) one version for all views of a command; (2) one file is opened on the main thread before DuckDB scans (Arrow's
 key-service lock and the interpreter lock otherwise wait for each other in a cold process); (3) no spilling to disk,
-no access to files, configuration locked; (4) results are fetched whole, never left streaming.
+no access to files, configuration locked; (4) results are fetched whole, never left streaming; (5) a file that was compacted away
+and unlinked since the version was opened leads to one more try, on the newest version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import audit, clock, schema, sqlguard
+from pipeline import audit, clock, durable, schema, sqlguard
+from pipeline.errors import ArchiveError
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.workbench import Workbench
 
+T = TypeVar("T")
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
     "autoinstall_known_extensions": False,
@@ -37,10 +40,20 @@ class Reader:
         self.home = home
         self.corp_id = corp_id
         self.lake: Lake = home.lake(corp_id)
+        self._months = None if months is None else list(months)
+        try:
+            self._open()
+        except durable.Vanished:
+            self.close()
+            self._open()
+
+    def _open(self) -> None:
+        """Open the newest version; raises Vanished when a file of it was unlinked meanwhile."""
         self.snapshot: Snapshot = self.lake.snapshot()
         self.connection = duckdb.connect(config=SETTINGS)
         self.connection.execute("SET TimeZone = 'Asia/Shanghai'")
-        self._register(None if months is None else list(months))
+        self.connection.execute("SET enable_progress_bar = false")  # it would go to stdout, into the results
+        self._register(self._months)
         audit.create_views(self.connection)
         self.connection.execute("SET enable_external_access = false")
         self.connection.execute("SET lock_configuration = true")
@@ -68,16 +81,32 @@ class Reader:
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of one of our own queries as dictionaries."""
-        cursor = self.connection.execute(query, dict(parameters or {}))
-        names = [d[0] for d in cursor.description or []]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+        def asked() -> list[dict[str, Any]]:
+            cursor = self.connection.execute(query, dict(parameters or {}))
+            names = [d[0] for d in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+        return self._asked(asked)
 
     def arrow(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Return the whole result of a query as an Arrow table; raises UsageError SQL_FAILED when it cannot be answered."""
         try:
-            return self.connection.sql(query, params=dict(parameters or {})).to_arrow_table()
+            found: pa.Table = self._asked(lambda: self.connection.sql(query, params=dict(parameters or {})).to_arrow_table())
+            return found
         except duckdb.Error as error:
             raise sqlguard.failed(error) from error
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """Ask; once more on the newest version when files of the one that was opened are gone: their rows lie in others now (rule 5)."""
+        try:
+            return ask()
+        except (duckdb.Error, OSError, ArchiveError):
+            if all((self.lake.root / f.path).exists() for f in self.snapshot.files):
+                raise
+        self.close()
+        self._open()
+        return ask()
 
     def close(self) -> None:
         """Close the connection."""
@@ -91,7 +120,10 @@ class Reader:
 
 
 def _open_one(dataset: ds.Dataset) -> None:
-    next(iter(dataset.get_fragments())).ensure_complete_metadata()
+    try:
+        next(iter(dataset.get_fragments())).ensure_complete_metadata()
+    except FileNotFoundError as error:
+        raise durable.storage_error(error, "reading the lake") from error
 
 
 def files_by_month(files: Iterable[DataFile]) -> dict[str, int]:

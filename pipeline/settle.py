@@ -54,10 +54,10 @@ class Candidate(msgspec.Struct, frozen=True):
     outline: Outline
 
     @property
-    def order(self) -> tuple[bool, bool, int, str, int]:
-        """Sealed before imported, then by seq; what has no seq comes last."""
+    def order(self) -> tuple[bool, bool, int, bool, str, int]:
+        """Sealed before imported, then by seq, the one whose rows were staged before its twins; what has no seq comes last."""
         o = self.outline
-        return (self.ref.origin == "imported", o.seq is None, o.seq or 0, self.ref.page, o.item)
+        return (self.ref.origin == "imported", o.seq is None, o.seq or 0, o.twin, self.ref.page, o.item)
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,12 +179,12 @@ def _follow(settled: Settled, fates: Mapping[bytes | None, str], fingerprint: Ca
     # A recall brings nobody back into view: what was restricted or removed since counts as withheld (as in consent.recall_decision).
     followed = {"withheld": "withheld", "restricted": "withheld", "removed": "withheld", "pending": "pending"}
     fate = followed.get(fates.get(fingerprint(outline.recalls_msgid), ""), "archived")
-    return settled if fate == settled.fate else msgspec.structs.replace(settled, fate=fate, adopt=False, reason="follows the recalled message")
+    return settled if fate == settled.fate else msgspec.structs.replace(settled, fate=fate, adopt=False, reason=f"recall_of_{fate}")
 
 
 def break_off(settled: Sequence[Settled]) -> tuple[Settled, ...]:
     """Return the batch with everything it would withhold made pending (6)."""
     return tuple(
-        msgspec.structs.replace(s, fate="pending", adopt=False, reason="breaker: far more would be withheld than usual") if s.fate == "withheld" else s
+        msgspec.structs.replace(s, fate="pending", adopt=False, reason="breaker") if s.fate == "withheld" else s
         for s in settled
     )

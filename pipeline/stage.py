@@ -41,7 +41,7 @@ FLUSH_ROWS = 20_000
 FLUSH_BYTES = 64 * 1024 * 1024
 
 
-class Outline(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Outline(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What the committer needs of one record; the columns of `records`, and what a second gating needs."""
 
     item: int
@@ -73,6 +73,8 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     consent: str | None = None
     consent_source: str | None = None
     consent_event: str | None = None
+    # The record lies in this flush already, from another page: its rows, nonce and commitment are those of the first outline.
+    twin: bool = False
 
 
 class StagedPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +85,9 @@ class StagedPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What one flush staged. outline: name, size and sha256 of the outline file beside the manifest."""
+    """What one flush staged. outline: name, size and sha256 of the outline file beside the manifest.
+
+    has_events: whether the outline holds consent events; one that holds none need not be opened ahead of its commit."""
 
     v: int = 1
     corp_id: str
@@ -92,6 +96,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     policy_version: str
     files: tuple[DataFile, ...]
     outline: tuple[str, int, str]
+    has_events: bool = True
 
 
 Rows = dict[tuple[str, str, str], dict[str, list[Any]]]
@@ -217,7 +222,8 @@ class Builder:
         else:
             self._hold(ref, gated, fate, scope_ref)
         content_nonce = None if fate in ("archived", "control") else nonce
-        return _outline(gated, fate, message_fp, content_fp, leaf.commitment(nonce, fields), content_nonce, day, month, scope_ref, ref.captured_at_ms)
+        outline = _outline(gated, fate, message_fp, content_fp, leaf.commitment(nonce, fields), content_nonce, day, month, scope_ref, ref.captured_at_ms)
+        return msgspec.structs.replace(outline, twin=True) if twin else outline
 
     def _failed(self, ref: PageRef, unopened: Unopened) -> Outline:
         failure, nonce = unopened.failure, leaf.new_nonce()
@@ -226,7 +232,8 @@ class Builder:
             corp_id=self.corp_id, origin=ref.origin, seq=failure.seq, msgid=failure.msgid, captured_at_ms=ref.captured_at_ms,
             key_version=failure.key_version, fate="failed", reason=None, code=failure.code, sealed=unopened.sealed,
         )  # fmt: skip
-        if unopened.sealed and not (failure.seq is not None and self._twin(ref.origin, failure.seq, failure.msgid, failed=True)):
+        twin = failure.seq is not None and self._twin(ref.origin, failure.seq, failure.msgid, failed=True)
+        if unopened.sealed and not twin:
             variant = "" if failure.seq is not None else item_variant(ref.page, failure.item)
             _append(self.rows["sealed", month, UNOPENED], origin=ref.origin, seq=failure.seq, variant=variant, msgid=failure.msgid,
                     key_version=failure.key_version, envelope=unopened.sealed, key_block=None, plaintext=None, nonce=None,
@@ -235,7 +242,7 @@ class Builder:
             item=failure.item, seq=failure.seq, fate="failed", step=failure.step, code=failure.code, detail=failure.detail, key_version=failure.key_version,
             key_tried=self.key_fingerprints.get(failure.key_version or 0), msgid=failure.msgid, month=month,
             msgid_fp=self.fingerprint("msgid", failure.msgid.encode()) if failure.msgid else None,
-            commitment=leaf.commitment(nonce, fields), nonce=nonce,
+            commitment=leaf.commitment(nonce, fields), nonce=nonce, twin=twin,
         )  # fmt: skip
 
     def _twin(self, origin: str, seq: int | None, msgid: str | None, *, failed: bool) -> bool:
@@ -274,7 +281,8 @@ class Builder:
             raw=opened.plaintext.decode("utf-8", "replace"), recalls_msgid=message.recalls_msgid, consent=decision.consent, consent_source=decision.source,
             consent_rule=decision.rule, consent_event=decision.event_id, lawful_basis=decision.lawful_basis, key_version=opened.key_version,
             captured_at=ref.captured_at_ms, ingested_at=ingested_ms, dt=day, dt_basis="captured" if message.sent_at_ms is None else "sent",
-            register_version=page.register_version, policy_version=self.policy_version, subjects=self.names.subjects((message.sender_id, *message.recipient_ids), decision.scopes), nonce=nonce,
+            register_version=page.register_version, policy_version=self.policy_version,
+            subjects=self.names.subjects((message.sender_id, *message.recipient_ids), decision.scopes), nonce=nonce,
             content_fp=content_fp, sealed_sha256=bytes.fromhex(sealed_sha256) if sealed_sha256 else None,
         )  # fmt: skip
         if opened.key_version is not None and self._keep:
@@ -347,6 +355,7 @@ class Builder:
         manifest = Manifest(
             corp_id=self.corp_id, pages=tuple(self.pages), lexicon_version=self.lexicon_version, policy_version=self.policy_version, files=files,
             outline=(outline.name, len(box), hashlib.sha256(box).hexdigest()),
+            has_events=any(o.events for rows in self.outlines.values() for o in rows),
         )  # fmt: skip
         first = min((p.ref.first_seq or 0 for p in self.pages), default=0)
         path = folder / f"{first:020d}-{token}{MANIFEST_SUFFIX}"

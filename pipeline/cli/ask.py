@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from pipeline.audit import Words
@@ -129,5 +130,7 @@ def status(format: Format = format_option, output: OutputFile = output_option) -
             for note in notes():
                 print(note)
             print(screen.render(found, LANG))
+        elif chosen(format, output) == "json" and output is None:
+            print(msgspec.json.encode(found).decode())  # one archive, one object
         else:
             emit(list(found), [tuple(found.values())], format=format, output=output)

@@ -79,6 +79,10 @@ class Call:
             self._home = Home(self.home_path)
         return self._home
 
+    def reopen(self) -> None:
+        """Forget the opened home: its keyring or configuration was replaced."""
+        self._home = None
+
     @property
     def corp(self) -> str:
         """The corp this call is about."""
@@ -134,9 +138,9 @@ def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict
 
 def run(argv: list[str]) -> int:
     """Run one command line; return its exit code."""
-    from pipeline.cli import archive, ask, demo, rules, setup
+    from pipeline.cli import archive, ask, compact, demo, keyring, rules, setup, verify
 
-    del archive, ask, demo, rules, setup  # imported for what they register
+    del archive, ask, compact, demo, keyring, rules, setup, verify  # imported for what they register
     logging.basicConfig(level=logging.ERROR)  # Beam warns on import about clouds nobody asked for
     if "--" in argv:
         at = argv.index("--")

@@ -127,7 +127,7 @@ def _source(file: Path, name: str, category: str, severity: str) -> PackSource:
     if file.suffix in (".yaml", ".yml"):
         return PackSource(name=name, data=data, kind="yaml")
     if file.suffix == ".txt":
-        return PackSource(name=name, data=data, kind="txt", options=ListOptions(id=name, category=category or "custom", severity=severity))  # type: ignore[arg-type]  # a SeverityName
+        return PackSource(name=name, data=data, kind="txt", options=ListOptions(id=name, category=category or "CUSTOM", severity=severity))  # type: ignore[arg-type]  # a SeverityName
     raise UsageError("PACK_SUFFIX", "expected a .yaml pack or a .txt list", remedy="rename the file")
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 LIBRARIES = ("apache-beam", "pyarrow", "cryptography", "duckdb", "deltalake", "ahocorasick-rs", "msgspec", "zstandard")
 SAMPLE_S = 0.1
+CPU_MASK = "OPENSSL_ia32cap"  # spelled like this by OpenSSL
 
 
 class Used(NamedTuple):
@@ -96,6 +97,6 @@ def machine() -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return (
         f"Python {sys.version.split()[0]}, {libraries}; {backend.openssl_version_text()}\n"
-        f"{os.cpu_count()} x {model}: {shown}; OPENSSL_ia32cap={os.environ.get('OPENSSL_ia32cap', '(not set)')}; "
+        f"{os.cpu_count()} x {model}: {shown}; OPENSSL_ia32cap={os.environ.get(CPU_MASK, '(not set)')}; "
         f"load {os.getloadavg()[0]:.1f}"
     )

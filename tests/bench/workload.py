@@ -9,6 +9,7 @@ every fourth in a room of up to 16; two messages in a hundred hold a planted phr
 from __future__ import annotations
 
 import random
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
@@ -135,7 +136,7 @@ def make(folder: Path, count: int, *, records_a_page: int = RECORDS_A_PAGE) -> W
     told = plaintexts(count)
     with (folder / "blocks").open("wb") as blocks:
         while some := list(islice(told, records_a_page)):
-            items = []
+            items: list[bytes] = []
             for plain in some:
                 key = sealing.RandomKey.new(rng)
                 block = public.encrypt(key.text, PKCS1v15())
@@ -153,13 +154,13 @@ def _item(plain: dict[str, Any], seq: int, key: sealing.RandomKey, block: bytes,
     """As `sealing.seal_item`, with the RSA block made outside, since it is measured by itself too."""
     chat_msg = sealing.seal(msgspec.json.encode(plain), key, rng).decode()
     return msgspec.json.encode(
-        {"seq": seq, "msgid": plain["msgid"], "publickey_ver": 1, "encrypt_random_key": sealing.b64encode(block).decode(), "encrypt_chat_msg": chat_msg}
+        {"seq": seq, "msgid": plain["msgid"], "publickey_ver": 1, "encrypt_random_key": b64encode(block).decode(), "encrypt_chat_msg": chat_msg}
     )
 
 
 def home(folder: Path) -> Home:
     """Return a fresh home with key, directory and register; the packs are the shipped ones."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     made = firm.home(folder)
     people = [Entry(userid=userid, kind="employee", name=f"演示{userid}", recorded_at_ms=RECORDED_MS) for userid in employees()]
     ingest.append(made, firm.CORP, [("people", people_table(people)), ("consent", consent_table(events()))], what="bench")

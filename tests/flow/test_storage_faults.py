@@ -9,6 +9,8 @@ import errno
 import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 
 from pipeline.home import Home
 from tests import firm
+from tests.cli.liuhen import ROOT, liuhen
 from tests.crash import harness
 from tests.crash.harness import Fault
 from tests.crash.test_ingest_killed import ingest, prepare_late_key, source, state
@@ -119,3 +122,41 @@ def test_an_archive_is_made_and_keys_are_stored_whole_or_not_at_all(tmp_path: Pa
         harness.child(lambda at=at: setting_up(at))  # type: ignore[misc]
         _, keys = harness.child(lambda at=at: [k.version for k in Home(at / "home").enterprise_keys(firm.CORP)])  # type: ignore[misc]
         assert keys == [1]
+
+
+def test_a_disk_that_takes_less_than_it_was_given_gets_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, write = firm.home(tmp_path), os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:100]))
+    at.custody.append(command="a", phase="start", params={"x": "y" * 500})
+    at.custody.append(command="a", phase="end", params={})
+    monkeypatch.undo()
+    assert [(e.command, e.phase) for e in at.custody.entries()] == [("a", "start"), ("a", "end")]
+
+
+# A limit on the size of a file stands in for a disk that is full: the kernel refuses, in whatever library the write is made.
+LIMITED = """
+import resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sys.argv = ["liuhen", *sys.argv[2:]]
+from pipeline.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("kib", [0, 5, 8, 12])
+def test_a_full_disk_is_told_in_one_sentence_with_exit_code_9(tmp_path: Path, kib: int, workers: str) -> None:
+    at = firm.home(tmp_path)
+    saved = firm.page(tmp_path, "a.json", {n: firm.message(n, f"第{n}句 保本") for n in range(1, 11)})
+    words = ["--home", str(at.path), "--lang", "en", "ingest", "--from", str(saved), "--workers", workers]
+    size = kib * 1024
+    command, environ = [sys.executable, "-c", LIMITED, str(size), *words], {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environ)
+    assert ended.returncode == 9, ended.stderr
+    told = ended.stderr.strip().splitlines()
+    assert told[-1].startswith("error S") and "larger than the limit" in told[-1], ended.stderr
+    # A worker process that is stopped may abort, and Beam's own thread in this process says so.
+    assert len(told) == 1 or workers != "1", ended.stderr
+    again = liuhen(at.path, "ingest", "--from", str(saved))
+    assert again.code == 0 and firm.values(at, "select count(*) from messages") == [10]

@@ -6,11 +6,11 @@ Decryption takes Arrow's key-service lock and Python's interpreter lock; a proce
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -42,14 +42,13 @@ with Reader(Home(Path(sys.argv[1])), "ww1") as reader:
 """
 QUERIES = [
     "SELECT count(*), sum(seq)::BIGINT, count(DISTINCT conversation_id) FROM messages WHERE text LIKE '%第7句%' OR seq % 2 = 0",
-    "SELECT count(*), sum(length(text)) FROM messages WHERE sender_id = 'e1'",
     "SELECT m.term, count(*) FROM matches AS m JOIN messages AS s USING (seq) WHERE s.sender_id = 'e2' GROUP BY 1 ORDER BY 1",
     "SELECT archived, landed FROM counts",
 ]
 # By hand: 1,500 messages, seq 1 to 1500, sender e<seq % 3>, wm<seq % 7>, text `第<seq % 10>句`; a finding for each of the first 750;
 # a record for each of the first 750. Even seqs: 750, their sum 563,250; seqs ending in 7: 150, odd, sum 7 + 17 + … + 1497 = 112,800.
-# e1 wrote 500 messages of 3 characters. Of e2's seqs (2, 5, …) 250 are below 751: 125 even (term a), 125 odd (term b).
-ANSWER = [[900, 676_050, 21], [500, 1500], ["a", 125], ["b", 125], [750, 750]]
+# Of e2's seqs (2, 5, …) 250 are below 751: 125 even (term a), 125 odd (term b).
+ANSWER = [[900, 676_050, 21], ["a", 125], ["b", 125], [750, 750]]
 
 
 def row(seq: int) -> dict[str, object]:
@@ -71,8 +70,8 @@ def write(at: Home, kind: str, number: int) -> DataFile:
     """One small file of three rows."""
     rows = [row(number * ROWS + n + 1) for n in range(ROWS)]
     columns: dict[str, list[object]] = {c.name: [r.get(c.name) for r in rows] for c in schema.kind(kind).columns}
-    place = {} if kind == "records" else {"month": MONTH, "bucket": "hot"}
-    return at.lake(firm.CORP).write(schema.table(kind, columns), kind, **place, lexicon="v" if kind == "matches" else "-")
+    month, bucket = ("-", "-") if kind == "records" else (MONTH, "hot")
+    return at.lake(firm.CORP).write(schema.table(kind, columns), kind, month=month, bucket=bucket, lexicon="v" if kind == "matches" else "-")
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +87,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def readers(at: Home) -> Iterator[subprocess.Popen[str]]:
     for _ in range(READERS):
         yield subprocess.Popen(
-            [sys.executable, "-c", ASK, str(at.path), *QUERIES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-        )
+            [sys.executable, "-c", ASK, str(at.path), *QUERIES], env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
 
 def finished(process: subprocess.Popen[str], began: float) -> str:

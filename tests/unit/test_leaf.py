@@ -29,7 +29,7 @@ def by_hand(nonce: bytes, fields: dict[str, object]) -> bytes:
         body = json.dumps({c: fields.get(c) for c in columns}, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
         salt = sha256(nonce + name.encode()).digest()
         digests += sha256(label + name.encode() + b"\0" + salt + len(body).to_bytes(8, "big") + body).digest()
-    return sha256(label + nonce + digests).digest()
+    return sha256(label + digests).digest()
 
 
 def test_the_commitment_is_what_the_format_says() -> None:
@@ -48,7 +48,10 @@ def test_two_records_with_equal_text_have_different_commitments() -> None:
 def test_one_group_can_be_checked_from_its_salt_without_the_nonce() -> None:
     body = leaf.canonical({"text": FIELDS["text"], "parts": FIELDS["parts"]})
     salt = sha256(NONCE + b"text").digest()
-    assert leaf.group_digest_from_salt(salt, "text", body) == leaf.group_digest(NONCE, "text", body)
+    opened = leaf.group_digest_from_salt(salt, "text", body)
+    assert opened == leaf.group_digest(NONCE, "text", body)
+    others = [leaf.group_digest(NONCE, g, leaf.canonical({n: FIELDS.get(n) for n in leaf_schema().groups[g]})) for g in ("parties", "rest")]
+    assert sha256(b"liuhen-record-v1\0" + opened + b"".join(others)).digest() == leaf.commitment(NONCE, FIELDS)
 
 
 def test_integers_above_two_to_the_53_are_strings() -> None:

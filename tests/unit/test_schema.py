@@ -13,7 +13,7 @@ FILES = sorted(p.name for p in data_folder("schemas").glob("*.v1.json") if p.nam
 
 
 def test_every_declared_kind_has_a_file_and_every_file_is_declared() -> None:
-    assert FILES == sorted(f"{k}.v1.json" for k in schema.KINDS)
+    assert sorted(f"{k}.v1.json" for k in schema.KINDS) == FILES
 
 
 @pytest.mark.parametrize("name", schema.KINDS)

@@ -1,0 +1,124 @@
+"""The command that checks the archive: verify --archive.
+
+Before: root.py. After: verify.py, which does the checking; here codes become words.
+
+The custody log is read before the call records itself in it, and left alone where it is damaged: an entry would cut off what stands at its
+end. A home that cannot be written to (a copy on read-only storage) is verified all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline import words
+from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, notes, output_option, progress
+from pipeline.cli.root import CALL, LANG, app, recorded, say, t
+from pipeline.columns import Type
+from pipeline.errors import Exit, StorageError, UsageError
+from pipeline.verify_report import Finding, Report
+
+if TYPE_CHECKING:
+    from pipeline.verify_keys import Unwrap
+
+COLUMNS = ("corp_id", "check", "code", "what", "concerned")
+KINDS: Sequence[Type] = ["text"] * len(COLUMNS)
+
+
+@app.command(help=t("usage.verify.archive"))
+def verify(
+    case: Annotated[Path | None, typer.Argument(help=t("usage.verify.case"), metavar="[CASE.zip]", show_default=False)] = None,
+    archive: Annotated[bool, typer.Option("--archive", help=t("usage.verify.whole"))] = False,
+    format: Format = format_option,
+    output: OutputFile = output_option,
+) -> None:
+    """Verify the archive by code that shares nothing with what wrote it."""
+    if case is not None or not archive:
+        raise UsageError("VERIFY_WHAT", "expected --archive (there are no case files in this version)", remedy="`liuhen verify --archive`")
+    from pipeline.verify_keys import custody_bytes
+
+    corps = [CALL.corp] if CALL.corp_id else [c.id for c in CALL.home.config.corp]
+    segments = custody_bytes(CALL.home.path)
+    with contextlib.ExitStack() as stack:
+        told = _recorded(stack, segments, corps)
+        reports = [_verified(corp, segments) for corp in corps]
+        found = sum(len(r.findings) for r in reports)
+        told["result"] = f"{found} findings"
+        _tell(reports, format, output)
+        if found:
+            raise typer.Exit(int(Exit.VERIFY_FAILED))
+
+
+def _recorded(stack: contextlib.ExitStack, segments: list[bytes], corps: list[str]) -> dict[str, str]:
+    """Record the call, unless the custody log is damaged or cannot be written."""
+    from pipeline.verify_keys import check_custody
+
+    before = Report("")
+    check_custody(segments, None, None, before)
+    if not before.findings:
+        # Whatever is broken in keys or custody log is what this command is there to tell.
+        with contextlib.suppress(Exception):
+            return stack.enter_context(recorded("verify", corps=corps))
+    say(t("verify.not_recorded"))
+    return {}
+
+
+def _verified(corp: str, segments: list[bytes]) -> Report:
+    from pipeline.verify import verify_archive
+
+    try:
+        with progress() as shown:
+            return verify_archive(
+                CALL.home.path, corp, unwrap=_unwrap(), custody=segments, progress=lambda done, total: shown("verifying", done, total)
+            )
+    except OSError as error:
+        raise StorageError("STORAGE_UNREACHABLE", f"a file of the archive cannot be read ({error.strerror})", remedy="check the storage") from error
+
+
+def _unwrap() -> Unwrap | None:
+    """Return what opens wrapped keys where the master key is in a token or a key service; a file is read by the verification itself."""
+    setting = CALL.home.config.keys.master
+    if setting.startswith("file:"):
+        return None
+    from pipeline import masters
+
+    return masters.open_master(setting, CALL.home.path).unwrap
+
+
+def _tell(reports: list[Report], format: Format, output: OutputFile) -> None:
+    rows = [(r.corp_id, t(f"verify.check.{f.check}"), f.code, _words("finding", f), f.records) for r in reports for f in r.findings]
+    table = chosen(format, output) == "table" and output is None
+    if rows or not table:
+        emit(COLUMNS, rows, format=format, output=output, kinds=KINDS)
+    for report in reports:
+        for line in summary(report):
+            print(line) if table else say(line)
+    if table:
+        for note in notes():
+            print(note)
+
+
+def _words(group: str, finding: Finding) -> str:
+    return words.say(f"verify.{group}.{finding.code}", LANG, **finding.values)
+
+
+def summary(report: Report) -> list[str]:
+    """Return what was found, checked and not checked, a line each."""
+    n = report.counts
+    lines = []
+    for told in report.notes:
+        what = _words("note", told)
+        lines.append(t("verify.note", code=told.code, what=t("verify.concerned", what=what, records=told.records) if told.records else what))
+    lines.append(t("verify.found", corp=report.corp_id, n=len(report.findings)) if report.findings else t("verify.nothing", corp=report.corp_id))
+    lines.append(t(
+        "verify.checked", entries=n["log entries"], anchors=n["anchors"], files=n["files"], size=n["bytes"], records=n["records"], leaves=n["leaves"],
+        commitments=n["commitments"], unchecked=n["leaves not checked"], pages=n["pages"], keys=n["keys"], custody=n["custody entries"],
+        seconds=report.seconds, rate=report.records_a_second,
+    ))  # fmt: skip
+    lines.append(t("verify.left", unnamed=n["unnamed encrypted files"], parts=n["left by killed runs"], waiting=n["pages that wait"]))
+    lines.append(t("verify.not_checked"))
+    return lines

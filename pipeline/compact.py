@@ -1,0 +1,308 @@
+"""Compaction: rows move from the many files that ingest writes into one file per month and bucket; nothing about them changes.
+
+Before: layout.py, purges.py, generations.py. After: the end of every ingest, the command `compact`.
+
+A step is one commit: all files of one kind and month (and lexicon) that ingest wrote, together with the compacted files of the buckets
+they touch; or the small files of a kind that is only merged. Rules, each with a test:
+ (1) Rows out are rows in: a step that counts otherwise is not committed.
+ (2) A step that lost a race looks at the newest version: are all its inputs still there, its files hold what they held and it is committed
+     on that version; is one gone (erased from, compacted by another), everything is read and written again. Nothing is sent twice.
+ (3) Rows are read in ranges of the leading sort column, never a month at once; a day too large for that is read by groups of buckets.
+ (4) Taken-out files are listed before the commit and unlinked later (purges.py); the hot key of an emptied month gets a new generation.
+ (5) Between steps the clock of the budget is read (a monotonic one); what is left is done next time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from pipeline import durable, generations, layout, manifests, purges, schema
+from pipeline.errors import VerifyFailed
+from pipeline.home import Home
+from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.layout import FileWriter, buckets_of, is_hot, rows_of
+
+HOT_FILES = 64
+SMALL_BYTES = 8 * 1024 * 1024
+MERGE_BYTES = 4 * SMALL_BYTES
+MERGE_FILES = 512
+# What a range of rows takes in memory as Arrow, about; a day of half as much again is still read at once.
+RANGE_BYTES = 96 * 1024 * 1024
+INGEST_BUDGET_S = 60.0
+TRIES = 200
+_SAMPLE_ROWS = 512
+
+
+class Step(NamedTuple):
+    """One commit of compaction. bucket: empty where rows go to the buckets of their kind, else the one place in which files are merged."""
+
+    kind: str
+    month: str
+    lexicon: str
+    bucket: str = ""
+
+
+class Compacted(msgspec.Struct, kw_only=True):
+    """What a compaction did: commits, files it took out and put in, rows it moved, files unlinked, steps left for want of time."""
+
+    steps: int = 0
+    files_out: int = 0
+    files_in: int = 0
+    rows: int = 0
+    purged: int = 0
+    left: int = 0
+
+
+class _Range(NamedTuple):
+    """Rows whose leading column is above `low` and up to `high` (None: unbounded; nulls are in the last), of some buckets only (None: all)."""
+
+    low: Any
+    high: Any
+    buckets: frozenset[str] | None
+
+
+class _Gone(Exception):
+    """An input of the step, or a file it wrote, is not there any more: plan anew."""
+
+
+def run(
+    home: Home, corp_id: str, *, budget_s: float = float("inf"), only_due: bool = False, progress: Callable[[str, int, int], None] | None = None
+) -> Compacted:
+    """Compact a corp, one commit a step, until done or the budget (seconds) is used up; unlink what is due; return what was done.
+
+    only_due: no more than keeps hot files at 64 a kind (`due`). Safe to kill and to repeat, beside committers and other compactors."""
+    end, told = time.monotonic() + budget_s, Compacted(purged=purges.run(home, corp_id))
+    lake = home.lake(corp_id)
+    steps = due(lake.snapshot()) if only_due else due(lake.snapshot(), most_hot=0, most_small=1)
+    for done, step in enumerate(steps):
+        if time.monotonic() >= end:
+            told.left = len(steps) - done
+            break
+        _take(home, lake, step, told)
+        if progress is not None:
+            progress("compact", done + 1, len(steps))
+    return told
+
+
+def after_ingest(home: Home, corp_id: str) -> Compacted:
+    """Keep hot files at 64 a kind and unlink what is due; called by ingest after its commits, under its lock."""
+    return run(home, corp_id, budget_s=INGEST_BUDGET_S, only_due=True)
+
+
+# -- what there is to do -----------------------------------------------------------------------------------------
+
+
+def due(snapshot: Snapshot, *, most_hot: int = HOT_FILES, most_small: int = HOT_FILES) -> tuple[Step, ...]:
+    """Return the steps that bring every kind down to `most_hot` hot files and every merged one to `most_small` small files, largest gain first.
+
+    A month that is compacted for one kind is compacted for all of them, so that its hot key can end."""
+    hot = [f for f in snapshot.files if is_hot(f)]
+    count = Counter(f.kind for f in hot)
+    months = Counter(f.month for f in hot if count[f.kind] > most_hot)
+    steps = Counter(Step(f.kind, f.month, f.lexicon) for f in hot if f.month in months)
+    ordered = sorted(steps, key=lambda s: (-months[s.month], s.month, -steps[s], s))
+    return (*ordered, *_merges(snapshot, most_small))
+
+
+def _merges(snapshot: Snapshot, most: int) -> list[Step]:
+    small = Counter(Step(f.kind, f.month, f.lexicon, f.bucket) for f in snapshot.files if _is_small(f))
+    return sorted(s for s, n in small.items() if n > most)
+
+
+def _is_small(file: DataFile) -> bool:
+    """Whether a file of a kind without buckets, or of a bucket that compaction leaves alone, is small enough to be merged with others."""
+    return file.size < SMALL_BYTES and not is_hot(file) and file.bucket not in buckets_of(file.kind)
+
+
+def _inputs(lake: Lake, snapshot: Snapshot, step: Step) -> list[DataFile]:
+    files = [f for f in snapshot.of(step.kind, months=[step.month]) if f.lexicon == step.lexicon]
+    if step.bucket:
+        return _some(sorted((f for f in files if f.bucket == step.bucket and _is_small(f)), key=lambda f: f.size))
+    hot = [f for f in files if is_hot(f)]
+    touched = _buckets_in(lake, step.kind, hot)
+    return [*hot, *(f for f in files if f.bucket in touched)] if hot else []
+
+
+def _some(small: Sequence[DataFile]) -> list[DataFile]:
+    """Return as many files, the smallest first, as may be held in memory at once."""
+    taken, size = [], 0
+    for file in small[:MERGE_FILES]:
+        size += file.size
+        if size > MERGE_BYTES:
+            break
+        taken.append(file)
+    return taken if len(taken) > 1 else []
+
+
+def _buckets_in(lake: Lake, kind: str, hot: Sequence[DataFile]) -> set[str]:
+    if buckets_of(kind) == (layout.ONE,) or not hot:
+        return set(buckets_of(kind)) if hot else set()
+    named = lake.read(kind, hot, columns=["conversation_id"])["conversation_id"]
+    return {buckets_of(kind)[n] for chunk in named.chunks for n in pc.unique(layout.bucket_numbers(kind, chunk)).to_pylist()}
+
+
+# -- one step ----------------------------------------------------------------------------------------------------
+
+
+def _take(home: Home, lake: Lake, step: Step, told: Compacted) -> None:
+    """Do one step, planned anew as often as others come first."""
+    for _ in range(TRIES):
+        snapshot = lake.snapshot()
+        try:
+            inputs = _inputs(lake, snapshot, step)
+            if not inputs:
+                return
+            adds = _rewrite(home, lake, snapshot, step, inputs)
+        except (_Gone, durable.Vanished) as error:
+            if isinstance(error, durable.Vanished) and lake.snapshot().version == snapshot.version:
+                raise
+            continue
+        told.steps += 1
+        told.files_out, told.files_in, told.rows = told.files_out + len(inputs), told.files_in + len(adds), told.rows + rows_of(inputs)
+        return
+    raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+def _rewrite(home: Home, lake: Lake, snapshot: Snapshot, step: Step, inputs: Sequence[DataFile]) -> list[DataFile]:
+    """Write the rows of `inputs` anew and commit that; return the new files. Raises _Gone when somebody else took an input."""
+    token = secrets.token_hex(8)
+    folders = {f"kind={step.kind}/month={step.month}/bucket={b}/lexicon={step.lexicon}" for b in ((step.bucket,) if step.bucket else buckets_of(step.kind))}
+    noted = purges.note(home, lake.corp_id, snapshot, inputs, token=token, folders=folders)
+    written: list[DataFile] = []
+    try:
+        written += _write(lake, step, inputs, token)
+        if rows_of(written) != rows_of(inputs):  # rule 1
+            raise VerifyFailed("ROWS_LOST", f"{rows_of(inputs)} rows of kind {step.kind} went in, {rows_of(written)} came out", remedy="report it; nothing was changed")
+        version = _commit(home, lake, snapshot, written, inputs)
+    except (_Gone, VerifyFailed):
+        lake.purge(written)
+        purges.forget(noted)
+        raise
+    purges.begin(home, lake.corp_id, noted, version=version)
+    generations.advance(lake, lake.snapshot(), [f.path for f in inputs])
+    return written
+
+
+def _commit(home: Home, lake: Lake, snapshot: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile]) -> int:
+    """Commit on the newest version on which all inputs are still there (rule 2); return the new version."""
+    wanted = {f.path for f in removes}
+    for _ in range(TRIES):
+        try:
+            with manifests.files_held(home, lake.corp_id):
+                if not all((lake.root / f.path).exists() for f in adds):
+                    raise _Gone
+                version: int = lake.commit(snapshot, adds, removes, what="compact")
+                return version
+        except CommitConflict:
+            snapshot = lake.snapshot()
+            if not wanted <= {f.path for f in snapshot.files}:
+                raise _Gone from None
+    raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+# -- rows --------------------------------------------------------------------------------------------------------
+
+
+def _write(lake: Lake, step: Step, inputs: Sequence[DataFile], token: str) -> list[DataFile]:
+    """Write the rows of `inputs`, sorted, into one file a bucket; return the files."""
+    writers: dict[str, FileWriter] = {}
+    try:
+        for span in _ranges(lake, step, inputs):
+            for bucket, rows in _sorted(lake, step, inputs, span):
+                if bucket not in writers:
+                    writers[bucket] = FileWriter(lake, step.kind, month=step.month, bucket=bucket, lexicon=step.lexicon, token=token)
+                writers[bucket].write(rows)
+        return [w.close() for w in writers.values()]
+    except BaseException:
+        for writer in writers.values():
+            writer.abandon()
+        raise
+
+
+def _ranges(lake: Lake, step: Step, inputs: Sequence[DataFile]) -> list[_Range]:
+    """Cut the rows into ranges of about RANGE_BYTES (rule 3). What is merged was chosen small enough to be one range."""
+    if step.bucket or rows_of(inputs) <= (most := _rows_a_range(lake, step.kind, inputs)):
+        return [_Range(None, None, None)]
+    lead = schema.kind(step.kind).order[0]
+    values = pc.drop_null(lake.read(step.kind, inputs, columns=[lead])[lead].combine_chunks())
+    values = values.take(pc.array_sort_indices(values))
+    ends = sorted({values[at].as_py() for at in range(most, len(values), most)} - {values[-1].as_py()})
+    return list(_cut(values, [*ends, None], most, buckets_of(step.kind)))
+
+
+def _cut(values: pa.Array, ends: Sequence[Any], most: int, buckets: Sequence[str]) -> Iterator[_Range]:
+    low, before = None, 0
+    for high in ends:
+        upto = len(values) if high is None else pc.sum(pc.less_equal(values, pa.scalar(high, values.type))).as_py()
+        parts = min(len(buckets), -(-2 * (upto - before) // (3 * most)))
+        for part in range(parts):
+            yield _Range(low, high, frozenset(buckets[part::parts]) if parts > 1 else None)
+        low, before = high, upto
+
+
+def _rows_a_range(lake: Lake, kind: str, inputs: Sequence[DataFile]) -> int:
+    with _reading(kind):
+        sample = lake.dataset(kind, inputs[:1]).head(_SAMPLE_ROWS)
+    rows: int = RANGE_BYTES * max(1, sample.num_rows) // max(1, sample.nbytes)
+    return max(_SAMPLE_ROWS, rows)
+
+
+def _sorted(lake: Lake, step: Step, inputs: Sequence[DataFile], span: _Range) -> Iterator[tuple[str, pa.Table]]:
+    """Yield (bucket, its rows of the range, sorted)."""
+    order = schema.kind(step.kind).order
+    if step.bucket:
+        yield step.bucket, _sort(lake.read(step.kind, inputs), order)
+        return
+    rows, numbers = _read(lake, step.kind, inputs, span)
+    for number, bucket in enumerate(buckets_of(step.kind)):
+        chosen = rows.filter(pc.equal(numbers, pa.scalar(number, pa.int8())))
+        if chosen.num_rows:
+            yield bucket, _sort(chosen, order)
+
+
+def _sort(table: pa.Table, order: Sequence[str]) -> pa.Table:
+    return table.sort_by([(c, "ascending") for c in order]) if table.num_rows > 1 else table
+
+
+def _read(lake: Lake, kind: str, inputs: Sequence[DataFile], span: _Range) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Return the rows of a range, and the number of each row's bucket."""
+    rows, found = [], []
+    wanted = pa.array([n for n, b in enumerate(buckets_of(kind)) if span.buckets is None or b in span.buckets], pa.int8())
+    with _reading(kind):
+        scanner = lake.dataset(kind, inputs).scanner(filter=_within(schema.kind(kind).order[0], span), batch_readahead=2, fragment_readahead=2)
+        for batch in scanner.to_batches():
+            numbers = layout.bucket_numbers(kind, batch["conversation_id"])
+            mask = pc.is_in(numbers, wanted)
+            rows.append(batch if span.buckets is None else batch.filter(mask))
+            found.append(numbers if span.buckets is None else numbers.filter(mask))
+    return pa.Table.from_batches(rows, schema.kind(kind).arrow), pa.chunked_array(found, pa.int8())
+
+
+def _within(lead: str, span: _Range) -> pc.Expression | None:
+    field = ds.field(lead)
+    if span.low is None and span.high is None:
+        return None
+    if span.high is None:
+        return (field > span.low) | field.is_null()
+    return (field <= span.high) if span.low is None else (field > span.low) & (field <= span.high)
+
+
+@contextmanager
+def _reading(kind: str) -> Iterator[None]:
+    """Tell errors of reading as lake.read does."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            raise durable.storage_error(error, "reading the lake") from error
+        raise VerifyFailed("FILE_DAMAGED", f"a file of kind {kind} was changed after it was written", remedy="restore it from its backup") from error

@@ -1,0 +1,164 @@
+"""The layout of compacted files: which bucket a row belongs to, where row groups end, and a writer that takes its rows in pieces.
+
+Before: lake.py, schema.py. After: compact.py.
+
+Rules (docs/adr/0010-compaction.md):
+ (1) A bucket is one hex digit, the first of the SHA-256 of: the room; else the id of the pair that begins with wm or wo (the smaller of
+     two); else the whole conversation. It is worked out from `conversation_id` alone, so that all kinds agree.
+ (2) `matches` are few: one bucket `one`. Rows that could not be opened stay in bucket `x`.
+ (3) No row group is longer than GROUP_ROWS says. In kinds sorted by day a day that does not fit into what is left of a group begins one
+     of its own, so a day is read without more than one group of others; days of few rows share a group (one each would double the bytes).
+ (4) A file is written under a temporary name, fsynced, and only then gets its name, which ends in the SHA-256 of its bytes. The caller
+     fsyncs the folder (every commit does).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import durable, schema
+from pipeline.lake import HOT_GROUP_ROWS, DataFile, Lake, _dictionary_columns, _log_statistics
+from pipeline.stage import HOT
+
+BUCKETS = tuple("0123456789abcdef")
+ONE = "one"
+# Rows of a row group: few enough that one conversation of one day is a small read (messages), many enough that small rows do not drown in pages.
+GROUP_ROWS = {"messages": 2_048, "sealed": 2_048, "media": 8_192, "matches": 8_192}
+DAY = "dt"
+_READ = 1 << 20
+
+
+def buckets_of(kind: str) -> tuple[str, ...]:
+    """Return the buckets that compacted files of `kind` lie in; none for kinds that are only merged."""
+    if schema.kind(kind).key_unit != "month":
+        return ()
+    return (ONE,) if kind == "matches" else BUCKETS
+
+
+@lru_cache(maxsize=1 << 16)
+def bucket_of(conversation_id: str) -> str:
+    """Return the bucket of a conversation (rule 1)."""
+    people = conversation_id.split("|")
+    outside = min((p for p in people if p.startswith(("wm", "wo"))), default="")
+    return hashlib.sha256((outside or conversation_id).encode("utf-8", "surrogatepass")).hexdigest()[0]
+
+
+def bucket_numbers(kind: str, conversations: pa.Array) -> pa.Array:
+    """Return the place of each row's bucket in `buckets_of(kind)` (int8); a row without a conversation counts as the empty one."""
+    if buckets_of(kind) == (ONE,):
+        return pa.repeat(pa.scalar(0, pa.int8()), len(conversations))
+    coded = pc.fill_null(conversations, "").dictionary_encode()
+    return pa.array([int(bucket_of(c), 16) for c in coded.dictionary.to_pylist()], pa.int8()).take(coded.indices)
+
+
+def cuts(kind: str, table: pa.Table) -> Iterator[tuple[int, int]]:
+    """Yield (offset, rows) of the row groups of a sorted table (rule 3)."""
+    most = GROUP_ROWS.get(kind, HOT_GROUP_ROWS)
+    by_day = schema.kind(kind).order[0] == DAY and table.num_rows
+    start = done = 0
+    for end in [*(runs(table[DAY])[1] if by_day else ()), table.num_rows]:
+        if end - start > most and done > start:  # the days before it fill a group of their own
+            yield start, done - start
+            start = done
+        while end - start > most:
+            yield start, most
+            start += most
+        done = end
+    if done > start:
+        yield start, done - start
+
+
+def runs(column: pa.ChunkedArray) -> tuple[list[Any], list[int]]:
+    """Return the values of the runs of a sorted column, and where each of them ends."""
+    found = pc.run_end_encode(column.combine_chunks())
+    return found.values.to_pylist(), found.run_ends.to_pylist()
+
+
+class FileWriter:
+    """Writes one file of a kind, piece by piece; rows come sorted, a piece never shares a row group with the next.
+
+    token: 16 hex digits the file's name begins with; its temporary name holds it too."""
+
+    def __init__(self, lake: Lake, kind: str, *, month: str, bucket: str, lexicon: str, token: str) -> None:
+        self.partition = f"kind={kind}/month={month}/bucket={bucket}/lexicon={lexicon}"
+        self._place = {"kind": kind, "month": month, "bucket": bucket, "lexicon": lexicon}
+        self._lake, self._kind, self._token = lake, kind, token
+        self._folder: Path = lake.root / self.partition
+        self._temporary = self._folder / temporary_name(token)
+        self._rows = 0
+        self._stats: dict[str, tuple[int, int]] = {}
+        durable.make_folder(self._folder)
+        with durable.storage("writing the lake"):
+            os.close(os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            self._sink = pa.OSFile(str(self._temporary), "wb")
+            self._writer: Any = pq.ParquetWriter(
+                self._sink, schema.kind(kind).arrow, compression="zstd", use_dictionary=_dictionary_columns(kind), store_schema=False,
+                write_statistics=list(schema.kind(kind).statistics), encryption_properties=lake._encryption(kind, month, bucket),
+            )  # fmt: skip
+
+    def write(self, table: pa.Table) -> None:
+        """Append sorted rows as row groups of their own."""
+        with durable.storage("writing the lake"):
+            for offset, rows in cuts(self._kind, table):
+                self._writer.write_table(table.slice(offset, rows), row_group_size=rows)
+        self._rows += table.num_rows
+        for name, (low, high) in _log_statistics(table).items():
+            at = self._stats.get(name, (low, high))
+            self._stats[name] = (min(at[0], low), max(at[1], high))
+
+    def close(self) -> DataFile:
+        """Return the file, its content durable under its name, still invisible."""
+        with durable.storage("writing the lake"):
+            self._writer.close()
+            self._sink.close()
+            durable.fsync_file(self._temporary)
+            digest, size = _digest(self._temporary)
+            path = f"{self.partition}/{self._token}-{digest}.parquet"
+            os.replace(self._temporary, self._lake.root / path)
+        return DataFile(path=path, rows=self._rows, size=size, stats=self._stats, **self._place)
+
+    def abandon(self) -> None:
+        """Forget what was written."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        with suppress(OSError):
+            self._sink.close()
+        durable.remove(self._temporary, sync_folder=False)
+
+
+def temporary_name(token: str) -> str:
+    """Return the name under which the files of a token are written."""
+    return f".{token}.part"
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(_READ):
+            digest.update(piece)
+    return digest.hexdigest(), path.stat().st_size
+
+
+def hot_unit(corp_id: str, month: str) -> str:
+    """Return the key unit of the files that ingest writes for a month."""
+    return f"{corp_id}/m/{month}/{HOT}"
+
+
+def is_hot(file: DataFile) -> bool:
+    """Whether ingest wrote the file and compaction has not moved its rows."""
+    return file.bucket == HOT and schema.kind(file.kind).key_unit == "month"
+
+
+def rows_of(files: Iterable[DataFile]) -> int:
+    """Return the number of rows of several files, from the log."""
+    return sum(f.rows for f in files)

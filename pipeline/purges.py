@@ -1,0 +1,161 @@
+"""Files that commits took out of the archive: listed durably before the commit, unlinked ten minutes after it.
+
+Before: lake.py, manifests.py, generations.py. After: commit.py, compact.py.
+
+Readers go on with the version they opened; who comes later than that opens the newest one (reader.py). Rules, each with a test:
+ (1) The list is durable before the commit, so that nothing is forgotten when the process dies; the ten minutes begin with the commit.
+ (2) No clock destroys anything: what the newest version names stays, whatever a list or the time says. The commit that took a path out is
+     fsynced once more before the path is unlinked.
+ (3) A path that a later list names too waits for that one.
+ (4) What a killed compaction left (files with its token that no version names, temporary files) goes with its list.
+ (5) A list from a time that lies further ahead than ten minutes was written while the clock was wrong: its ten minutes begin now.
+ (6) All of this under the lock that a commit holds while it adopts files.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from pipeline import clock, durable, generations, manifests
+from pipeline.home import Home
+from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.layout import temporary_name
+from pipeline.stage import MANIFEST_SUFFIX
+
+DELAY_MS = 10 * 60 * 1000
+SUFFIX = ".json"
+
+
+class PurgeList(msgspec.Struct, frozen=True, kw_only=True):
+    """What one commit takes out. version: the one it was planned to make; token, folders: whose names, and where, its new files bear."""
+
+    v: int = 1
+    version: int
+    not_before_ms: int
+    paths: tuple[str, ...]
+    token: str = ""
+    folders: tuple[str, ...] = ()
+
+
+class Noted(NamedTuple):
+    """A list and where it lies."""
+
+    path: Path
+    listed: PurgeList
+
+
+def folder(home: Home, corp_id: str) -> Path:
+    """Return where the lists of a corp lie."""
+    return home.staging(corp_id).with_name(f"{corp_id}.purge")
+
+
+def note(home: Home, corp_id: str, planned: Snapshot, removes: Sequence[DataFile], *, token: str = "", folders: Iterable[str] = ()) -> Noted:
+    """Write the list of a commit that is about to be made on `planned`; call `begin` or `forget` after it."""
+    version = planned.version + 1
+    path = folder(home, corp_id) / f"purge-{version:020d}-{token or secrets.token_hex(8)}{SUFFIX}"
+    paths = tuple(f.path for f in removes)
+    noted = Noted(path, PurgeList(version=version, not_before_ms=clock.now_ms() + DELAY_MS, paths=paths, token=token, folders=tuple(sorted(folders))))
+    with manifests.files_held(home, corp_id):
+        durable.make_folder(path.parent)
+        _write(noted)
+    return noted
+
+
+def begin(home: Home, corp_id: str, noted: Noted, *, version: int) -> None:
+    """Let the ten minutes begin: the commit of this list is durable, as `version`."""
+    with manifests.files_held(home, corp_id):
+        _write(_from_now(noted, version))
+
+
+def _from_now(noted: Noted, version: int) -> Noted:
+    return Noted(noted.path, msgspec.structs.replace(noted.listed, version=version, not_before_ms=clock.now_ms() + DELAY_MS))
+
+
+def _write(noted: Noted) -> None:
+    durable.replace(noted.path, msgspec.json.encode(noted.listed))
+
+
+def forget(noted: Noted) -> None:
+    """Drop the list of a commit that was not made and whose files are gone."""
+    durable.remove(noted.path)
+
+
+def run(home: Home, corp_id: str, *, at_once: bool = False) -> int:
+    """Unlink what is due, then end key generations that nothing needs any more; return how many files went.
+
+    at_once: without waiting (an erasure: no older copy of a file may outlive it)."""
+    lake = home.lake(corp_id)
+    with manifests.files_held(home, corp_id):
+        lists, now = _lists(home, corp_id), clock.now_ms()
+        if not lists and not generations.months_with_old(lake):
+            return 0
+        due = [n for n in lists if at_once or n.listed.not_before_ms <= now]
+        later = [n for n in lists if not (at_once or n.listed.not_before_ms <= now)]
+        for noted in later:
+            if noted.listed.not_before_ms > now + DELAY_MS:  # rule 5
+                _write(_from_now(noted, noted.listed.version))
+        waiting = {p for n in later for p in n.listed.paths}
+        gone = _unlink(lake, [n.listed for n in due], waiting) if due else 0
+        generations.retire(lake, [*lake.snapshot().files, *_staged(home, corp_id), *waiting])
+        for noted in due:
+            durable.remove(noted.path)
+    return gone
+
+
+def _staged(home: Home, corp_id: str) -> list[DataFile]:
+    """Return the files of all manifests that wait (whole or not: whoever discards one holds the lock we hold)."""
+    found = map(manifests.load, home.staging(corp_id).glob(f"*{MANIFEST_SUFFIX}"))
+    return [f for m in found if m is not None for f in m.files]
+
+
+def _unlink(lake: Lake, due: Sequence[PurgeList], waiting: set[str]) -> int:
+    _sync(lake, due)
+    snapshot = lake.snapshot()
+    kept = {f.path for f in snapshot.files} | waiting
+    listed = {p for found in due for p in found.paths} - kept
+    generations.advance(lake, snapshot, listed)
+    left = {p for found in due for p in _left_by(lake, found)} - kept
+    there = [p for p in sorted(listed | left) if (lake.root / p).exists()]
+    for path in there:
+        durable.remove(lake.root / path, sync_folder=False)
+    for at in sorted({(lake.root / p).parent for p in there}):
+        durable.fsync_folder(at)
+    return len(there)
+
+
+def _sync(lake: Lake, due: Sequence[PurgeList]) -> None:
+    """Fsync the log entries of the lists' commits: a run killed right after its commit may not have (rule 2)."""
+    for version in sorted({found.version for found in due}):
+        if (entry := lake.root / "_delta_log" / f"{version:020d}.json").exists():
+            durable.fsync_file(entry)
+    lake.sync_newest()
+
+
+def _left_by(lake: Lake, listed: PurgeList) -> list[str]:
+    """Return the paths of files, finished or not, that bear the token of a list."""
+    if not listed.token:
+        return []
+    patterns = (f"{listed.token}-*.parquet", temporary_name(listed.token))
+    found = [p for f in listed.folders for pattern in patterns for p in (lake.root / f).glob(pattern)]
+    return [str(p.relative_to(lake.root)) for p in found]
+
+
+def _lists(home: Home, corp_id: str) -> list[Noted]:
+    at = folder(home, corp_id)
+    if not at.is_dir():
+        return []
+    durable.sweep_temporary(at)
+    return [Noted(p, listed) for p in sorted(at.glob(f"purge-*{SUFFIX}")) if (listed := _load(p)) is not None]
+
+
+def _load(path: Path) -> PurgeList | None:
+    """Return a list, or None when it is not whole (it is never half-written by us) or gone."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=PurgeList)
+    except (msgspec.DecodeError, FileNotFoundError):
+        return None

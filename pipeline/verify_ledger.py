@@ -1,0 +1,156 @@
+"""Verification, check 7: the counts. What `records`, `pages` and `runs` say must be one story (interface: landed = the sum of six fates).
+
+Before: verify_files.py. After: verify_rows.py.
+
+ (1) Leaves are numbered 0 to n-1, each once, n being what the anchors say.
+ (2) A record (origin, seq, variant) has its fates numbered from 0, each once; nothing but the highest counts.
+ (3) Every record names a page that is settled; a page is settled once.
+ (4) A page's leaves, first leaf and counts by fate are those of its records; they add up.
+ (5) A run's counts are those of the records it settled; they add up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.verify_report import COUNTS, Report, ranges, records
+
+FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
+OUTRANKED = "outranked by its sealed original"
+RECORD_COLUMNS = (
+    "origin", "seq", "variant", "fate_no", "fate", "reason", "step", "code", "key_version", "scope_ref", "msgid", "msgid_fp", "content_fp", "leaf",
+    "commitment", "nonce", "page", "duplicate_of", "keep_until", "run_id",
+)  # fmt: skip
+Key = tuple[str, int | None, str]
+
+
+class Ledger:
+    """All rows of `records`, split into those that count (`current`) and earlier fates (`older`), and when each page was captured."""
+
+    def __init__(self, record_tables: list[pa.Table], page_tables: list[pa.Table], report: Report) -> None:
+        self.report = report
+        picked = [t.select(list(RECORD_COLUMNS)) for t in record_tables]
+        self.records: pa.Table | None = pa.concat_tables(picked).combine_chunks() if picked else None
+        self.pages: list[dict[str, Any]] = [r for t in page_tables for r in t.to_pylist()]
+        self.captured = {p["page"]: round(p["captured_at"].timestamp() * 1000) for p in self.pages}
+        self.current, self.older = self._split()
+
+    def _split(self) -> tuple[pa.Table | None, pa.Table | None]:
+        found = self.records
+        if found is None:
+            return None, None
+        again = found.filter(pc.greater(found["fate_no"], 0))
+        touched = {_key(r) for r in again.select(["origin", "seq", "variant"]).to_pylist()}
+        if not touched:
+            return found, found.slice(0, 0)
+        newest: dict[Key, tuple[int, int]] = {}
+        all_leaves: list[int] = []
+        maybe = found.filter(pc.or_kleene(pc.is_in(found["seq"], value_set=again["seq"].unique()), pc.is_null(found["seq"])))
+        for row in maybe.select(["origin", "seq", "variant", "fate_no", "leaf"]).to_pylist():
+            key = _key(row)
+            if key in touched:
+                all_leaves.append(row["leaf"])
+                newest[key] = max(newest.get(key, (-1, -1)), (row["fate_no"], row["leaf"]))
+        old = pa.array(set(all_leaves) - {leaf for _, leaf in newest.values()}, pa.int64())
+        is_old = pc.is_in(found["leaf"], value_set=old)
+        return found.filter(pc.invert(is_old)), found.filter(is_old)
+
+    def of(self, fate: str) -> pa.Table | None:
+        """The rows that count of one fate."""
+        return None if self.current is None else self.current.filter(pc.equal(self.current["fate"], fate))
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return (row["origin"], row["seq"], row["variant"])
+
+
+def check(ledger: Ledger, run_tables: list[pa.Table], expected_leaves: int | None, report: Report) -> None:
+    """Check (1) to (5). expected_leaves: what the newest anchor (else the log) says; None when nothing does."""
+    if ledger.records is None:
+        if expected_leaves:
+            report.find(COUNTS, "LEAF_MISSING", leaves=ranges(range(expected_leaves)))
+        return
+    report.counts["leaves"] = ledger.records.num_rows
+    _leaves(ledger.records, expected_leaves, report)
+    _fates(ledger.records, report)
+    _pages(ledger, report)
+    _runs(ledger.records, run_tables, report)
+    if ledger.current is not None:
+        for fate, count in Counter(ledger.current["fate"].to_pylist()).items():
+            report.counts[f"fate {fate}"] = count
+        report.counts["records"] = ledger.current.num_rows
+
+
+def _leaves(found: pa.Table, expected: int | None, report: Report) -> None:
+    leaves = found["leaf"]
+    count = max(pc.max(leaves).as_py() + 1, expected or 0)
+    distinct = pc.count_distinct(leaves).as_py()
+    if distinct < found.num_rows:
+        counted = leaves.value_counts()
+        twice = pc.struct_field(counted, "values").filter(pc.greater(pc.struct_field(counted, "counts"), 1))
+        rows = found.filter(pc.is_in(leaves, value_set=twice))
+        report.find(COUNTS, "LEAF_TWICE", _told(rows), leaves=ranges(twice.to_pylist()))
+    if distinct < count or pc.min(leaves).as_py() < 0:
+        report.find(COUNTS, "LEAF_MISSING", leaves=ranges(set(range(count)) - set(leaves.to_pylist())))
+
+
+def _told(rows: pa.Table) -> str:
+    return records(zip(rows["origin"].to_pylist(), rows["seq"].to_pylist(), strict=True))
+
+
+def _fates(found: pa.Table, report: Report) -> None:
+    grouped = found.group_by(["origin", "seq", "variant"], use_threads=False).aggregate(
+        [("fate_no", "count"), ("fate_no", "max"), ("fate_no", "min"), ("fate_no", "count_distinct")]
+    )
+    whole = pc.and_(
+        pc.equal(grouped["fate_no_count"], grouped["fate_no_count_distinct"]),
+        pc.and_(pc.equal(grouped["fate_no_min"], 0), pc.equal(grouped["fate_no_count"], pc.add(grouped["fate_no_max"].cast(pa.int64()), 1))),
+    )
+    wrong = grouped.filter(pc.invert(whole))
+    if wrong.num_rows:
+        report.find(COUNTS, "FATES_BROKEN", _told(wrong))
+
+
+def _pages(ledger: Ledger, report: Report) -> None:
+    found = ledger.records
+    assert found is not None
+    names = [p["page"] for p in ledger.pages]
+    report.counts["pages"] = len(names)
+    if twice := [p for p, n in Counter(names).items() if n > 1]:
+        report.find(COUNTS, "PAGE_TWICE", "; ".join(_page(p) for p in ledger.pages if p["page"] in twice), pages=len(twice))
+    orphans = found.filter(pc.invert(pc.is_in(found["page"], value_set=pa.array(set(names), pa.string()))))
+    if orphans.num_rows:
+        report.find(COUNTS, "PAGE_MISSING", _told(orphans), pages=len(set(orphans["page"].to_pylist())))
+    grouped = found.group_by(["page", "fate"], use_threads=False).aggregate([("leaf", "count"), ("leaf", "min")]).to_pylist()
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    first: dict[str, int] = {}
+    for row in grouped:
+        counted[row["page"]][row["fate"]] = row["leaf_count"]
+        first[row["page"]] = min(first.get(row["page"], row["leaf_min"]), row["leaf_min"])
+    for page in ledger.pages:
+        told = Counter({f: page[f] for f in FATES if page[f]})
+        same = told == counted[page["page"]] and page["leaves"] == sum(told.values())
+        if not same or (page["leaves"] and first.get(page["page"]) != page["first_leaf"]):
+            report.find(COUNTS, "PAGE_COUNTS", _page(page), stated=page["leaves"], found=sum(counted[page["page"]].values()))
+
+
+def _page(page: dict[str, Any]) -> str:
+    return f"seq {page['first_seq']}-{page['last_seq']}" if page["first_seq"] is not None else f"leaf {page['first_leaf']}"
+
+
+def _runs(found: pa.Table, tables: list[pa.Table], report: Report) -> None:
+    """An import that was outranked is settled again by the page that brought its original, and counted by nobody's run."""
+    own = found.filter(pc.invert(pc.and_(pc.greater(found["fate_no"], 0), pc.fill_null(pc.equal(found["reason"], OUTRANKED), False))))
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in own.group_by(["run_id", "fate"], use_threads=False).aggregate([("leaf", "count")]).to_pylist():
+        counted[row["run_id"]][row["fate"]] = row["leaf_count"]
+    for run in (r for t in tables for r in t.to_pylist()):
+        if run["phase"] == "end" and run["landed"] is not None:
+            told = Counter({f: run[f] for f in FATES if run[f]})
+            report.counts["runs"] += 1
+            if told != counted[run["run_id"]] or run["landed"] != sum(told.values()):
+                report.find(COUNTS, "RUN_COUNTS", run=str(run["run_id"])[:64], stated=run["landed"], found=sum(counted[run["run_id"]].values()))

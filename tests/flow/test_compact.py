@@ -1,0 +1,474 @@
+"""Compaction: the same rows in fewer files, whoever reads meanwhile; old files and old keys end, and no clock destroys anything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from pipeline import audit, clock, compact, generations, layout, manifests, purges, schema, stores
+from pipeline.errors import VerifyFailed
+from pipeline.home import Home
+from pipeline.ingest import append
+from pipeline.keyring import FileMaster, Keyring
+from pipeline.lake import DataFile, Lake
+from pipeline.layout import bucket_of, cuts
+from pipeline.reader import Reader
+from tests import firm
+from tests.firm import CORP, item, message, recall, refusal, run, values
+
+DAY = 86_400_000
+MINUTE = 60_000
+STEP = 480 * MINUTE
+
+
+# -- the layout --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("conversation", "bucket"),
+    [
+        # first digit of `printf wrROOM | sha256sum`, and so on
+        pytest.param("wrROOM", "a", id="a room"),
+        pytest.param("wmA|zhangsan", "d", id="a pair: the outside id"),
+        pytest.param("lisi|wmA", "d", id="the same customer with another employee"),
+        pytest.param("wmA|wmB", "d", id="two outside ids: the smaller"),
+        pytest.param("woA|zhangsan", "1", id="an id that begins with wo"),
+        pytest.param("lisi|zhangsan", "1", id="nobody from outside: the conversation"),
+        pytest.param("zhangsan", "8", id="one person alone"),
+        pytest.param("", "e", id="nothing"),
+    ],
+)
+def test_a_conversation_lies_in_the_bucket_of_its_room_or_customer(conversation: str, bucket: str) -> None:
+    assert bucket_of(conversation) == bucket
+
+
+@pytest.mark.parametrize(
+    ("days", "groups"),
+    [
+        pytest.param([2048], [2048], id="a day that fits"),
+        pytest.param([2049], [2048, 1], id="a day that is one too long"),
+        pytest.param([5000, 3000], [2048, 2048, 904, 2048, 952], id="long days end their groups"),
+        pytest.param([10, 20, 30], [60], id="short days share a group"),
+        pytest.param([2000, 40, 20], [2040, 20], id="a day is not cut to fill a group"),
+        pytest.param([1, 5000], [1, 2048, 2048, 904], id="a short day before a long one"),
+        pytest.param([], [], id="no rows"),
+    ],
+)
+def test_row_groups_end_with_days(days: list[int], groups: list[int]) -> None:
+    column = [n for n, rows in enumerate(days) for _ in range(rows)]
+    assert [rows for _, rows in cuts("messages", pa.table({"dt": pa.array(column, pa.int32())}))] == groups
+
+
+# -- an archive with everything in it ----------------------------------------------------------------------------
+
+
+def archive(folder: Path) -> Home:
+    """Ingests of three months: recalls, refusals, a room, a file, findings, an unknown time, a late key, an import that its original outranks."""
+    at = firm.home(folder)
+    plain = folder / "old.jsonl"
+    plain.write_text(json.dumps({"seq": 900, "message": message(7, "第7句 保本保息", sender="e1", to=["wm3"], at_ms=firm.T0 - 75 * DAY)}) + "\n")
+    run(at, plain=[plain])
+    for month in range(3):
+        first, then = month * 100, firm.T0 - (75 - 30 * month) * DAY
+        told = {
+            first + n: message(first + n, f"第{n}句 保本保息" if n % 7 == 0 else f"第{n}句", sender=f"e{n % 3}", to=[f"wm{n % 4}"], at_ms=then + n * STEP)
+            for n in range(1, 31)
+        }  # fmt: skip
+        told[first + 7] = message(7, "第7句 保本保息", sender="e1", to=["wm3"], at_ms=firm.T0 - 75 * DAY) if month == 0 else told[first + 7]
+        told[first + 8] = message(first + 8, "没有时间", msgtime=0)
+        told[first + 9] = message(first + 9, "群里说", sender="e1", to=["wm1", "e2"], room="wrROOM", at_ms=then)
+        told[first + 10] = {**recall(first + 10, f"m{first + 4}", sender="e1", to=["wm0"]), "msgtime": then + 11 * STEP}
+        told[first + 11] = refusal(first + 11, "wm2", "e2", at_ms=then + 15 * STEP)
+        file = {"md5sum": "0" * 32, "filename": "合同.pdf", "fileext": "pdf", "filesize": 10, "sdkfileid": "s"}
+        told[first + 12] = {**message(first + 12, sender="e0", to=["wm0"], at_ms=then + 12 * STEP), "msgtype": "file", "file": file}
+        items = [item(n, m, version=2 if n % 100 == 20 else 1) for n, m in told.items()]
+        run(at, firm.page(folder, f"{month}a.json", items[:18]), firm.page(folder, f"{month}b.json", items[18:]))
+        if month == 1:
+            at.add_key(CORP, 2, firm.pem(2), None)
+    return at
+
+
+VALUES = {"from": "2026-01-01", "to": "2026-12-31"}
+AUDITS: dict[str, dict[str, str]] = {"customer-conversations": {"customer": "wm0"}, "findings-of-employee": {"employee": "e1"}}
+
+
+def everything(at: Home) -> dict[str, Any]:
+    """All that can be asked: every view and every audit, as bags of rows."""
+    found: dict[str, Any] = {}
+    with Reader(at, CORP) as reader:
+        for view in audit.view_columns():
+            found[view] = Counter(map(repr, reader.rows(f"SELECT * FROM {view}")))
+        for asked in audit.load_audits():
+            needed = [p.name for p in asked.meta.parameters if p.default is msgspec.UNSET]
+            given = {name: {**VALUES, **AUDITS.get(asked.name, {})}[name] for name in needed}
+            found[f"audit {asked.name}"] = Counter(map(repr, audit.run(reader.connection, asked, audit.bind(asked, given))[1]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    at = archive(tmp_path_factory.mktemp("archive"))
+    purges.run(at, CORP, at_once=True)
+    return at.path
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> Home:
+    return Home(Path(shutil.copytree(template, tmp_path / "home")))
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets the clock of the lists ahead (milliseconds)."""
+    real = clock.now_ms
+
+    def ahead(ms: int) -> None:
+        monkeypatch.setattr(clock, "now_ms", lambda: real() + ms)
+
+    return ahead
+
+
+def on_disk(lake: Lake) -> set[str]:
+    return {str(p.relative_to(lake.root)) for p in lake.root.rglob("*") if p.is_file() and "_delta_log" not in p.parts}
+
+
+def named(lake: Lake) -> set[str]:
+    return {f.path for f in lake.snapshot().files}
+
+
+def test_every_view_and_audit_is_the_same_after_compaction(home: Home) -> None:
+    before, lake = everything(home), home.lake(CORP)
+    assert all(before[v] for v in ("messages", "matches_all", "media", "withheld", "control", "pulls", "audit coverage", "audit findings-by-category"))
+    done = compact.run(home, CORP)
+    files = lake.snapshot().files
+    assert done.steps and not done.left and not [f for f in files if f.bucket == "hot"]
+    assert everything(home) == before
+    assert {f.bucket for f in files if f.kind == "matches"} == {"one"}
+    assert {f.bucket for f in files if f.kind in ("messages", "media")} <= set(layout.BUCKETS)
+    assert {f.bucket for f in files if f.kind == "sealed"} <= {*layout.BUCKETS, "x"}
+    assert max(Counter((f.kind, f.month, f.bucket, f.lexicon) for f in files).values()) == 1
+    for file in files:
+        lake.check(file)
+    again = lake.snapshot().version
+    assert compact.run(home, CORP) == compact.Compacted() and lake.snapshot().version == again
+
+
+def test_rows_lie_sorted_in_their_bucket_with_statistics_and_no_text_among_them(home: Home) -> None:
+    compact.run(home, CORP)
+    lake = home.lake(CORP)
+    for file in lake.snapshot().of("messages"):
+        rows = lake.read("messages", [file]).to_pylist()
+        keys = [(r["dt"], r["conversation_id"], r["sent_at"] is None, r["sent_at"] or r["captured_at"], r["seq"]) for r in rows]
+        assert keys == sorted(keys) and {bucket_of(r["conversation_id"]) for r in rows} == {file.bucket}
+        assert file.stats == {"seq": (min(r["seq"] for r in rows), max(r["seq"] for r in rows))} and file.rows == len(rows)
+        (fragment,) = lake.dataset("messages", [file]).get_fragments()
+        fragment.ensure_complete_metadata()
+        assert fragment.metadata is not None
+        group = fragment.metadata.row_group(0)
+        with_statistics = {group.column(n).path_in_schema for n in range(group.num_columns) if group.column(n).is_stats_set}
+        assert with_statistics == set(schema.kind("messages").statistics)
+
+
+def test_what_comes_after_a_compaction_is_moved_into_the_same_files(home: Home, tmp_path: Path) -> None:
+    compact.run(home, CORP)
+    before = {f.path for f in home.lake(CORP).snapshot().of("messages")}
+    run(home, firm.page(tmp_path, "more.json", {901: message(901, "保本保息", sender="e1", to=["wm1"])}))
+    asked = everything(home)
+    compact.run(home, CORP)
+    assert everything(home) == asked and values(home, "select count(*), count(distinct msgid) from messages where msgid = 'm901'") == [(1, 1)]
+    after = home.lake(CORP).snapshot().of("messages")
+    assert len({(f.month, f.bucket) for f in after}) == len(after)
+    assert len({f.path for f in after} - before) == 1, "only the bucket of the one conversation is written again"
+
+
+def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_buckets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, spans = everything(home), []
+    monkeypatch.setattr(compact, "_SAMPLE_ROWS", 4)
+    monkeypatch.setattr(compact, "RANGE_BYTES", 1_000)
+    read = compact._read
+
+    def told(lake: Lake, kind: str, inputs: Any, span: Any) -> Any:
+        spans.append((kind, span))
+        return read(lake, kind, inputs, span)
+
+    monkeypatch.setattr(compact, "_read", told)
+    compact.run(home, CORP)
+    assert everything(home) == before
+    assert any(s.low is not None and s.high is not None for _, s in spans) and any(s.buckets for _, s in spans)
+    assert {k for k, s in spans if s.low is not None} >= {"messages", "sealed", "matches"}
+
+
+def test_small_files_of_the_other_kinds_are_merged_and_no_row_of_theirs_changes(home: Home) -> None:
+    lake = home.lake(CORP)
+    kinds = [k for k in schema.KINDS if not layout.buckets_of(k)]
+    before = {k: Counter(map(repr, lake.read(k, lake.snapshot().of(k)).to_pylist())) for k in kinds}
+    many = {k for k, n in Counter(f.kind for f in lake.snapshot().files).items() if n > 1 and k in ("records", "pages", "consent", "recalls", "runs")}
+    assert many == {"records", "pages", "consent", "recalls", "runs"}
+    leaf = lake.snapshot().next_leaf
+    compact.run(home, CORP)
+    snapshot = lake.snapshot()
+    assert {k: Counter(map(repr, lake.read(k, snapshot.of(k)).to_pylist())) for k in kinds} == before
+    assert all(len(snapshot.of(k)) == 1 for k in many) and snapshot.next_leaf == leaf
+
+
+# -- when ----------------------------------------------------------------------------------------------------------
+
+
+def entry(kind: str, month: str = "-", bucket: str = "-", *, size: int = 1, lexicon: str = "-", n: int = 0) -> DataFile:
+    return DataFile(path=f"{kind}{month}{bucket}{n}", kind=kind, month=month, bucket=bucket, lexicon=lexicon, rows=1, size=size)
+
+
+class Listed:
+    """A version of the archive, by its files alone."""
+
+    def __init__(self, files: list[DataFile]) -> None:
+        self.files = tuple(files)
+
+
+@pytest.mark.parametrize(
+    ("files", "steps"),
+    [
+        pytest.param([entry("messages", "2026-01", "hot", n=n) for n in range(64)], [], id="64 hot files may stay"),
+        pytest.param([entry("messages", "2026-01", "hot", n=n) for n in range(65)], [("messages", "2026-01", "-", "")], id="65 may not"),
+        pytest.param(
+            [entry("messages", f"2026-0{1 + n % 2}", "hot", n=n) for n in range(65)],
+            [("messages", "2026-01", "-", ""), ("messages", "2026-02", "-", "")], id="of all months together, the fuller month first",
+        ),
+        pytest.param(
+            [*(entry("messages", "2026-01", "hot", n=n) for n in range(65)), entry("media", "2026-01", "hot"), entry("media", "2026-02", "hot")],
+            [("messages", "2026-01", "-", ""), ("media", "2026-01", "-", "")], id="a month is compacted for all kinds",
+        ),
+        pytest.param([entry("messages", "2026-01", "3", n=n) for n in range(100)], [], id="compacted files are not hot"),
+        pytest.param([entry("records", n=n) for n in range(65)], [("records", "-", "-", "-")], id="small files of a kind that is merged"),
+        pytest.param([entry("records", n=n, size=9_000_000) for n in range(99)], [], id="large files stay"),
+        pytest.param([entry("sealed", "2026-01", "x", n=n) for n in range(65)], [("sealed", "2026-01", "-", "x")], id="unopened bytes stay in x"),
+        pytest.param([entry("withheld_sealed", f"2026-01-{1 + n % 2:02}", n=n) for n in range(65)], [], id="a capture day is merged by itself"),
+    ],
+)  # fmt: skip
+def test_what_is_due(files: list[DataFile], steps: list[tuple[str, ...]]) -> None:
+    assert [tuple(s) for s in compact.due(Listed(files))] == steps  # type: ignore[arg-type]  # its files are all that is asked
+
+
+def test_ingest_keeps_hot_files_below_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compact, "due", lambda snapshot, most_hot=2, most_small=2, real=compact.due: real(snapshot, most_hot=most_hot, most_small=most_small))
+    at = firm.home(tmp_path)
+    for n in range(1, 8):
+        run(at, firm.page(tmp_path, f"{n}.json", {n: message(n, "保本保息")}))
+        assert max(Counter(f.kind for f in at.lake(CORP).snapshot().files if f.bucket == "hot").values(), default=0) <= 2
+    assert values(at, "select seq from messages order by seq") == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_without_time_nothing_is_done_and_what_is_left_is_said(home: Home) -> None:
+    before = named(home.lake(CORP))
+    done = compact.run(home, CORP, budget_s=0)
+    assert done.left > 5 and named(home.lake(CORP)) == before
+    assert compact.run(home, CORP).steps == done.left
+
+
+# -- old files and their keys -----------------------------------------------------------------------------------------
+
+
+def test_old_files_stay_ten_minutes_and_a_reader_of_an_older_version_goes_on(home: Home, later: Any) -> None:
+    lake, query = home.lake(CORP), "SELECT * FROM messages ORDER BY origin, seq"
+    with Reader(home, CORP) as reader:
+        told = reader.rows(query)
+        old = named(lake)
+        compact.run(home, CORP)
+        assert purges.run(home, CORP) == 0 and old <= on_disk(lake)
+        assert reader.rows(query) == told
+        later(9 * MINUTE)
+        assert purges.run(home, CORP) == 0 and old <= on_disk(lake)
+        later(11 * MINUTE)
+        assert purges.run(home, CORP) == len(old - named(lake))
+        assert on_disk(lake) == named(lake) and not list(purges.folder(home, CORP).iterdir())
+        assert reader.rows(query) == told and reader.arrow(query).num_rows == len(told)  # re-opened, once
+
+
+def test_a_file_that_is_missing_without_a_reason_is_still_an_error(home: Home) -> None:
+    lake = home.lake(CORP)
+    with Reader(home, CORP) as reader:
+        for file in lake.snapshot().of("messages")[1:]:
+            (lake.root / file.path).unlink()
+        with pytest.raises(Exception, match=r"No such file|not there any more"):
+            reader.rows("SELECT text FROM messages")
+
+
+def test_superseded_imports_and_reopened_bytes_go_through_the_same_list(tmp_path: Path, later: Any) -> None:
+    at = firm.home(tmp_path)
+    run(at, firm.page(tmp_path, "a.json", [item(1, message(1)), item(2, message(2), version=2)]))
+    lake = at.lake(CORP)
+    (old,) = [f.path for f in lake.snapshot().of("sealed", buckets=["x"])]
+    at.add_key(CORP, 2, firm.pem(2), None)
+    assert run(at).summary.reopened == 1
+    assert old not in named(lake) and old in on_disk(lake)
+    later(11 * MINUTE)
+    assert run(at).summary.landed == 0
+    assert old not in on_disk(lake) and on_disk(lake) == named(lake)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "then", "gone"),
+    [
+        pytest.param(-DAY, 0, False, id="set back a day: it waits"),
+        pytest.param(365 * DAY, 0, True, id="forward a year: unlinked early, nothing that is named"),
+        pytest.param(0, 365 * DAY, False, id="written while a year ahead: its ten minutes begin now"),
+    ],
+)
+def test_no_clock_destroys_what_the_newest_version_names(home: Home, later: Any, ahead: int, then: int, gone: bool) -> None:
+    lake, before, old = home.lake(CORP), everything(home), named(home.lake(CORP))
+    later(then)
+    compact.run(home, CORP)
+    later(ahead)
+    purges.run(home, CORP)
+    assert (old - named(lake)).isdisjoint(on_disk(lake)) == gone
+    assert named(lake) <= on_disk(lake)
+    if then:
+        later(11 * MINUTE)
+        assert purges.run(home, CORP) > 0
+    later(0)
+    assert everything(home) == before
+
+
+def test_a_list_that_names_what_is_committed_destroys_nothing(home: Home) -> None:
+    lake = home.lake(CORP)
+    snapshot, before = lake.snapshot(), everything(home)
+    purges.note(home, CORP, snapshot, snapshot.files, token="0" * 16)
+    assert purges.run(home, CORP, at_once=True) == 0
+    assert not list(purges.folder(home, CORP).iterdir()) and everything(home) == before
+
+
+def hot_keys(at: Home) -> set[str]:
+    return {n.split("/m/")[1] for n in at.keyring.names(f"{CORP}/m/") if "/hot" in n}
+
+
+def test_the_key_of_an_emptied_month_ends_with_its_last_file_and_copies_die(home: Home) -> None:
+    lake = home.lake(CORP)
+    months = {f.month for f in lake.snapshot().files if f.bucket == "hot"}
+    copy = next(f for f in lake.snapshot().of("messages"))
+    data = (lake.root / copy.path).read_bytes()
+    compact.run(home, CORP)
+    assert hot_keys(home) == {f"{m}/hot{second}#{g}" for m in months for second in ("", "!2") for g in (0, 1)}
+    purges.run(home, CORP, at_once=True)
+    assert hot_keys(home) == {f"{m}/hot{second}#1" for m in months for second in ("", "!2")}
+    (lake.root / copy.path).write_bytes(data)
+    fresh = Lake(lake.root, CORP, Keyring(home.keyring.path, FileMaster(home.path / "keys" / "master.key")))
+    with pytest.raises(Exception, match=r"destroyed|not in the keyring"):
+        fresh.read("messages", [copy])
+
+
+def test_a_key_waits_for_files_that_were_staged_under_it(home: Home, tmp_path: Path) -> None:
+    """A worker staged before the compaction; its manifest is committed after it: not a row may be lost."""
+    from pipeline import commit, landing
+    from pipeline.workbench import Workbench
+
+    bench = Workbench(home, CORP, home.lake(CORP).snapshot())
+    ref = landing.put(home, CORP, firm.answer([item(990, message(990, at_ms=firm.T0))]), source="file", name="a", captured_at_ms=clock.now_ms())
+    builder = bench.builder()
+    builder.add(bench.walk(bench.landing(ref)))
+    assert builder.flush() is not None
+    compact.run(home, CORP)
+    purges.run(home, CORP, at_once=True)
+    assert "2026-11/hot#0" in hot_keys(home)
+    commit.commit_all(home, CORP, commit.Run(run_id="late"))
+    assert values(home, "select text from messages where seq = 990") == ["你好"]
+    compact.run(home, CORP)
+    purges.run(home, CORP, at_once=True)
+    assert "2026-11/hot#0" not in hot_keys(home) and values(home, "select text from messages where seq = 990") == ["你好"]
+
+
+def test_a_file_whose_key_has_ended_is_not_committed(home: Home) -> None:
+    lake = home.lake(CORP)
+    file = lake.write(lake.read("messages", lake.snapshot().of("messages")[:1]), "messages", month="2026-11", bucket="hot")
+    compact.run(home, CORP)
+    purges.run(home, CORP, at_once=True)
+    with pytest.raises(VerifyFailed, match="not in the keyring any more"):
+        lake.commit(lake.snapshot(), [file], [], what="test")
+
+
+def test_an_erasure_reaches_old_files_that_wait(home: Home) -> None:
+    lake, old = home.lake(CORP), named(home.lake(CORP))
+    compact.run(home, CORP)
+    stores.purge(home, CORP, {("sealed", 1)})
+    purges.run(home, CORP, at_once=True)
+    assert on_disk(lake) == named(lake) and not old - named(lake) & on_disk(lake)
+    assert values(home, "select seq from messages where origin = 'sealed' and seq = 1") == []
+
+
+# -- races ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Lets something happen between the writing of a compaction's files and its commit, once."""
+    real = compact._write
+    todo: list[Any] = []
+
+    def written(*args: Any) -> Any:
+        files = real(*args)
+        if todo:
+            todo.pop()()
+        return files
+
+    monkeypatch.setattr(compact, "_write", written)
+    yield todo.append
+
+
+def test_a_commit_that_comes_between_costs_nothing_when_the_inputs_are_still_there(home: Home, between: Any) -> None:
+    before, written = everything(home), []
+    between(lambda: written.append(append(home, CORP, [("acks", ack())], what="test")))
+    compact.run(home, CORP)
+    found = everything(home)
+    assert written and found == before
+
+
+def ack() -> pa.Table:
+    return schema.table("acks", {"what": ["nothing"], "until_leaf": [-1], "reason": ["r"], "actor": ["a"], "at": [firm.T0]})
+
+
+def test_an_erasure_that_comes_between_is_not_undone(home: Home, between: Any) -> None:
+    seq = values(home, "select min(seq) from messages where origin = 'sealed'")[0]
+    between(lambda: stores.purge(home, CORP, {("sealed", n) for n in range(1, 400)}))
+    compact.run(home, CORP)
+    lake = home.lake(CORP)
+    assert seq and values(home, "select count(*) from messages where origin = 'sealed'") == [0]
+    assert [f for f in lake.snapshot().files if f.kind in ("messages", "sealed") and f.rows and f.bucket == "hot"] == []
+    purges.run(home, CORP, at_once=True)
+    assert on_disk(lake) == named(lake)
+
+
+def test_another_compaction_that_comes_between_wins_and_nothing_is_there_twice(home: Home, between: Any) -> None:
+    before = everything(home)
+    between(lambda: compact.run(home, CORP))
+    compact.run(home, CORP)
+    assert everything(home) == before
+    lake = home.lake(CORP)
+    purges.run(home, CORP, at_once=True)
+    assert on_disk(lake) == named(lake) and everything(home) == before
+
+
+def test_files_of_a_compaction_that_slept_too_long_are_written_again(home: Home, between: Any) -> None:
+    """Its list came due while it slept; what it had written was unlinked with it."""
+    before = everything(home)
+    between(lambda: purges.run(home, CORP, at_once=True))
+    compact.run(home, CORP)
+    assert everything(home) == before
+    purges.run(home, CORP, at_once=True)
+    assert on_disk(home.lake(CORP)) == named(home.lake(CORP))
+
+
+def test_generations_are_held_by_a_file_whose_key_cannot_be_told(home: Home) -> None:
+    compact.run(home, CORP)
+    lake = home.lake(CORP)
+    month = "2026-11"
+    with manifests.files_held(home, CORP):
+        assert generations.retire(lake, [*lake.snapshot().files, f"kind=messages/month={month}/bucket=hot/lexicon=-/gone.parquet"])
+    assert f"{month}/hot#0" in hot_keys(home)
+

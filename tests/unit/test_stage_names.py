@@ -1,0 +1,40 @@
+"""What staging computes its own quick way is what the keyring and the format say."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from pathlib import Path
+
+import pytest
+
+from pipeline.stage import Builder, Pseudonyms
+from tests import firm
+
+
+def by_hand(key: bytes, *parts: str) -> bytes:
+    """HMAC-SHA-256 over length-prefixed parts, 16 bytes: docs/formats.md, written again with the standard library only."""
+    framed = b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in parts)
+    return hmac.new(key, framed, hashlib.sha256).digest()[:16]
+
+
+@pytest.mark.parametrize("what", ["msgid", "content"])
+@pytest.mark.parametrize("data", [b"", b"m1", "保本".encode(), b"x" * 5_000])
+def test_a_fingerprint_is_the_pseudonym_of_the_digest(tmp_path: Path, what: str, data: bytes) -> None:
+    home = firm.home(tmp_path)
+    key = home.keyring.get(home.keyring.current("names"))
+    builder = Builder(home, firm.CORP, lexicon_version="", policy_version="", key_fingerprints={})
+    found = builder.fingerprint(what, data)
+    assert found == by_hand(key, firm.CORP, what, hashlib.sha256(data).hexdigest())
+    assert found == home.keyring.pseudonym("names", firm.CORP, what, hashlib.sha256(data).hexdigest())
+    assert builder.fingerprint(what, data) == found  # nothing of one call stays for the next
+
+
+@pytest.mark.parametrize("others", [1, 19, 20, 200], ids=["pair", "last remembered", "first not remembered", "large room"])
+def test_subjects_are_everybody_and_every_scope_once_and_sorted(tmp_path: Path, others: int) -> None:
+    home = firm.home(tmp_path)
+    names, people = Pseudonyms(home, firm.CORP), (None, "zhangsan", "zhangsan", "", *(f"wm{n}" for n in range(others - 1)))
+    key = home.keyring.get(home.keyring.current("names"))
+    expected = {by_hand(key, firm.CORP, "person", p) for p in people if p} | {by_hand(key, firm.CORP, "scope", "p1:aB")}
+    for _ in range(2):
+        assert names.subjects(people, ("p1:aB",)) == sorted(expected)
