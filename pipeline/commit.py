@@ -64,7 +64,7 @@ def commit_all(home: Home, corp_id: str, run: Run) -> None:
     """Commit every manifest that waits, up to 50 pages a commit."""
     waiting = manifests.staged(home, corp_id)
     # A refusal in a later page reaches back over earlier ones: it is known before the first of them becomes visible.
-    ahead = [e for _, m in waiting for e in _events_of(home, m)]
+    ahead = [e for _, m in waiting if m.has_events for e in _events_of(home, m)]
     batch: list[tuple[Path, Manifest]] = []
     for found in waiting:
         batch.append(found)

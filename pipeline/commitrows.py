@@ -6,6 +6,7 @@ Before: settle.py (fates). After: commit.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def table(kind: str, rows: list[dict[str, Any]]) -> pa.Table:
-    return schema.table(kind, {c.name: [r.get(c.name) for r in rows] for c in schema.kind(kind).columns})
+    return schema.table(kind, {c.name: list(map(dict.get, rows, repeat(c.name))) for c in schema.kind(kind).columns})
 
 
 def record_row(s: Settled, at: Commit) -> dict[str, Any]:

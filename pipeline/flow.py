@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import re
 import shlex
 import sys
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import apache_beam as beam
+from apache_beam import coders
+from apache_beam.coders.typecoders import registry
 from apache_beam.metrics.metric import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
@@ -50,14 +53,39 @@ def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings)
         pipeline
         | "pages" >> beam.Create(pages)
         | "spread" >> beam.Reshuffle()
-        | "landing" >> beam.ParDo(Step(settings, Workbench.landing))
-        | "envelope" >> beam.ParDo(Step(settings, Workbench.envelope))
-        | "message" >> beam.ParDo(Step(settings, Workbench.message))
-        | "consent" >> beam.ParDo(Step(settings, Workbench.consent))
-        | "matching" >> beam.ParDo(Step(settings, Workbench.matching))
+        | "landing" >> beam.ParDo(Step(settings, Workbench.landing)).with_output_types(Page)
+        | "envelope" >> beam.ParDo(Step(settings, Workbench.envelope)).with_output_types(Page)
+        | "message" >> beam.ParDo(Step(settings, Workbench.message)).with_output_types(Page)
+        | "consent" >> beam.ParDo(Step(settings, Workbench.consent)).with_output_types(Page)
+        | "matching" >> beam.ParDo(Step(settings, Workbench.matching)).with_output_types(Page)
         | "stage" >> beam.ParDo(Stage(settings))
     )
     return manifests
+
+
+class Page:
+    """Names what steps hand on, so that Beam uses PageCoder for it."""
+
+
+class PageCoder(coders.Coder):
+    """How a page would cross to another process; inside a fused stage it never does.
+
+    Beam asks the coder for the size of elements it samples, and its own way is to pickle the whole page for that, at every step."""
+
+    def encode(self, value: Any) -> bytes:
+        return pickle.dumps(value, protocol=5)
+
+    def decode(self, encoded: bytes) -> Any:
+        return pickle.loads(encoded)
+
+    def estimate_size(self, value: Any) -> int:
+        return 1
+
+    def is_deterministic(self) -> bool:
+        return False
+
+
+registry.register_coder(Page, PageCoder)
 
 
 class Step(beam.DoFn):

@@ -30,7 +30,7 @@ from pipeline.keyring_file import WITNESS
 from pipeline.lake import Lake
 from pipeline.packfile import PackSource
 
-FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "custody", "lexicon", "locks")
+FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "locks")
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -192,10 +192,13 @@ class Lake:
     def mend_log(self) -> bool:
         """Set aside an empty or torn last log entry; return whether there was one. For writers, before they plan.
 
-        Only a power loss before the entry was fsynced leaves one: nothing it settled has been unlinked, so it is settled again."""
+        Only a power loss before the entry was fsynced leaves one: nothing it settled has been unlinked, so it is settled again.
+        Raises VerifyFailed LOG_DAMAGED for an entry that was durable once (it is anchored): that is damage, nothing to be set aside."""
         last = self._last_entry()
         if last is None or _whole_entry(last):
             return False
+        if any(a.version == int(last.stem) for a in anchors.read(self.root)):
+            raise VerifyFailed("LOG_DAMAGED", "the last entry of the log was whole once and is damaged now", remedy="restore it from its backup; `liuhen verify --archive`")
         with durable.storage("mending the log of the lake"):
             os.replace(last, last.with_name(f"{last.name}.torn-{now_ms()}"))
             durable.fsync_folder(last.parent)

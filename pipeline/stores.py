@@ -40,6 +40,7 @@ CONTENT_FREE: Mapping[str, str] = {
 # Folders of a home that hold no message, and why.
 CONTENT_FREE_FOLDERS: Mapping[str, str] = {
     "keys": "keys, wrapped",
+    "anchors": "numbers, times and digests",
     "custody": "who did what; parameters sealed, droppable line by line",
     "lexicon": "the firm's own word lists, encrypted",
     "locks": "empty files",

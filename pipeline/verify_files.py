@@ -101,14 +101,14 @@ def check(root: Path, file: File, keys: Keys | None, report: Report, needed: dic
     if data[:4] != MAGIC or data[-4:] != MAGIC:
         report.find(FILES, "FILE_PLAIN", concerned, **told)
         return None
-    if keys is None:
+    if keys is None or changed:
         return None
     try:
         table, used = decrypt(data, keys)
     except Sealed as sealed:
-        if sealed.missing and not changed:
+        if sealed.missing:
             needed.update((name, f"{needed[name]}; {concerned}" if name in needed else concerned) for name in sealed.missing)
-        elif not changed:
+        else:
             report.find(FILES, "FILE_UNREADABLE", concerned, **told)
         return None
     _check_content(file, table, used, concerned, report)

@@ -171,7 +171,7 @@ def check_purges(home: Path, corp_id: str, report: Report) -> None:
 def _manifest(path: Path, corp_id: str, name: str, report: Report) -> dict[str, tuple[int, str]]:
     found = _json(path.read_bytes())
     try:
-        if found.keys() != _MANIFEST_KEYS or found["corp_id"] != corp_id or not isinstance(found["files"], list):
+        if found.keys() - {"has_events"} != _MANIFEST_KEYS or found["corp_id"] != corp_id or not isinstance(found["files"], list):
             raise ValueError
         outline, size, sha256 = found["outline"]
         return {str(outline): (int(size), str(sha256))}

@@ -123,3 +123,18 @@ def test_a_missing_log_is_one_clear_sentence(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "nothing", "ww1", Keyring(tmp_path / "keyring.json", FileMaster(tmp_path / "master.key")))
     with pytest.raises(VerifyFailed, match="the log of the lake is missing or damaged"):
         lake.snapshot()
+
+
+@pytest.mark.parametrize("left", [b"", b'{"commitInfo":{"timest'], ids=["empty", "half"])
+def test_a_torn_last_entry_is_set_aside_only_when_it_never_was_durable(lake: Lake, left: bytes) -> None:
+    lake.commit(lake.snapshot(), [lake.write(runs(1), "acks")], [], what="test")
+    never = lake.root / "_delta_log" / "00000000000000000002.json"
+    never.write_bytes(left)
+    with pytest.raises(VerifyFailed, match="was not written whole"):
+        lake.snapshot()
+    assert lake.mend_log() and not lake.mend_log()
+    assert lake.snapshot().version == 1
+    durable = lake.root / "_delta_log" / "00000000000000000001.json"
+    durable.write_bytes(left)
+    with pytest.raises(VerifyFailed, match="was whole once and is damaged now"):
+        lake.mend_log()

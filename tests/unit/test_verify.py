@@ -1,0 +1,269 @@
+"""Verification: shares nothing with the writer, does its arithmetic by the definition, and says which records are concerned."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pipeline import anchors, verify_anchors, verify_leaf, words
+from pipeline.errors import UsageError
+from pipeline.verify import verify_archive
+from pipeline.verify_log import Log
+from pipeline.verify_report import Report, ranges, records
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(p.name for p in (ROOT / "pipeline").glob("verify*.py"))
+OWN = {f"pipeline.{name.removesuffix('.py')}" for name in MODULES}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, by its full name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module
+            found |= {f"pipeline.{a.name}" for a in node.names} if node.module == "pipeline" else {node.module}
+    return found
+
+
+def test_the_verification_is_all_there() -> None:
+    assert MODULES == [
+        "verify.py", "verify_anchors.py", "verify_files.py", "verify_keys.py", "verify_leaf.py", "verify_ledger.py", "verify_log.py",
+        "verify_report.py", "verify_rows.py", "verify_strays.py",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_verification_imports_nothing_that_writes(name: str) -> None:
+    for module in imported(ROOT / "pipeline" / name) - OWN - {"pipeline.errors"}:
+        top = module.split(".")[0]
+        assert top in sys.stdlib_module_names or top in ("pyarrow", "cryptography"), module
+
+
+def test_errors_which_it_may_import_import_nothing_of_ours() -> None:
+    assert not [m for m in imported(ROOT / "pipeline/errors.py") if m.startswith("pipeline")]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        pytest.param([], "", id="none"),
+        pytest.param([3], "3", id="one"),
+        pytest.param([5, 3, 4, 9, 3], "3-5, 9", id="ranges, repeats and disorder"),
+        pytest.param(range(0, 44, 2), ", ".join(map(str, range(0, 40, 2))) + " (+2)", id="more than twenty ranges"),
+    ],
+)
+def test_numbers_are_told_as_ranges(numbers: list[int], told: str) -> None:
+    assert ranges(numbers) == told
+
+
+def test_records_are_told_by_origin_and_a_record_without_seq_is_not_left_out() -> None:
+    assert records([("sealed", 2), ("imported", 7), ("sealed", 1), ("sealed", None)]) == "imported 7; sealed 1-2, ?"
+
+
+# -- the arithmetic, by hand from docs/formats.md, section 9 -----------------------------------------------------------
+
+
+def test_a_commitment_is_the_one_of_the_definition() -> None:
+    nonce, label = bytes(range(32)), b"liuhen-record-v1\0"
+
+    def digest(group: bytes, data: bytes) -> bytes:
+        return sha256(label + group + b"\0" + sha256(nonce + group).digest() + len(data).to_bytes(8, "big") + data).digest()
+
+    text = b'{"parts":null,"text":null}'
+    parties = b'{"recipient_ids":null,"room_id":null,"sender_id":null}'
+    rest = (
+        b'{"action":null,"captured_at_ms":5,"code":"KEY_MISSING","corp_id":"ww1","fate":"failed","key_version":2,"kind":null,"media":null,'
+        b'"msgid":"m1","msgtype":null,"origin":"sealed","raw_commitment":null,"reason":null,"scope_ref":null,"sealed_sha256":null,'
+        b'"sent_at_ms":null,"seq":1}'
+    )
+    by_hand = sha256(label + digest(b"text", text) + digest(b"parties", parties) + digest(b"rest", rest)).digest()
+    made = verify_leaf.decision(
+        nonce, captured_at_ms="5", code='"KEY_MISSING"', corp_id='"ww1"', fate='"failed"', key_version="2", msgid='"m1"', origin='"sealed"', seq="1"
+    )
+    assert made == by_hand
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        pytest.param(None, "null", id="null"),
+        pytest.param('"\\/', r'"\"\\/"', id="quote, backslash, slash"),
+        pytest.param("\b\t\n\f\r\x01\x1f\x7f", '"\\b\\t\\n\\f\\r\\u0001\\u001f\x7f"', id="control characters"),
+        pytest.param("保本😀\u2028", '"保本😀\u2028"', id="what need not be escaped is not"),
+    ],
+)
+def test_text_is_canonical_json(value: str | None, written: str) -> None:
+    assert verify_leaf.text_of(value) == written
+
+
+def test_integers_above_2_to_53_are_strings_and_2_to_53_is_none() -> None:
+    assert [verify_leaf.number(n) for n in (None, 0, 9007199254740992, 9007199254740993)] == ["null", "0", "9007199254740992", '"9007199254740993"']
+
+
+def test_parts_and_files_are_written_with_sorted_keys() -> None:
+    assert verify_leaf.parts_of([{"path": "text.content", "text": "你好"}]) == '[{"path":"text.content","text":"你好"}]'
+    assert verify_leaf.media_of([{"kind": "image", "declared_md5": None, "declared_size": 10}]) == '[{"declared_md5":null,"declared_size":10,"kind":"image"}]'
+    assert (verify_leaf.parts_of([]), verify_leaf.media_of([])) == ("[]", "null")
+
+
+def test_a_control_record_is_read_from_its_own_bytes() -> None:
+    plain = {"msgid": "m5", "from": "wmA", "tolist": ["zhangsan", 7], "roomid": "", "msgtime": 1795140000, "msgtype": "disagree", "action": "send"}
+    body = {"userid": "wmA", "disagree_time": 1795140000000, "note": "不同意"}
+    text, parties, fields = verify_leaf.control_groups(json.dumps({**plain, "disagree": body}).encode(), 1_795_150_000_000)
+    assert text == '{"parts":[{"path":"disagree.note","text":"不同意"}],"text":"不同意"}'
+    assert parties == '{"recipient_ids":["zhangsan","7"],"room_id":null,"sender_id":"wmA"}'
+    assert fields == {"action": '"send"', "msgtype": '"disagree"', "kind": '"control"', "sent_at_ms": "1795140000000"}
+
+
+@pytest.mark.parametrize("plain", [b"", b"[1]", b'{"agree":[{"content":"{}"}]}', b'{"agree":{"sdkfileid":"x"}}'])
+def test_a_control_record_of_another_form_is_not_guessed_at(plain: bytes) -> None:
+    with pytest.raises(verify_leaf.Exotic):
+        verify_leaf.control_groups(plain, 0)
+
+
+# -- anchors -----------------------------------------------------------------------------------------------------------
+
+
+class Lake:
+    """A log and its anchors, without files."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.root = home, home / "lake" / "ww1"
+        self.log = self.root / "_delta_log"
+        self.log.mkdir(parents=True)
+        self.entry(0, "first")
+
+    def entry(self, version: int, word: str, leaves: int = 0) -> None:
+        """Write an entry; leaves: the number after its last leaf, 0 for an entry without records."""
+        lines: list[object] = [{"commitInfo": {"liuhen": word}}]
+        if leaves:
+            stats = json.dumps({"maxValues": {"leaf": leaves - 1}})
+            lines.append({"add": {"path": "x", "partitionValues": {"kind": "records"}, "stats": stats}})
+        if version:
+            lines.append({"txn": {"appId": "head", "version": version}})
+        (self.log / f"{version:020d}.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def anchor(self, version: int) -> None:
+        anchors.catch_up(self.root, version, self.home / "keys" / "keyring.json")
+
+    def told(self) -> list[tuple[int, int, int]]:
+        return [(a.version, a.head, a.next_leaf) for a in anchors.read(self.root)]
+
+    def verified(self) -> tuple[list[str], list[str]]:
+        """Codes of findings and notes of a verification of the anchors."""
+        report = Report("ww1")
+        log = Log(entries={int(p.stem): sha256(p.read_bytes()).hexdigest() for p in self.log.glob("*.json")}, whole=False)
+        log.version = max(log.entries)
+        verify_anchors.check(log, verify_anchors.read(self.home, "ww1", report), report)
+        return [f.code for f in report.findings], [n.code for n in report.notes]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def test_each_commit_appends_its_anchor_and_the_first_one_that_of_the_empty_table(lake: Lake) -> None:
+    lake.entry(1, "settle", leaves=21)
+    lake.anchor(1)
+    lake.entry(2, "run")
+    lake.anchor(2)
+    assert lake.told() == [(0, 0, 0), (1, 1, 21), (2, 2, 21)]
+    assert lake.verified() == ([], [])
+
+
+def test_a_compaction_that_rewrites_some_records_does_not_take_leaves_back(lake: Lake) -> None:
+    lake.entry(1, "settle", leaves=21)
+    lake.entry(2, "compact", leaves=9)
+    lake.anchor(2)
+    assert lake.told() == [(0, 0, 0), (1, 1, 21), (2, 2, 21)]
+
+
+def test_the_next_commit_catches_up_what_a_killed_one_left_out(lake: Lake) -> None:
+    lake.entry(1, "settle", leaves=5)
+    lake.anchor(1)
+    lake.entry(2, "settle", leaves=8)
+    assert lake.verified() == ([], ["ANCHORS_LAG"])
+    lake.entry(3, "run")
+    assert lake.verified() == (["ANCHORS_BEHIND"], [])
+    lake.anchor(3)
+    assert lake.told() == [(0, 0, 0), (1, 1, 5), (2, 2, 8), (3, 3, 8)]
+
+
+def test_two_committers_that_race_anchor_a_version_once(lake: Lake) -> None:
+    lake.entry(1, "settle")
+    lake.entry(2, "settle")
+    lake.anchor(2)
+    lake.anchor(1)
+    assert [v for v, _, _ in lake.told()] == [0, 1, 2]
+
+
+def test_a_version_that_comes_again_with_another_entry_stays_on_record(lake: Lake) -> None:
+    lake.entry(1, "settle", leaves=5)
+    lake.entry(2, "settle", leaves=9)
+    lake.anchor(2)
+    (lake.log / f"{2:020d}.json").unlink()
+    assert lake.verified() == (["LOG_OLDER"], [])
+    lake.entry(2, "run")
+    lake.anchor(2)
+    assert lake.told() == [(0, 0, 0), (1, 1, 5), (2, 2, 9), (2, 2, 5)]
+    assert lake.verified() == (["LOG_REPLACED"], [])
+
+
+def test_a_torn_line_is_cut_off_and_written_again(lake: Lake) -> None:
+    lake.entry(1, "settle", leaves=5)
+    lake.anchor(1)
+    path = lake.home / "anchors/ww1.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert lake.verified() == ([], ["ANCHORS_TORN", "ANCHORS_LAG"])
+    lake.entry(2, "run")
+    lake.anchor(2)
+    assert lake.told() == [(0, 0, 0), (1, 1, 5), (2, 2, 5)]
+    assert lake.verified() == ([], [])
+
+
+def test_a_damaged_line_or_entry_does_not_stop_a_commit(lake: Lake) -> None:
+    lake.entry(1, "settle", leaves=5)
+    lake.anchor(1)
+    path = lake.home / "anchors/ww1.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":x'))
+    (lake.log / f"{1:020d}.json").write_bytes(b"{ not JSON\n")
+    lake.entry(2, "run")
+    lake.anchor(2)
+    assert [v for v, _, _ in lake.told()] == [0, 1, 2]
+    assert "ANCHORS_BROKEN" in lake.verified()[0]
+
+
+def test_anchors_hold_no_more_than_their_owner_may_read_and_no_name_but_ours(lake: Lake) -> None:
+    lake.anchor(0)
+    path = lake.home / "anchors/ww1.jsonl"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert set(json.loads(path.read_bytes())) == {
+        "n", "at", "version", "head", "next_leaf", "entry_sha256", "keyring_sha256", "keyring_serial", "custody_n", "custody_sha256", "previous", "digest"
+    }  # fmt: skip
+
+
+def test_a_home_without_the_archive_is_one_clear_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no archive of ww1"):
+        verify_archive(tmp_path, "ww1")
+
+
+def test_every_code_has_words_and_every_word_a_code() -> None:
+    """Codes are given to `find` and `note` as literals: they are read out of the modules."""
+    given: dict[str, set[str]] = {"finding": set(), "note": set()}
+    for name in MODULES:
+        for node in ast.walk(ast.parse((ROOT / "pipeline" / name).read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("find", "note", "_find") and node.args:
+                group = "note" if node.func.attr == "note" else "finding"
+                at = 0 if node.func.attr == "_find" else 1
+                given[group] |= {c.value for c in ast.walk(node.args[at]) if isinstance(c, ast.Constant) and isinstance(c.value, str)} if len(node.args) > at else set()
+    for group, codes in given.items():
+        assert {k.rsplit(".", 1)[1] for k in words.catalogue() if k.startswith(f"verify.{group}.")} == codes
