@@ -136,11 +136,17 @@ def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict
                 raise
 
 
-def run(argv: list[str]) -> int:
-    """Run one command line; return its exit code."""
+def complete() -> typer.Typer:
+    """Return the whole command line: every module of commands registers itself when it is imported."""
     from pipeline.cli import archive, ask, compact, demo, keyring, rules, setup, verify
 
-    del archive, ask, compact, demo, keyring, rules, setup, verify  # imported for what they register
+    del archive, ask, compact, demo, keyring, rules, setup, verify
+    return app
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line; return its exit code."""
+    complete()
     logging.basicConfig(level=logging.ERROR)  # Beam warns on import about clouds nobody asked for
     if "--" in argv:
         at = argv.index("--")

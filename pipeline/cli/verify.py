@@ -29,7 +29,7 @@ COLUMNS = ("corp_id", "check", "code", "what", "concerned")
 KINDS: Sequence[Type] = ["text"] * len(COLUMNS)
 
 
-@app.command(help=t("usage.verify.archive"))
+@app.command(help=t("usage.verify"))
 def verify(
     case: Annotated[Path | None, typer.Argument(help=t("usage.verify.case"), metavar="[CASE.zip]", show_default=False)] = None,
     archive: Annotated[bool, typer.Option("--archive", help=t("usage.verify.whole"))] = False,

@@ -784,7 +784,8 @@ def test_a_checkpoint_must_say_what_the_log_says(template: Path, tmp_path: Path)
     assert report.findings == [] and report.counts["checkpoints"] == 1
     (path,) = (home / LOG).glob("*.checkpoint.parquet")
     rows = pq.read_table(path)
-    pq.write_table(rows.slice(0, rows.num_rows - 1), path)
+    adding = next(n for n, add in enumerate(rows["add"].to_pylist()) if add and add["path"])
+    pq.write_table(pa.concat_tables([rows.slice(0, adding), rows.slice(adding + 1)]), path)
     assert [f.code for f in verify_archive(home, CORP).findings] == ["CHECKPOINT_DIFFERS"]
     path.write_bytes(path.read_bytes()[:-9])
     assert [f.code for f in verify_archive(home, CORP).findings] == ["CHECKPOINT_UNREADABLE"]
