@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pyarrow as pa
@@ -21,9 +22,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipeline import schema
+from pipeline import layout, schema
 from pipeline.home import Home
-from pipeline.lake import HOT_GROUP_ROWS, DataFile
+from pipeline.lake import HOT_GROUP_ROWS, PARTITION, DataFile, _add
 from pipeline.stage import HOT
 from tests import firm
 
@@ -113,12 +114,14 @@ class Source:
         return schema.table("messages", messages), schema.table("sealed", sealed)
 
 
-def make(home: Home, plain: Path, rows: int) -> None:
-    """Commit the rows as an ingest leaves them, and write the same message tables as plain files below `plain`."""
+def make(home: Home, plain: Path, rows: int, *, most_sealed: int = 1_000_000) -> None:
+    """Commit the rows as an ingest leaves them (the first `most_sealed` with sealed bytes), and write the same messages as plain files."""
     lake = home.lake(firm.CORP)
     batch: list[DataFile] = []
     for number, (month, messages, sealed) in enumerate(Source(rows).hot()):
-        batch += [lake.write(messages, "messages", month=month, bucket=HOT), lake.write(sealed, "sealed", month=month, bucket=HOT)]
+        batch.append(lake.write(messages, "messages", month=month, bucket=HOT))
+        if sealed["seq"][0].as_py() <= most_sealed:
+            batch.append(lake.write(sealed, "sealed", month=month, bucket=HOT))
         (plain / month).mkdir(parents=True, exist_ok=True)
         pq.write_table(messages, plain / month / f"{number:06d}.parquet", compression="zstd", row_group_size=HOT_GROUP_ROWS)
         if len(batch) >= 40:
@@ -128,34 +131,105 @@ def make(home: Home, plain: Path, rows: int) -> None:
         lake.commit(lake.snapshot(), batch, (), what="bench")
 
 
-# -- the arms ----------------------------------------------------------------------------------------------------
+# -- the arms: each returns what it measured, seconds on the clock and of CPU among it ------------------------------
 
 
 def compaction(home: str, kind: str) -> dict[str, Any]:
-    """Compact one kind; say seconds and rows."""
+    """Compact one kind."""
     from pipeline import compact
 
     at = Home(Path(home))
-    lake, told, begun = at.lake(firm.CORP), compact.Compacted(), time.perf_counter()
-    for step in compact.due(lake.snapshot(), most_hot=0, most_small=1):
+    lake, told = at.lake(firm.CORP), compact.Compacted()
+    begun, cpu = time.perf_counter(), time.process_time()
+    for step in compact.due(lake.snapshot(), most_hot=0):
         if step.kind == kind:
             compact._take(at, lake, step, told)
-    return {"seconds": time.perf_counter() - begun, "rows": told.rows, "files": told.files_in}
+    return {"wall": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "rows": told.rows, "files": told.files_in}
 
 
 def plain(source: str, target: str) -> dict[str, Any]:
-    """Read, sort and write the same tables with pyarrow alone, month by month; say seconds, rows and bytes."""
-    begun, rows, size = time.perf_counter(), 0, 0
+    """Read, sort and write the same tables with pyarrow alone, month by month, whole in memory."""
+    rows = size = 0
     order = [(c, "ascending") for c in schema.kind("messages").order]
+    begun, cpu = time.perf_counter(), time.process_time()
     for month in sorted(Path(source).iterdir()):
         table = ds.dataset(str(month)).to_table().sort_by(order)
         path = Path(target) / f"{month.name}.parquet"
         pq.write_table(table, path, compression="zstd")
         rows, size = rows + table.num_rows, size + path.stat().st_size
-    return {"seconds": time.perf_counter() - begun, "rows": rows, "bytes": size}
+    return {"wall": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "rows": rows, "bytes": size}
+
+
+def questions(home: str) -> dict[str, Any]:
+    """One day's text searched, one conversation read (all files, and only those of its bucket): medians in seconds, warm, by DuckDB."""
+    import duckdb
+
+    lake = Home(Path(home)).lake(firm.CORP)
+    snapshot = lake.snapshot()
+    day = snapshot.of("messages")[0].month + "-02"
+    some = lake.read("messages", snapshot.of("messages")[:1], columns=["conversation_id"])["conversation_id"]
+    most = pc.value_counts(some.combine_chunks()).to_pylist()
+    conversation = max(most, key=lambda v: (v["counts"], v["values"]))["values"]
+    month = snapshot.of("messages", months=[day[:7]])
+
+    def asked(files: list[DataFile], query: str, value: str) -> tuple[float, int]:
+        dataset = lake.dataset("messages", files)
+        next(iter(dataset.get_fragments())).ensure_complete_metadata()
+        with duckdb.connect() as connection:
+            connection.register("m", dataset)
+            took, rows = [], 0
+            for _ in range(7):
+                begun = time.perf_counter()
+                rows = len(connection.execute(query, [value]).fetchall())
+                took.append(time.perf_counter() - begun)
+        return median(took[1:]), rows
+
+    one = "SELECT seq, sender_id, sent_at, text FROM m WHERE conversation_id = ? ORDER BY dt, sent_at, seq"
+    found = {
+        "day": asked(month, "SELECT seq FROM m WHERE dt = CAST(? AS DATE) AND contains(text, '行意动')", day),
+        "conversation": asked(snapshot.of("messages"), one, conversation),
+        "conversation, own files": asked(snapshot.of("messages", buckets=[layout.bucket_of(conversation)]), one, conversation),
+    }
+    return {name: {"seconds": seconds, "rows": rows} for name, (seconds, rows) in found.items()}
+
+
+def rewriting(home: str) -> dict[str, Any]:
+    """Read the fullest month-bucket and write it again, as taking one record out does: seconds, rows."""
+    lake = Home(Path(home)).lake(firm.CORP)
+    file = max(lake.snapshot().of("messages"), key=lambda f: f.rows)
+    begun = time.perf_counter()
+    writer = layout.FileWriter(lake, "messages", month=file.month, bucket=file.bucket, lexicon=file.lexicon, token="0" * 16)
+    writer.write(lake.read("messages", [file]))
+    written = writer.close()
+    return {"wall": time.perf_counter() - begun, "rows": written.rows, "bytes": written.size}
+
+
+def committing(home: str, files: str) -> dict[str, Any]:
+    """Make the log name many files (that are not there), then commit one real file some times: medians in seconds."""
+    lake = Home(Path(home)).lake(firm.CORP)
+    snapshot = lake.snapshot()
+    ghosts = [
+        DataFile(path=f"kind=media/month=2001-{1 + n % 12:02}/bucket={n % 16:x}/lexicon=-/{n:016x}-{'0' * 64}.parquet", kind="media", month=f"2001-{1 + n % 12:02}",
+                 bucket=f"{n % 16:x}", rows=1, size=1, stats={"seq": (n, n)})
+        for n in range(int(files))
+    ]  # fmt: skip
+    snapshot.table.create_write_transaction([_add(f, 0) for f in ghosts], "append", snapshot.table.schema(), list(PARTITION))
+    acks = schema.table("acks", {"what": ["failed"], "until_leaf": [0], "reason": ["r"], "actor": ["a"], "at": [0]})
+    opening, commits = [], []
+    for _ in range(9):
+        written = lake.write(acks, "acks")
+        begun = time.perf_counter()
+        planned = lake.snapshot()
+        opened = time.perf_counter()
+        lake.commit(planned, [written], (), what="bench")
+        opening.append(opened - begun)
+        commits.append(time.perf_counter() - opened)
+    return {"open": median(opening), "commit": median(commits), "files": len(lake.snapshot().files)}
 
 
 if __name__ == "__main__":
-    arms: dict[str, Callable[..., dict[str, Any]]] = {"compaction": compaction, "plain": plain}
+    arms: dict[str, Callable[..., dict[str, Any]]] = {
+        "compaction": compaction, "plain": plain, "questions": questions, "rewriting": rewriting, "committing": committing,
+    }  # fmt: skip
     arm, *arguments = sys.argv[1:]
     print(json.dumps(arms[arm](*arguments)))

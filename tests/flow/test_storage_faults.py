@@ -24,7 +24,7 @@ from tests.crash.harness import Fault
 from tests.crash.test_ingest_killed import ingest, prepare_late_key, source, state
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_FAULT_SAMPLE", "16"))
+SAMPLE = int(os.environ.get("LIUHEN_FAULT_SAMPLE", "6"))
 ERRNOS = {errno.ENOSPC: True, errno.EROFS: True, errno.EIO: False, errno.EMFILE: False}
 
 

@@ -85,19 +85,21 @@ def test_two_compactors_beside_a_committer_lose_nothing_and_make_nothing_twice(t
     assert not [f for f in at.lake(firm.CORP).snapshot().files if f.bucket == "hot"]
 
 
-def test_the_demonstration_answers_the_same_after_compaction(tmp_path: Path) -> None:
+def test_the_demonstration_answers_the_same_after_compaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, home = tmp_path / "source", tmp_path / "home"
     source.mkdir()
     truth = generate.generate(source, messages=1_000, seed=3, end_day=date(2026, 11, 20))
+    passphrase: dict[str, Any] = {generate.PASSPHRASE_VARIABLE: generate.PASSPHRASE}
     for words in generate.commands(source, truth):
-        assert liuhen(home, *words, **{generate.PASSPHRASE_VARIABLE: generate.PASSPHRASE}).code in (0, 3), words
+        assert liuhen(home, *words, **passphrase).code in (0, 3), words
     at = Home(home)
     corp = at.corp(None)
     lake = at.lake(corp)
     with Reader(at, corp) as reader:
         customer = reader.rows("SELECT customer_id AS c FROM lake_messages WHERE customer_id IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1")
         employee = reader.rows("SELECT employee_id AS e FROM matches WHERE employee_id IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1")
-    AUDITS.update({"customer-conversations": {"customer": customer[0]["c"]}, "findings-of-employee": {"employee": employee[0]["e"]}})
+    monkeypatch.setitem(AUDITS, "customer-conversations", {"customer": customer[0]["c"]})
+    monkeypatch.setitem(AUDITS, "findings-of-employee", {"employee": employee[0]["e"]})
     before, files = everything(at, corp), named(lake)
     assert all(before[f"audit {name}"] for name in ("coverage", "customer-conversations", "findings-by-category", "findings-of-employee", "consent-by-employee"))
     ended = liuhen(home, "compact")

@@ -27,7 +27,7 @@ FILES = {"messages": 500, "matches": 250, "records": 250}
 ROWS = 3
 READERS = 50
 AT_ONCE = 3
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 DAY = beijing_day(T0)
 MONTH = month_of_day(DAY)
 
