@@ -81,7 +81,6 @@ def test_lake_questions_and_one_bucket_written_again(made: Made, capfd: pytest.C
             print(f"  {name:<34}{answer['seconds'] * 1000:8.0f} ms  {answer['rows']:,} rows")
         print(f"  one month-bucket written again    {again['wall']:8.2f} s   {again['rows']:,} rows, {again['bytes'] / 1e6:,.0f} MB")
     assert asked["day"]["rows"] and asked["conversation"]["rows"] == asked["conversation, own files"]["rows"] > 0
-    assert asked["conversation, own files"]["seconds"] <= asked["conversation"]["seconds"] * 1.5
 
 
 def test_lake_commits_with_many_active_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
