@@ -84,7 +84,7 @@ def test_the_fates_are_those_that_were_told_before_and_after_the_late_key(walk: 
     assert fates(first) == {**truth.fates, "failed": truth.fates["failed"] + cut}
     late = sum(k.records for k in truth.keys if k.late)
     assert second["reopened"] > 0 and second["reopened"] <= late
-    (status,) = json.loads(liuhen(walk.home, "status", "--format", "json").out)
+    status = json.loads(liuhen(walk.home, "status", "--format", "json").out)
     assert fates(status) == {**truth.fates_later, "failed": truth.fates_later["failed"] + cut}
 
 

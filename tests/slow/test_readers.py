@@ -33,7 +33,8 @@ MONTH = month_of_day(DAY)
 
 # One process: a cold first query over many files, then others on the same connection.
 ASK = """
-import json, sys
+import faulthandler, json, sys
+faulthandler.dump_traceback_later(150)
 from pathlib import Path
 from pipeline.home import Home
 from pipeline.reader import Reader
@@ -98,8 +99,8 @@ def finished(process: subprocess.Popen[str], began: float) -> str:
         out, err = process.communicate(timeout=max(1.0, TIMEOUT_S - (time.monotonic() - began)))
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
-        return f"hung for {TIMEOUT_S} s"
+        _, err = process.communicate()
+        return f"hung for {TIMEOUT_S} s\n{err}"
     return out.strip() if process.returncode == 0 else err
 
 
