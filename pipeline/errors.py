@@ -124,7 +124,7 @@ FAILURE_CODES: dict[str, tuple[str, str, str]] = {
     "KEY_BLOCK_MALFORMED": ("envelope", "encrypt_random_key is not base64 of one RSA block", "report it: the record was damaged before it was saved"),
     "ENVELOPE_MALFORMED": ("envelope", "encrypt_chat_msg does not have the sealed form", "report it: the record was damaged before it was saved"),
     "UNDECRYPTABLE": ("envelope", "wrong key or damaged record: it does not open to a message", "check the key of this version; the sealed bytes are kept"),
-    "MSGID_MISMATCH": ("envelope", "the sealed message carries another msgid than its envelope", "find out where the page came from; the sealed bytes are kept"),
+    "MSGID_MISMATCH": ("message", "the sealed message carries another msgid than its envelope", "find out where the page came from; the sealed bytes are kept"),
     "MESSAGE_NOT_JSON": ("message", "the opened bytes are not a JSON object", "the sealed bytes are kept; report it"),
     "MESSAGE_NOT_UTF8": ("message", "the opened bytes are not valid UTF-8", "the sealed bytes are kept; report it"),
     "MESSAGE_TOO_DEEP": ("message", "the JSON nests deeper than 64 levels", "the sealed bytes are kept; report it"),
