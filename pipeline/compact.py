@@ -7,7 +7,8 @@ they touch; or the small files of a kind that is only merged. Rules, each with a
  (1) Rows out are rows in: a step that counts otherwise is not committed.
  (2) A step that lost a race looks at the newest version: are all its inputs still there, its files hold what they held and it is committed
      on that version; is one gone (erased from, compacted by another), everything is read and written again. Nothing is sent twice.
- (3) Rows are read in ranges of the leading sort column, never a month at once; a day too large for that is read by groups of buckets.
+ (3) Rows are read in ranges of the leading sort column, never a month at once; a day too large for that is read by groups of buckets,
+     and so is a month whose files have too many row groups to be open at once.
  (4) Taken-out files are listed before the commit and unlinked later (purges.py); the hot key of an emptied month gets a new generation.
  (5) Between steps the clock of the budget is read (a monotonic one); what is left is done next time.
 """
@@ -37,7 +38,9 @@ SMALL_BYTES = 8 * 1024 * 1024
 MERGE_BYTES = 4 * SMALL_BYTES
 MERGE_FILES = 512
 # What a range of rows takes in memory as Arrow, about; a day of half as much again is still read at once.
-RANGE_BYTES = 96 * 1024 * 1024
+RANGE_BYTES = 128 * 1024 * 1024
+# Column chunks described by the footers of files that are open at once, read and written: about 1.5 kB each.
+OPEN_CHUNKS = 60_000
 INGEST_BUDGET_S = 60.0
 TRIES = 200
 _SAMPLE_ROWS = 512
@@ -215,10 +218,27 @@ def _commit(home: Home, lake: Lake, snapshot: Snapshot, adds: Sequence[DataFile]
 
 def _write(lake: Lake, step: Step, inputs: Sequence[DataFile], token: str) -> list[DataFile]:
     """Write the rows of `inputs`, sorted, into one file a bucket; return the files."""
+    with _one_pool():
+        return [f for group in _groups(step, inputs) for f in _write_some(lake, step, inputs, group, token)]
+
+
+def _groups(step: Step, inputs: Sequence[DataFile]) -> list[frozenset[str]]:
+    """Return the buckets in groups whose files may be open at once (rule 3)."""
+    if step.bucket:
+        return [frozenset([step.bucket])]
+    buckets = buckets_of(step.kind)
+    row_groups = (rows_of(inputs) + sum(f.rows for f in inputs if not is_hot(f))) // layout.GROUP_ROWS[step.kind]
+    count = min(len(buckets), 1 + row_groups * len(schema.kind(step.kind).columns) // OPEN_CHUNKS)
+    return [frozenset(buckets[n::count]) for n in range(count)]
+
+
+def _write_some(lake: Lake, step: Step, inputs: Sequence[DataFile], group: frozenset[str], token: str) -> list[DataFile]:
     writers: dict[str, FileWriter] = {}
+    files = [f for f in inputs if is_hot(f) or f.bucket in group]
     try:
-        for span in _ranges(lake, step, inputs):
-            for bucket, rows in _sorted(lake, step, inputs, span):
+        dataset = lake.dataset(step.kind, files)  # one for all ranges: what is read of the files' footers is kept with it
+        for span in _ranges(lake, step, files, group):
+            for bucket, rows in _sorted(dataset, step, span):
                 if bucket not in writers:
                     writers[bucket] = FileWriter(lake, step.kind, month=step.month, bucket=bucket, lexicon=step.lexicon, token=token)
                 writers[bucket].write(rows)
@@ -230,24 +250,39 @@ def _write(lake: Lake, step: Step, inputs: Sequence[DataFile], token: str) -> li
         raise
 
 
-def _ranges(lake: Lake, step: Step, inputs: Sequence[DataFile]) -> list[_Range]:
+@contextmanager
+def _one_pool() -> Iterator[None]:
+    """Let sorting and writing take memory where Arrow's scanner takes it, whatever is set: two pools hold a tenth more between them."""
+    before = pa.default_memory_pool()
+    if "mimalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.mimalloc_memory_pool())
+    try:
+        yield
+    finally:
+        pa.default_memory_pool().release_unused()
+        pa.set_memory_pool(before)
+
+
+def _ranges(lake: Lake, step: Step, inputs: Sequence[DataFile], group: frozenset[str]) -> list[_Range]:
     """Cut the rows into ranges of about RANGE_BYTES (rule 3). What is merged was chosen small enough to be one range."""
+    wanted = None if step.bucket or len(group) == len(buckets_of(step.kind)) else group
     if step.bucket or rows_of(inputs) <= (most := _rows_a_range(lake, step.kind, inputs)):
-        return [_Range(None, None, None)]
+        return [_Range(None, None, wanted)]
     lead = schema.kind(step.kind).order[0]
     values = pc.drop_null(lake.read(step.kind, inputs, columns=[lead])[lead].combine_chunks())
     values = values.take(pc.array_sort_indices(values))
+    most = most * len(buckets_of(step.kind)) // len(group)  # the rows of other buckets are not kept
     ends = sorted({values[at].as_py() for at in range(most, len(values), most)} - {values[-1].as_py()})
-    return list(_cut(values, [*ends, None], most, buckets_of(step.kind)))
+    return list(_cut(values, [*ends, None], most, sorted(group), wanted))
 
 
-def _cut(values: pa.Array, ends: Sequence[Any], most: int, buckets: Sequence[str]) -> Iterator[_Range]:
+def _cut(values: pa.Array, ends: Sequence[Any], most: int, buckets: Sequence[str], wanted: frozenset[str] | None) -> Iterator[_Range]:
     low, before = None, 0
     for high in ends:
         upto = len(values) if high is None else pc.sum(pc.less_equal(values, pa.scalar(high, values.type))).as_py()
         parts = min(len(buckets), -(-2 * (upto - before) // (3 * most)))
         for part in range(parts):
-            yield _Range(low, high, frozenset(buckets[part::parts]) if parts > 1 else None)
+            yield _Range(low, high, frozenset(buckets[part::parts]) if parts > 1 else wanted)
         low, before = high, upto
 
 
@@ -258,13 +293,15 @@ def _rows_a_range(lake: Lake, kind: str, inputs: Sequence[DataFile]) -> int:
     return max(_SAMPLE_ROWS, rows)
 
 
-def _sorted(lake: Lake, step: Step, inputs: Sequence[DataFile], span: _Range) -> Iterator[tuple[str, pa.Table]]:
+def _sorted(dataset: ds.Dataset, step: Step, span: _Range) -> Iterator[tuple[str, pa.Table]]:
     """Yield (bucket, its rows of the range, sorted)."""
     order = schema.kind(step.kind).order
     if step.bucket:
-        yield step.bucket, _sort(lake.read(step.kind, inputs), order)
+        with _reading(step.kind):
+            merged = dataset.to_table()
+        yield step.bucket, _sort(merged, order)
         return
-    rows, numbers = _read(lake, step.kind, inputs, span)
+    rows, numbers = _read(dataset, step.kind, span)
     for number, bucket in enumerate(buckets_of(step.kind)):
         chosen = rows.filter(pc.equal(numbers, pa.scalar(number, pa.int8())))
         if chosen.num_rows:
@@ -275,12 +312,12 @@ def _sort(table: pa.Table, order: Sequence[str]) -> pa.Table:
     return table.sort_by([(c, "ascending") for c in order]) if table.num_rows > 1 else table
 
 
-def _read(lake: Lake, kind: str, inputs: Sequence[DataFile], span: _Range) -> tuple[pa.Table, pa.ChunkedArray]:
+def _read(dataset: ds.Dataset, kind: str, span: _Range) -> tuple[pa.Table, pa.ChunkedArray]:
     """Return the rows of a range, and the number of each row's bucket."""
     rows, found = [], []
     wanted = pa.array([n for n, b in enumerate(buckets_of(kind)) if span.buckets is None or b in span.buckets], pa.int8())
     with _reading(kind):
-        scanner = lake.dataset(kind, inputs).scanner(filter=_within(schema.kind(kind).order[0], span), batch_readahead=2, fragment_readahead=2)
+        scanner = dataset.scanner(filter=_within(schema.kind(kind).order[0], span), batch_readahead=2, fragment_readahead=2)
         for batch in scanner.to_batches():
             numbers = layout.bucket_numbers(kind, batch["conversation_id"])
             mask = pc.is_in(numbers, wanted)

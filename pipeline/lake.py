@@ -48,6 +48,7 @@ pa.set_memory_pool(pa.system_memory_pool())
 PARTITION = ("kind", "month", "bucket", "lexicon")
 ANY = "-"
 HEAD = "head"
+OPENED_KEYS = 16_384
 LOG_STATISTICS = ("seq", "leaf", "last_seq")
 HOT_GROUP_ROWS = 20_480
 # The log is never cleaned by age: a checkpoint would otherwise drop entries after 30 days.
@@ -92,14 +93,22 @@ class _Kms(pe.KmsClient):
     def __init__(self, keyring: Keyring) -> None:
         super().__init__()
         self._keyring = keyring
+        self._opened: dict[tuple[bytes, str], bytes] = {}
 
     def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
         nonce = os.urandom(NONCE)
         return b64encode(nonce + AESGCM(self._keyring.get(master_key_identifier)).encrypt(nonce, bytes(key_bytes), master_key_identifier.encode()))
 
     def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
-        box = b64decode(wrapped_key)
-        return AESGCM(self._keyring.get(master_key_identifier)).decrypt(box[:NONCE], box[NONCE:], master_key_identifier.encode())
+        key = self._keyring.get(master_key_identifier)  # asked every time: one that was destroyed opens nothing any more
+        found = self._opened.get((wrapped_key, master_key_identifier))
+        if found is None:  # Parquet asks for the same key eight times a column and row group
+            box = b64decode(wrapped_key)
+            found = AESGCM(key).decrypt(box[:NONCE], box[NONCE:], master_key_identifier.encode())
+            if len(self._opened) >= OPENED_KEYS:
+                self._opened.clear()
+            self._opened[wrapped_key, master_key_identifier] = found
+        return found
 
 
 @cache

@@ -195,15 +195,31 @@ def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_bucket
     monkeypatch.setattr(compact, "RANGE_BYTES", 1_000)
     read = compact._read
 
-    def told(lake: Lake, kind: str, inputs: Any, span: Any) -> Any:
+    def told(dataset: Any, kind: str, span: Any) -> Any:
         spans.append((kind, span))
-        return read(lake, kind, inputs, span)
+        return read(dataset, kind, span)
 
     monkeypatch.setattr(compact, "_read", told)
     compact.run(home, CORP)
     assert everything(home) == before
     assert any(s.low is not None and s.high is not None for _, s in spans) and any(s.buckets for _, s in spans)
     assert {k for k, s in spans if s.low is not None} >= {"messages", "sealed", "matches"}
+
+
+def test_a_month_with_too_many_row_groups_is_written_a_few_buckets_at_a_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, groups = everything(home), []
+    monkeypatch.setattr(compact, "OPEN_CHUNKS", 20)
+    monkeypatch.setitem(layout.GROUP_ROWS, "messages", 16)
+    write = compact._write_some
+
+    def told(lake: Lake, step: Any, inputs: Any, group: Any, token: str) -> Any:
+        groups.append((step.kind, group))
+        return write(lake, step, inputs, group, token)
+
+    monkeypatch.setattr(compact, "_write_some", told)
+    compact.run(home, CORP)
+    assert everything(home) == before
+    assert max(len(g) for k, g in groups if k == "messages") < 16 and {b for k, g in groups if k == "messages" for b in g} == set(layout.BUCKETS)
 
 
 def test_small_files_of_the_other_kinds_are_merged_and_no_row_of_theirs_changes(home: Home) -> None:
