@@ -18,6 +18,7 @@ What everything stands on
     keybackup.py         the keyring as an age file, and the way back
     custody.py           who did what: append-only, chained
     enterprise_keys.py   the enterprise's RSA private keys by version
+    secret_refs.py       where a secret is, never the secret
     config.py            liuhen.toml, parsed and checked once
     home.py              the folder that holds all of it
 
@@ -27,6 +28,9 @@ A record comes in
     answers.py           one answer → its records, still sealed
     landing.py           pages wait here, write-once
     importing.py         opened messages of another archive → pages, encrypted at once
+
+WeCom is asked
+    wecom/               token, calls, limits, errcodes, callbacks
 
 It is opened and read
     envelope.py          RSA and two AES layers; numbered checks
@@ -45,11 +49,7 @@ The gate
     consent.py           archived, pending or withheld, with the rule; the only maker of `Gated`
 
 Keywords
-    fold.py              text as terms are compared, with the way back
-    negation.py          whether the words before take a term back
-    packfile.py          one pack: YAML, or a term a line
-    lexicon.py           the packs in force, proven by their own examples
-    matching.py          where a rule fires, and why
+    match/               folding, packs, rules: where a rule fires, and why; its own __init__.py lists the modules
 
 It is staged
     pii.py               what identifies a person, masked with equal length

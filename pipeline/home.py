@@ -28,7 +28,7 @@ from pipeline.errors import Locked, UsageError
 from pipeline.keyring import FileMaster, Keyring
 from pipeline.keyring_file import WITNESS
 from pipeline.lake import Lake
-from pipeline.packfile import PackSource
+from pipeline.match.packfile import PackSource
 
 FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "locks")
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline import consent, envelope, importing, landing, lexicon, matching, message
+from pipeline import consent, envelope, importing, landing, message
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
 from pipeline.enterprise_keys import KeySet
 from pipeline.home import Home
 from pipeline.lake import Snapshot
 from pipeline.lakerows import directory_of, events_of
-from pipeline.lexicon import Lexicon
+from pipeline.match import lexicon, matching
+from pipeline.match.lexicon import Lexicon
 from pipeline.records import GatedPage, MatchedPage, OpenedPage, PageRef, ParsedPage, SealedPage, Unopened
 from pipeline.register import Event, Register
 from pipeline.stage import Builder

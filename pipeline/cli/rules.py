@@ -17,7 +17,7 @@ from pipeline import clock
 from pipeline.cli.output import Format, OutputFile, emit, emit_arrow, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
-from pipeline.packfile import ListOptions, PackSource
+from pipeline.match.packfile import ListOptions, PackSource
 from pipeline.register import Event, Register
 
 lexicon_app = typer.Typer(help=t("usage.lexicon"), no_args_is_help=True)
@@ -47,7 +47,7 @@ class PartyName(StrEnum):
 @lexicon_app.command("list", help=t("usage.lexicon.list"))
 def lexicon_list(format: Format = format_option, output: OutputFile = output_option) -> None:
     """List the rules of all packs."""
-    from pipeline import lexicon
+    from pipeline.match import lexicon
 
     with recorded("lexicon list"):
         compiled = lexicon.load_packs([*lexicon.shipped_packs(), *CALL.home.own_packs()])
@@ -62,7 +62,7 @@ def lexicon_list(format: Format = format_option, output: OutputFile = output_opt
 @lexicon_app.command("check", help=t("usage.lexicon.check"))
 def lexicon_check(files: Annotated[list[Path] | None, typer.Argument(help=t("usage.lexicon.file"), metavar="FILE")] = None) -> None:
     """Load packs and prove their examples."""
-    from pipeline import lexicon
+    from pipeline.match import lexicon
 
     with recorded("lexicon check", files=len(files or [])):
         own = [_source(f, f.stem, "", "medium") for f in files] if files else CALL.home.own_packs()
@@ -79,7 +79,7 @@ def lexicon_test(
     output: OutputFile = output_option,
 ) -> None:
     """Match one sentence and say why."""
-    from pipeline import lexicon, matching
+    from pipeline.match import lexicon, matching
 
     with recorded("lexicon test"):
         compiled = lexicon.load_packs([*lexicon.shipped_packs(), *CALL.home.own_packs()])
@@ -98,7 +98,7 @@ def lexicon_add(
     severity: Annotated[SeverityName, typer.Option("--severity", help=t("usage.lexicon.severity"))] = SeverityName.medium,
 ) -> None:
     """Add a pack to this home, encrypted."""
-    from pipeline import lexicon
+    from pipeline.match import lexicon
 
     name = pack_id or re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem).strip("-")
     with recorded("lexicon add", id=name) as told:

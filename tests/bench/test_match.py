@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 from ahocorasick_rs import AhoCorasick
 
-from pipeline import lexicon, matching
-from pipeline.fold import fold
+from pipeline.match import lexicon, matching
+from pipeline.match.fold import fold
 from pipeline.records import Decision, Message, Part
 from tests.bench import meter, workload
 

@@ -13,8 +13,8 @@ import pytest
 from pipeline.demo import chatter, pages, story, truth
 from pipeline.demo.chatter import Planted
 from pipeline.demo.story import Plan, Record
-from pipeline.lexicon import Lexicon, load_packs, shipped_packs
-from pipeline.matching import find
+from pipeline.match.lexicon import Lexicon, load_packs, shipped_packs
+from pipeline.match.matching import find
 from pipeline.message import parse
 from pipeline.records import Decision, Finding
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import fold as fold_module
-from pipeline.fold import as_written, as_written_map, fold, fold_chars, fold_map, has_firm_edges
+from pipeline.match import fold as fold_module
+from pipeline.match.fold import as_written, as_written_map, fold, fold_chars, fold_map, has_firm_edges
 
 LETTERS = "保本息险費穩著𠮷aB1é \u3000.-_·,，。：\n\t①⑫㈤Ａ％%+\u200b\ufe0f\u0301\u20e3😀👍🏻ßﬁ…は\u3099が\U000e0041(（"
 MIXED = st.text(st.sampled_from(LETTERS)) | st.text()

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.lexicon import compile_packs, load_packs, shared_terms
-from pipeline.packfile import ListOptions, PackSource, read_pack
+from pipeline.match.lexicon import compile_packs, load_packs, shared_terms
+from pipeline.match.packfile import ListOptions, PackSource, read_pack
 
 OPTIONS = ListOptions(id="own-list", category="C99", severity="medium")
 HEAD = "id: p\nowner: o\nreason: r\nsince: 2026-01-01\nlanguage: zh\nrules:\n"

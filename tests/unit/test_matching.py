@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.fold import fold, fold_map
-from pipeline.lexicon import Lexicon, compile_packs
-from pipeline.matching import MAX_FINDINGS, WINDOW, find, leftmost, match_page
-from pipeline.packfile import Pack, Rule, Title
+from pipeline.match.fold import fold, fold_map
+from pipeline.match.lexicon import Lexicon, compile_packs
+from pipeline.match.matching import MAX_FINDINGS, WINDOW, find, leftmost, match_page
+from pipeline.match.packfile import Pack, Rule, Title
 from pipeline.records import Decision, Finding, Gated, GatedPage, Message, OpenedItem, PageRef, Part, PartyKind, Quote
 
 

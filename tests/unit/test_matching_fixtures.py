@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.lexicon import Lexicon, compile_packs
-from pipeline.matching import find, leftmost
-from pipeline.packfile import Pack, Rule, Title
+from pipeline.match.lexicon import Lexicon, compile_packs
+from pipeline.match.matching import find, leftmost
+from pipeline.match.packfile import Pack, Rule, Title
 from pipeline.records import Decision, Finding, Message, Part
 
 pytestmark = pytest.mark.fixtures

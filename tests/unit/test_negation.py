@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.negation import negation_before
+from pipeline.match.negation import negation_before
 
 
 def judged(marked: str) -> str | None:

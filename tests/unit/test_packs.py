@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.fold import fold
-from pipeline.lexicon import Lexicon, live, load_packs, shared_terms, shipped_packs
-from pipeline.matching import find
-from pipeline.packfile import Example, Rule
+from pipeline.match.fold import fold
+from pipeline.match.lexicon import Lexicon, live, load_packs, shared_terms, shipped_packs
+from pipeline.match.matching import find
+from pipeline.match.packfile import Example, Rule
 from pipeline.records import Decision, Direction, Finding, Message, Part, PartyKind
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ import msgspec
 import yaml
 
 from pipeline.errors import UsageError
-from pipeline.fold import fold_chars
+from pipeline.match.fold import fold_chars
 from pipeline.records import Direction, PartyKind, Severity
 
 MAX_BYTES = 64 * 1024 * 1024

@@ -17,10 +17,10 @@ import msgspec
 from ahocorasick_rs import AhoCorasick
 
 from pipeline.errors import UsageError
-from pipeline.fold import FOLDED, WRITTEN, Level, fold, fold_digest, has_firm_edges
-from pipeline.matching import find
-from pipeline.negation import negation_digest
-from pipeline.packfile import Example, Pack, PackSource, Rule, read_pack
+from pipeline.match.fold import FOLDED, WRITTEN, Level, fold, fold_digest, has_firm_edges
+from pipeline.match.matching import find
+from pipeline.match.negation import negation_digest
+from pipeline.match.packfile import Example, Pack, PackSource, Rule, read_pack
 from pipeline.records import Decision, Direction, Finding, Message, Part, PartyKind
 from pipeline.resources import data_folder
 

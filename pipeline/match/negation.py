@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from pipeline.fold import drop_separators, fold_chars
+from pipeline.match.fold import drop_separators, fold_chars
 
 REACH = 5  # characters between negation and term
 LOOK_BACK = 48  # code points of the original read before a term

@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pipeline.fold import fold_map
-from pipeline.negation import negation_before
+from pipeline.match.fold import fold_map
+from pipeline.match.negation import negation_before
 from pipeline.records import Decision, Finding, Gated, GatedPage, Matched, MatchedPage, Message
 
 if TYPE_CHECKING:  # lexicon.py proves packs with `find`
-    from pipeline.lexicon import Entry, Excuse, Lexicon, Pass
-    from pipeline.packfile import Rule
+    from pipeline.match.lexicon import Entry, Excuse, Lexicon, Pass
+    from pipeline.match.packfile import Rule
 
 MAX_FINDINGS = 1_000  # a message and rule
 MAX_JUDGED = 20_000  # places of a message and rule that are looked at for excuses: about a second
