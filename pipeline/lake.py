@@ -25,6 +25,7 @@ from datetime import date, timedelta
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -348,13 +349,10 @@ class Lake:
             decryption_config=ds.ParquetDecryptionConfig(self._factory, self._connection, pe.DecryptionConfiguration(cache_lifetime=timedelta(minutes=10)))
         )
         months = "dt" in declared.names
-        return ds.FileSystemDataset.from_paths(
-            [f.path for f in files],
-            schema=declared,
-            format=ds.ParquetFileFormat(default_fragment_scan_options=options),
-            filesystem=pafs.SubTreeFileSystem(str(self.root), pafs.LocalFileSystem()),
-            partitions=[_month_holds(f.month) if months else ds.scalar(True) for f in files],
-        )
+        parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
+        folder = pafs.SubTreeFileSystem(str(self.root), pafs.LocalFileSystem())
+        fragments = [parquet.make_fragment(f.path, folder, _month_holds(f.month) if months else ds.scalar(True)) for f in files]
+        return _Files(fragments, declared, parquet, folder)
 
     def read(self, kind: str, files: Sequence[DataFile], *, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         """Return the rows of `files` as a table; a file that was changed or whose key is gone raises VerifyFailed or UsageError."""
@@ -367,6 +365,31 @@ class Lake:
             if error.errno:
                 raise durable.storage_error(error, "reading the lake") from error
             raise VerifyFailed("FILE_DAMAGED", f"a file of kind {kind} was changed after it was written", remedy="restore it from its backup") from error
+
+
+class _Files(ds.FileSystemDataset):
+    """Files whose scans may be started by whoever holds the interpreter lock.
+
+    `Scanner.to_reader` of pyarrow 25 starts the scan without letting go of that lock, then waits for a lock of Arrow's which a thread holds
+    that asks `_Kms` for a key, and so for the interpreter lock: one cold reader in a hundred hung for ever over 1,000 files."""
+
+    def scanner(self, **wanted: Any) -> ds.Scanner:
+        """Return what DuckDB asks of a dataset: something with `to_reader()`."""
+        return _Scan(super().scanner(**wanted))
+
+
+class _Scan:
+    """A scan that lets go of the interpreter lock while it starts and while it waits (`scan_batches` and its iterator do)."""
+
+    def __init__(self, scanner: ds.Scanner) -> None:
+        self._scanner = scanner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scanner, name)
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """Return the batches of the scan, in order."""
+        return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, self._scanner.to_batches())
 
 
 def _month_holds(month: str) -> pc.Expression:
