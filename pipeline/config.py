@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import tomlkit
 import tomlkit.exceptions
 
-from pipeline import durable
+from pipeline import durable, secret_refs
 from pipeline.errors import UsageError
 
 CORP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+SECRETS = ("archive_secret", "contacts_secret", "callback_token", "callback_aes_key")
 
 
 class Corp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One enterprise; `name` is for reports only."""
+    """One enterprise; `name` is for reports only. The secrets are references (secret_refs.py), never values."""
 
     id: str
     name: str = ""
+    archive_secret: str = ""
+    contacts_secret: str = ""
+    callback_token: str = ""
+    callback_aes_key: str = ""
 
 
 class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +60,44 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
 
 
+class Wecom(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How WeCom is reached. proxy: http:// or socks5://, empty for none (the environment's proxies are not used); ca_file: empty for the system's."""
+
+    base_url: str = "https://qyapi.weixin.qq.com"
+    proxy: str = ""
+    proxy_credentials: str = ""
+    ca_file: str = ""
+    timeout_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 10
+
+
+class Callback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where `callback serve` listens; TLS ends at the reverse proxy in front."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8470
+    max_age_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 600
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The vendor's library and how it is used. library: path, relative to the home; opener: `auto` is native when a library is configured."""
+
+    library: str = ""
+    library_sha256: str = ""
+    opener: Literal["auto", "native", "open"] = "auto"
+    calls_per_minute: Annotated[int, msgspec.Meta(ge=1, le=4000)] = 600
+    timeout_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 30
+    window_days: Annotated[float, msgspec.Meta(gt=0, le=30)] = 5.0
+    window_alarm_hours: Annotated[int, msgspec.Meta(ge=0, le=720)] = 24
+    poll_minutes: Annotated[float, msgspec.Meta(gt=0, le=1440)] = 5.0
+
+
+class Media(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How files are fetched. max_mb: larger ones are not, 0 = no limit."""
+
+    calls_per_minute: Annotated[int, msgspec.Meta(ge=1, le=25000)] = 3000
+    max_mb: Annotated[int, msgspec.Meta(ge=0)] = 4096
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything an operator can set."""
 
@@ -64,6 +107,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     archive: Archive = Archive()
     keys: Keys = Keys()
     ingest: Ingest = Ingest()
+    wecom: Wecom = Wecom()
+    callback: Callback = Callback()
+    source: Source = Source()
+    media: Media = Media()
 
 
 TEMPLATE = """\
@@ -94,8 +141,64 @@ master = "file:keys/master.key"
 [ingest]
 # 解密进程数，0 = 按 CPU 核数 / processes that open records, 0 = one per core when there is enough work
 workers = 0
+
+[wecom]
+# 接口地址 / where the calls go. 仅限 https；本机模拟器可用 http / https only; http for the simulator on this machine
+base_url = "https://qyapi.weixin.qq.com"
+# 代理 http:// 或 socks5://，空为直连（不读取环境变量中的代理） / proxy, empty for none (those of the environment are not used)
+proxy = ""
+# 代理的 用户:口令 所在：env:NAME 或 file:PATH / where the proxy's user:password is
+proxy_credentials = ""
+# 根证书文件，空为系统自带 / file of root certificates, empty for the system's
+ca_file = ""
+# 每次调用的超时秒数 / seconds a call may take
+timeout_s = 10
+
+[callback]
+# 回调服务监听地址；TLS 由前面的反向代理终止 / where `liuhen callback serve` listens; TLS ends at the reverse proxy in front
+host = "127.0.0.1"
+port = 8470
+# 早于此秒数的回调一律拒绝 / callbacks older than this many seconds are refused
+max_age_s = 600
+
+[source]
+# 企业微信会话存档 SDK（libWeWorkFinanceSdk_C.so），由使用方自备，路径相对本文件夹 / the vendor's library, supplied by you; relative to this folder
+library = ""
+# 其 SHA-256，不符则拒绝加载，空为不核对 / its SHA-256: another file is refused; empty: not compared
+library_sha256 = ""
+# 解封方式 / who opens records: "auto"（有 SDK 用 SDK / the library when there is one）, "native" SDK, "open" 自带 / our own
+opener = "auto"
+# 每分钟拉取次数，上限 4000 / calls a minute, 4000 at most
+calls_per_minute = 600
+# 每次调用的超时秒数 / seconds a call may take
+timeout_s = 30
+# 企业微信保留消息的天数 / days WeCom keeps messages (5; it has been 3 and 7)
+window_days = 5.0
+# 窗口只剩这么多小时仍未拉取到最新即报警 / alarm when so few hours are left and nothing new was pulled
+window_alarm_hours = 24
+# `pull --follow` 没有回调时每隔几分钟拉取 / minutes between pulls when no callback comes
+poll_minutes = 5.0
+
+[media]
+# 每分钟下载分片数，上限 25000 / slices a minute, 25000 at most
+calls_per_minute = 3000
+# 超过此大小（MB）的文件不下载，0 为不限 / files above so many MB are not fetched, 0 = no limit
+max_mb = 4096
 """
-CORP_TEMPLATE = '\n[[corp]]\nid = "{id}"\n# 报表显示的名称 / name for reports\nname = "{name}"\n'
+CORP_TEMPLATE = """
+[[corp]]
+id = "{id}"
+# 报表显示的名称 / name for reports
+name = "{name}"
+# 凭据只写所在之处 env:NAME 或 file:PATH（0600），不写值 / where the secrets are, never their values
+# 会话内容存档 Secret / secret of the archive
+archive_secret = ""
+# 自建应用 Secret，用于通讯录、客户联系、统计 / secret of a self-built app: contacts, customers, statistics
+contacts_secret = ""
+# 接收事件的 Token 与 EncodingAESKey / Token and EncodingAESKey of the callbacks
+callback_token = ""
+callback_aes_key = ""
+"""
 
 
 def render(corps: list[Corp], *, demo: bool) -> str:
@@ -124,13 +227,26 @@ def parse(text: str) -> Config:
         raise UsageError("CONFIG_INVALID", "liuhen.toml needs at least one [[corp]], each with an id of its own", remedy="mend the file")
     for corp_id in ids:
         check_corp_id(corp_id)
+    _check_references(config)
     return config
 
 
+def _check_references(config: Config) -> None:
+    """Refuse a secret that stands where only its place may; the value is not repeated."""
+    places = {"wecom.proxy_credentials": config.wecom.proxy_credentials}
+    for corp in config.corp:
+        places |= {f"{name} of corp {corp.id}": getattr(corp, name) for name in SECRETS}
+    for name, reference in places.items():
+        if not secret_refs.well_formed(reference):
+            raise UsageError("SECRET_FORM", f"liuhen.toml: {name} is not a reference: expected env:NAME or file:PATH", remedy="never put the secret itself into the file")
+
+
 def get(text: str, key: str) -> object:
-    """Return the value at dotted `key`; raises UsageError CONFIG_KEY_UNKNOWN."""
+    """Return the value at dotted `key` (`corp.ID.name` for one corp); raises UsageError CONFIG_KEY_UNKNOWN."""
     value: object = msgspec.to_builtins(parse(text))
     for name in key.split("."):
+        if isinstance(value, list | tuple):  # corp.ID.name
+            value = {corp["id"]: corp for corp in value if isinstance(corp, dict)}
         if not isinstance(value, dict) or name not in value:
             raise UsageError("CONFIG_KEY_UNKNOWN", f"there is no setting {key!r}", remedy="`liuhen config get` lists them")
         value = value[name]
@@ -142,9 +258,10 @@ def changed(text: str, key: str, value: str) -> str:
     get(text, key)
     document = tomlkit.parse(text)
     *path, last = key.split(".")
-    at = document
+    at: Any = document
     for name in path:
-        at = at.setdefault(name, tomlkit.table())
+        blocks = isinstance(at, list)  # [[corp]] blocks, by id
+        at = next(block for block in at if block["id"] == name) if blocks else at.setdefault(name, tomlkit.table())
     try:
         at[last] = tomlkit.value(value)
     except tomlkit.exceptions.ParseError:

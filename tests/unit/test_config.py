@@ -67,3 +67,17 @@ def test_what_is_not_a_setting_or_not_a_value_is_refused(key: str, value: str, w
 def test_a_configuration_that_cannot_be_used_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         config.parse(text)
+
+
+def test_a_setting_of_one_corp_is_named_by_its_id() -> None:
+    text = config.changed(TEXT, "corp.ww2.archive_secret", "env:LIUHEN_ARCHIVE_SECRET")
+    assert (config.get(text, "corp.ww2.archive_secret"), config.get(text, "corp.ww1.archive_secret")) == ("env:LIUHEN_ARCHIVE_SECRET", "")
+    with pytest.raises(UsageError, match=r"no setting 'corp\.ww3\.archive_secret'"):
+        config.changed(TEXT, "corp.ww3.archive_secret", "env:X")
+
+
+@pytest.mark.parametrize("value", ["v3ry-s3cret", "env:", "env:not a name", "file:", "http://x"])
+def test_a_secret_in_place_of_its_reference_is_refused_and_not_repeated(value: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        config.changed(TEXT, "corp.ww1.archive_secret", value)
+    assert refused.value.code == "SECRET_FORM" and value not in str(refused.value)
