@@ -75,6 +75,8 @@ It is settled
 It is kept
     layout.py            which bucket a row belongs to, where row groups end
     compact.py           many small files → one a month and bucket
+    trusted_clock.py     the clock that destruction by time goes by
+    logcare.py           checkpoints of the log, and the end of old entries
     purges.py            files that commits took out, unlinked ten minutes later
     generations.py       new keys for hot files, and the end of old ones
     verify.py            checks an archive by code of its own

@@ -4,7 +4,8 @@ Before: durable.py. After: lake.py (one line after every commit), verify_anchors
 
 `anchors/<corp>.jsonl` of the home, one JSON object a line, appended and fsynced after the log entry is: number of the line, time, version,
 head, next leaf, SHA-256 of the entry, SHA-256 and serial of the keyring, number and digest of the newest custody entry, digest of
-the line before, own digest (docs/verify.md). Killed between the two, the anchors lag by one; the next commit catches up.
+the line before, own digest; after a checkpoint of the log the same again, with its version and SHA-256 (docs/verify.md).
+Killed between entry and anchor, the anchors lag by one; the next commit catches up.
 What is already anchored is never rewritten: a version that comes again with another entry (an older log was put back, and written on) gets
 a second line, and both stay on record. Damage that is there already never stops a commit; a storage that fails does, when it is made.
 """
@@ -15,7 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     keyring_serial: int = 0
     custody_n: int = 0
     custody_sha256: str = ""
+    checkpoint: int = -1
+    checkpoint_sha256: str = ""
     previous: str
     digest: str = ""
 
@@ -63,6 +66,23 @@ def read(lake_root: Path) -> list[Anchor]:
 
 def catch_up(lake_root: Path, version: int, keyring: Path) -> None:
     """Anchor `version` and whatever before it is not anchored yet, durably. Call it when the entry of `version` is durable."""
+    _append(lake_root, lambda known: _new_lines(known, lake_root, version, keyring))
+
+
+def checkpoint(lake_root: Path, version: int, sha256: str) -> None:
+    """Anchor the checkpoint of `version`, durably, in a line that says again what the newest one says of the log."""
+    _append(lake_root, lambda known: _checkpoint_line(known, version, sha256))
+
+
+def _checkpoint_line(known: list[Anchor], version: int, sha256: str) -> bytes:
+    if not known:
+        return b""
+    last = known[-1]
+    bare = msgspec.structs.replace(last, n=last.n + 1, at=iso(now_ms()), checkpoint=version, checkpoint_sha256=sha256, previous=last.digest, digest="")
+    return _line(msgspec.structs.replace(bare, digest=_digest(bare)))
+
+
+def _append(lake_root: Path, made: Callable[[list[Anchor]], bytes]) -> None:
     path = path_of(lake_root)
     durable.make_folder(path.parent)
     fresh = not path.exists()
@@ -70,7 +90,7 @@ def catch_up(lake_root: Path, version: int, keyring: Path) -> None:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            data = _new_lines(handle, lake_root, version, keyring)
+            data = made(_tail(handle))
             # A disk that is nearly full takes less than it was given and calls that a success.
             rest = memoryview(data)
             while rest:
@@ -82,8 +102,7 @@ def catch_up(lake_root: Path, version: int, keyring: Path) -> None:
             durable.fsync_folder(path.parent)
 
 
-def _new_lines(handle: int, lake_root: Path, version: int, keyring: Path) -> bytes:
-    known = _tail(handle)
+def _new_lines(known: list[Anchor], lake_root: Path, version: int, keyring: Path) -> bytes:
     last = known[-1] if known else None
     log = lake_root / "_delta_log"
     if last is None or last.version < version:
@@ -106,7 +125,7 @@ def _new_lines(handle: int, lake_root: Path, version: int, keyring: Path) -> byt
 def _anchor(lake_root: Path, version: int, last: Anchor | None, keyring: Path) -> Anchor:
     log = lake_root / "_delta_log"
     data = _entry(log, version).read_bytes()
-    before = last.next_leaf if last is not None and last.version == version - 1 else _leaves(log, range(version))
+    before = last.next_leaf if last is not None and last.version == version - 1 else _leaves(log, range(version + 1))
     keyring_sha256, keyring_serial = _keyring(keyring)
     custody_n, custody_sha256 = _custody(lake_root.parent.parent / "custody")
     bare = Anchor(
@@ -176,7 +195,21 @@ def _next_leaf(data: bytes) -> int:
 
 
 def _leaves(log: Path, versions: Iterable[int]) -> int:
-    return max((_next_leaf(_entry(log, v).read_bytes()) for v in versions if _entry(log, v).exists()), default=0)
+    """Return the next leaf after these versions, from what the entries and checkpoints that are there say (the anchors were lost)."""
+    found = [0]
+    for version in versions:
+        if _entry(log, version).exists():
+            found.append(_next_leaf(_entry(log, version).read_bytes()))
+        if (path := log / f"{version:020d}.checkpoint.parquet").exists():
+            found.append(_next_leaf_of_checkpoint(path))
+    return max(found)
+
+
+def _next_leaf_of_checkpoint(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    adds = [a for a in pq.read_table(path, columns=["add"])["add"].to_pylist() if a and a.get("path")]
+    return _next_leaf(b"\n".join(json.dumps({"add": {**a, "partitionValues": dict(a["partitionValues"])}}, default=str).encode() for a in adds))
 
 
 # -- what lies beside the lake -------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commitrows, consent, durable, manifests, purges, settle
+from pipeline import clock, commitrows, consent, durable, manifests, purges, settle, trusted_clock
 from pipeline.commitrows import Commit
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
@@ -359,7 +359,8 @@ class Plan:
     def _write_own(self, events: Sequence[Event]) -> None:
         now = clock.now_ms()
         at = Commit(
-            corp_id=self.corp_id, run_id=self.run.run_id, version=self.snapshot.version, withheld_days=self.policy.withheld_days, now_ms=now
+            corp_id=self.corp_id, run_id=self.run.run_id, version=self.snapshot.version, withheld_days=self.policy.withheld_days, now_ms=now,
+            keep_from_ms=trusted_clock.latest_ms(self.home),
         )  # fmt: skip
         rows = [commitrows.record_row(s, at) for s in self.settled]
         rows += [commitrows.superseded_row(p, self.settled, at) for p in self.superseded]

@@ -21,13 +21,14 @@ from pipeline.stage import item_variant
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
-    """What all rows of one commit share. version: of the lake it was planned on."""
+    """What all rows of one commit share. version: of the lake it was planned on; keep_from_ms: from when days of keeping are counted."""
 
     corp_id: str
     run_id: str
     version: int
     withheld_days: int
     now_ms: int
+    keep_from_ms: int
 
 
 def table(kind: str, rows: list[dict[str, Any]]) -> pa.Table:
@@ -51,7 +52,7 @@ def record_row(s: Settled, at: Commit) -> dict[str, Any]:
         "duplicate_of": s.duplicate_of.seq if s.duplicate_of else None, "duplicate_origin": s.duplicate_of.origin if s.duplicate_of else None,
         "register_version": at.version, "attempts": s.prior.attempts + 1 if s.prior else 1,
         "first_seen": s.prior.first_seen_ms if s.prior and s.prior.first_seen_ms else at.now_ms, "settled_at": at.now_ms,
-        "keep_until": at.now_ms + at.withheld_days * clock.DAY_MS if s.fate == "withheld" else None, "run_id": at.run_id,
+        "keep_until": at.keep_from_ms + at.withheld_days * clock.DAY_MS if s.fate == "withheld" else None, "run_id": at.run_id,
     }  # fmt: skip
 
 

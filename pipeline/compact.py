@@ -1,6 +1,6 @@
 """Compaction: rows move from the many files that ingest writes into one file per month and bucket; nothing about them changes.
 
-Before: layout.py, purges.py, generations.py. After: the end of every ingest, the command `compact`.
+Before: layout.py, purges.py, generations.py, logcare.py. After: the end of every ingest, the command `compact`.
 
 A step is one commit: all files of one kind and month (and lexicon) that ingest wrote, together with the compacted files of the buckets
 they touch; or the small files of a kind that is only merged. Rules, each with a test:
@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import durable, generations, layout, manifests, purges, schema
+from pipeline import durable, generations, layout, logcare, manifests, purges, schema
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
@@ -81,7 +81,7 @@ class _Gone(Exception):
 def run(
     home: Home, corp_id: str, *, budget_s: float = float("inf"), only_due: bool = False, progress: Callable[[str, int, int], None] | None = None
 ) -> Compacted:
-    """Compact a corp, one commit a step, until done or the budget (seconds) is used up; unlink what is due; return what was done.
+    """Compact a corp, one commit a step, until done or the budget (seconds) is used up; unlink what is due, tend the log; return what was done.
 
     only_due: no more than keeps hot files at 64 a kind (`due`). Safe to kill and to repeat, beside committers and other compactors."""
     end, told = time.monotonic() + budget_s, Compacted(purged=purges.run(home, corp_id))
@@ -94,6 +94,7 @@ def run(
         _take(home, lake, step, told)
         if progress is not None:
             progress("compact", done + 1, len(steps))
+    logcare.tend(home, corp_id)
     return told
 
 

@@ -35,7 +35,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -52,6 +52,8 @@ HEAD = "head"
 OPENED_KEYS = 16_384
 LOG_STATISTICS = ("seq", "leaf", "last_seq")
 HOT_GROUP_ROWS = 20_480
+# The library would write a checkpoint without fsync every hundred commits: power lost there, the log could not be opened. logcare.py writes them.
+NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 # The log is never cleaned by age: a checkpoint would otherwise drop entries after 30 days.
 DELTA_CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -253,7 +255,9 @@ class Lake:
         actions += [RemoveAction(f.path, True, at, f.size, f.partition) for f in removes]
         properties = CommitProperties(custom_metadata={"liuhen": what}, app_transactions=[Transaction(HEAD, planned.head + 1)])
         try:
-            planned.table.create_write_transaction(actions, "append", planned.table.schema(), list(PARTITION), commit_properties=properties)
+            planned.table.create_write_transaction(
+                actions, "append", planned.table.schema(), list(PARTITION), commit_properties=properties, post_commithook_properties=NO_HOOKS
+            )
         except CommitFailedError as error:
             raise CommitConflict from error
         except (DeltaError, OSError) as error:

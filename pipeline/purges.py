@@ -1,6 +1,6 @@
 """Files that commits took out of the archive: listed durably before the commit, unlinked ten minutes after it.
 
-Before: lake.py, manifests.py, generations.py. After: commit.py, compact.py.
+Before: lake.py, manifests.py, generations.py, trusted_clock.py. After: commit.py, compact.py.
 
 Readers go on with the version they opened; who comes later than that opens the newest one (reader.py). Rules, each with a test:
  (1) The list is durable before the commit, so that nothing is forgotten when the process dies; the ten minutes begin with the commit.
@@ -8,7 +8,8 @@ Readers go on with the version they opened; who comes later than that opens the 
      fsynced once more before the path is unlinked.
  (3) A path that a later list names too waits for that one.
  (4) What a killed compaction left (files with its token that no version names, temporary files) goes with its list.
- (5) A list from a time that lies further ahead than ten minutes was written while the clock was wrong: its ten minutes begin now.
+ (5) Time is archive time (trusted_clock.py): a clock that jumped ahead unlinks nothing before ten minutes have passed. A list that lies
+     further ahead than that was written before the clock was set back: its ten minutes begin now.
  (6) All of this under the lock that a commit holds while it adopts files.
 """
 
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline import clock, durable, generations, manifests
+from pipeline import durable, generations, manifests, trusted_clock
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.layout import temporary_name
@@ -59,7 +60,7 @@ def note(home: Home, corp_id: str, planned: Snapshot, removes: Sequence[DataFile
     version = planned.version + 1
     path = folder(home, corp_id) / f"purge-{version:020d}-{token or secrets.token_hex(8)}{SUFFIX}"
     paths = tuple(f.path for f in removes)
-    noted = Noted(path, PurgeList(version=version, not_before_ms=clock.now_ms() + DELAY_MS, paths=paths, token=token, folders=tuple(sorted(folders))))
+    noted = Noted(path, PurgeList(version=version, not_before_ms=trusted_clock.now_ms(home) + DELAY_MS, paths=paths, token=token, folders=tuple(sorted(folders))))
     with manifests.files_held(home, corp_id):
         durable.make_folder(path.parent)
         _write(noted)
@@ -69,11 +70,11 @@ def note(home: Home, corp_id: str, planned: Snapshot, removes: Sequence[DataFile
 def begin(home: Home, corp_id: str, noted: Noted, *, version: int) -> None:
     """Let the ten minutes begin: the commit of this list is durable, as `version`."""
     with manifests.files_held(home, corp_id):
-        _write(_from_now(noted, version))
+        _write(_from(trusted_clock.now_ms(home), noted, version))
 
 
-def _from_now(noted: Noted, version: int) -> Noted:
-    return Noted(noted.path, msgspec.structs.replace(noted.listed, version=version, not_before_ms=clock.now_ms() + DELAY_MS))
+def _from(now_ms: int, noted: Noted, version: int) -> Noted:
+    return Noted(noted.path, msgspec.structs.replace(noted.listed, version=version, not_before_ms=now_ms + DELAY_MS))
 
 
 def _write(noted: Noted) -> None:
@@ -91,14 +92,14 @@ def run(home: Home, corp_id: str, *, at_once: bool = False) -> int:
     at_once: without waiting (an erasure: no older copy of a file may outlive it)."""
     lake = home.lake(corp_id)
     with manifests.files_held(home, corp_id):
-        lists, now = _lists(home, corp_id), clock.now_ms()
+        lists, now = _lists(home, corp_id), trusted_clock.now_ms(home)
         if not lists and not generations.months_with_old(lake):
             return 0
         due = [n for n in lists if at_once or n.listed.not_before_ms <= now]
         later = [n for n in lists if not (at_once or n.listed.not_before_ms <= now)]
         for noted in later:
             if noted.listed.not_before_ms > now + DELAY_MS:  # rule 5
-                _write(_from_now(noted, noted.listed.version))
+                _write(_from(now, noted, noted.listed.version))
         waiting = {p for n in later for p in n.listed.paths}
         gone = _unlink(lake, [n.listed for n in due], waiting) if due else 0
         generations.retire(lake, [*lake.snapshot().files, *_staged(home, corp_id), *waiting])

@@ -5,7 +5,8 @@ Before: verify_log.py. After: verify_keys.py, verify_custody.py (which the ancho
  (1) The lines are whole: numbered, each with its own digest, each naming the one before.
  (2) Every entry of the log is the one that was anchored; no anchored entry is missing, in the middle or at the end (an older log).
  (3) No version was anchored twice with different entries (an older log that was put back and written on).
- (4) At the end the anchors may lag by one entry: killed between the two.
+ (4) A checkpoint is the one that was anchored; one that stands for entries that ended was anchored.
+ (5) At the end the anchors may lag by one entry: killed between the two.
 What lines cut off at the end of anchors and log together hide is not known; nor what who can write both has written.
 """
 
@@ -98,6 +99,7 @@ def check(log: Log, anchors: Anchors | None, report: Report) -> None:
             report.find(LOG, "ANCHORS_MISSING", entries=log.version + 1)
         return
     newest = _newest(anchors, report)
+    _checkpoints(log, anchors, report)
     for version, anchor in sorted(newest.items()):
         entry = log.entries.get(version)
         if entry is not None and entry != anchor["entry_sha256"]:
@@ -114,6 +116,18 @@ def check(log: Log, anchors: Anchors | None, report: Report) -> None:
         report.find(LOG, "ANCHORS_BEHIND", versions=ranges(behind))
     elif behind:
         report.note(LOG, "ANCHORS_LAG", version=behind[0])
+
+
+def _checkpoints(log: Log, anchors: Anchors, report: Report) -> None:
+    known: dict[int, set[str]] = {}
+    for anchor in anchors.lines:
+        if anchor.get("checkpoint_sha256"):
+            known.setdefault(anchor["checkpoint"], set()).add(anchor["checkpoint_sha256"])
+    for version, sha256 in sorted(log.checkpoints.items()):
+        if version in known and sha256 not in known[version]:
+            report.find(LOG, "CHECKPOINT_CHANGED", version=version)
+        elif version not in known and version == log.first - 1:
+            report.find(LOG, "CHECKPOINT_UNANCHORED", version=version)
 
 
 def _newest(anchors: Anchors, report: Report) -> dict[int, dict[str, Any]]:

@@ -6,7 +6,8 @@ Before: verify_report.py. After: verify_anchors.py, verify_files.py.
  (2) Every entry but the first sets `head` to one more; the first sets none.
  (3) A file is added once, under a name that ends in a SHA-256, in the folder its partition values say; only what is there is removed.
  (4) Rows of kinds that are never erased do not become fewer.
- (5) A checkpoint says what the entries up to it say. Entries that were cleaned away are taken from it, and told as not checked.
+ (5) A checkpoint says what the entries up to it say. Entries that ended are taken from it (verify_anchors.py: it is the one that was anchored),
+     and told.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ ACTIONS = {"commitInfo", "protocol", "metaData", "add", "remove", "txn"}
 NEVER_ERASED = ("records", "pages", "consent", "runs", "acks")
 _ENTRY = re.compile(r"(\d{20})\.json\Z")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet\Z")
+# What a killed run leaves while the library writes an entry.
+_STAGED = re.compile(r"(\d{20}\.json|_last_checkpoint)#\d+\Z")
 # What power loss tore and a later run set aside.
 _TORN = re.compile(r"\d{20}\.json\.torn-\d+\Z")
 NAME = re.compile(r"(kind=[^/]+/month=[^/]+/bucket=[^/]+/lexicon=[^/]+)/[0-9a-f]{16}-([0-9a-f]{64})\.parquet\Z")
@@ -69,7 +72,7 @@ class File:
 
 @dataclass
 class Log:
-    """The replayed log. entries: SHA-256 by version; leaves: next leaf after each version; whole: no entry was missing or unreadable."""
+    """The replayed log. entries, checkpoints: SHA-256 by version; leaves: next leaf after each version; whole: no entry was missing or unreadable."""
 
     version: int = -1
     head: int = 0
@@ -82,6 +85,7 @@ class Log:
     leaves: dict[int, int] = field(default_factory=dict)
     added: dict[int, list[File]] = field(default_factory=dict)
     unreadable: set[int] = field(default_factory=set)
+    checkpoints: dict[int, str] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[File]:
         """The active files of a kind."""
@@ -100,9 +104,11 @@ def read(root: Path, report: Report) -> Log | None:
     for name in names:
         if _TORN.match(name):
             report.note(LOG, "LOG_SET_ASIDE", version=int(name[:20]))
+        elif _STAGED.match(name):
+            report.counts["left by killed runs"] += 1
         elif not _ENTRY.match(name) and not _CHECKPOINT.match(name) and name != "_last_checkpoint":
             report.find(LOG, "LOG_UNKNOWN_FILE", file=name[:80])
-    log = Log()
+    log = Log(checkpoints={v: hashlib.sha256(p.read_bytes()).hexdigest() for v, p in checkpoints.items()})
     _begin(log, entries, checkpoints, report)
     gone = [v for v in range(log.first, max(entries) + 1) if v not in entries]
     if gone:

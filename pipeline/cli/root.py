@@ -138,9 +138,9 @@ def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict
 
 def complete() -> typer.Typer:
     """Return the whole command line: every module of commands registers itself when it is imported."""
-    from pipeline.cli import archive, ask, compact, demo, keyring, rules, setup, verify
+    from pipeline.cli import archive, ask, clock, compact, demo, keyring, rules, setup, verify
 
-    del archive, ask, compact, demo, keyring, rules, setup, verify
+    del archive, ask, clock, compact, demo, keyring, rules, setup, verify
     return app
 
 

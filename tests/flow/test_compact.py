@@ -334,8 +334,9 @@ def test_superseded_imports_and_reopened_bytes_go_through_the_same_list(tmp_path
     ("ahead", "then", "gone"),
     [
         pytest.param(-DAY, 0, False, id="set back a day: it waits"),
-        pytest.param(365 * DAY, 0, True, id="forward a year: unlinked early, nothing that is named"),
-        pytest.param(0, 365 * DAY, False, id="written while a year ahead: its ten minutes begin now"),
+        pytest.param(365 * DAY, 0, False, id="forward a year: it waits, too"),
+        pytest.param(4 * DAY, 0, True, id="four days later"),
+        pytest.param(0, 365 * DAY, False, id="written while a year ahead: ten minutes from then"),
     ],
 )
 def test_no_clock_destroys_what_the_newest_version_names(home: Home, later: Any, ahead: int, then: int, gone: bool) -> None:

@@ -247,7 +247,8 @@ def test_anchors_hold_no_more_than_their_owner_may_read_and_no_name_but_ours(lak
     path = lake.home / "anchors/ww1.jsonl"
     assert path.stat().st_mode & 0o777 == 0o600
     assert set(json.loads(path.read_bytes())) == {
-        "n", "at", "version", "head", "next_leaf", "entry_sha256", "keyring_sha256", "keyring_serial", "custody_n", "custody_sha256", "previous", "digest"
+        "n", "at", "version", "head", "next_leaf", "entry_sha256", "keyring_sha256", "keyring_serial", "custody_n", "custody_sha256", "checkpoint",
+        "checkpoint_sha256", "previous", "digest",
     }  # fmt: skip
 
 
