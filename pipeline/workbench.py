@@ -20,6 +20,7 @@ from pipeline.lake import Snapshot
 from pipeline.lakerows import directory_of, events_of
 from pipeline.match import lexicon, matching
 from pipeline.match.lexicon import Lexicon
+from pipeline.match.packfile import PackSource
 from pipeline.records import GatedPage, MatchedPage, OpenedPage, PageRef, ParsedPage, SealedPage, Unopened
 from pipeline.register import Event, Register
 from pipeline.stage import Builder
@@ -68,7 +69,7 @@ class Workbench:
     @cached_property
     def packs(self) -> Lexicon:
         """The shipped packs and the firm's own."""
-        return lexicon.load_packs([*lexicon.shipped_packs(), *self.home.own_packs()])
+        return compiled_packs((*lexicon.shipped_packs(), *self.home.own_packs()))
 
     @cached_property
     def policy(self) -> ConsentPolicy:
@@ -113,6 +114,12 @@ class Workbench:
     def walk(self, landed: Landed) -> MatchedPage:
         """All steps in record order."""
         return self.matching(self.consent(self.message(self.envelope(landed))))
+
+
+@lru_cache(maxsize=2)
+def compiled_packs(sources: tuple[PackSource, ...]) -> Lexicon:
+    """Compile packs once a process: a run asks for them at every commit."""
+    return lexicon.load_packs(sources)
 
 
 @lru_cache(maxsize=4)

@@ -2,13 +2,36 @@
 
 The marked suites need things from outside (fixtures, the vendor library) and skip without them. Where those must be there, in .ci/run,
 a skip would be a check that silently did not happen.
+
+The suite of every day keeps its files in memory where the system has room: most of its time would be waiting for fsync, which is called
+all the same. The marked suites (crash, slow, bench) use the disk.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+
+IN_MEMORY = Path("/dev/shm")
+ROOM_BYTES = 2 << 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest make its folders in memory, unless the caller said where, or asked for marked suites."""
+    every_day = "not crash" in config.option.markexpr
+    if every_day and _has_room(IN_MEMORY) and not config.option.basetemp:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+
+def _has_room(folder: Path) -> bool:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK) and found.f_bavail * found.f_frsize >= ROOM_BYTES
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

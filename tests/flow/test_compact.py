@@ -120,9 +120,28 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return at.path
 
 
+@pytest.fixture(scope="module")
+def asked(template: Path) -> dict[str, Any]:
+    """What the archive answers before anything happens to it."""
+    return everything(Home(template))
+
+
+@pytest.fixture(scope="module")
+def compacted_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same archive, compacted; the old files wait."""
+    at = Home(Path(shutil.copytree(template, tmp_path_factory.mktemp("compacted") / "home")))
+    compact.run(at, CORP)
+    return at.path
+
+
 @pytest.fixture
 def home(template: Path, tmp_path: Path) -> Home:
     return Home(Path(shutil.copytree(template, tmp_path / "home")))
+
+
+@pytest.fixture
+def compacted(compacted_template: Path, tmp_path: Path) -> Home:
+    return Home(Path(shutil.copytree(compacted_template, tmp_path / "home")))
 
 
 @pytest.fixture
@@ -144,8 +163,8 @@ def named(lake: Lake) -> set[str]:
     return {f.path for f in lake.snapshot().files}
 
 
-def test_every_view_and_audit_is_the_same_after_compaction(home: Home) -> None:
-    before, lake = everything(home), home.lake(CORP)
+def test_every_view_and_audit_is_the_same_after_compaction(home: Home, asked: dict[str, Any]) -> None:
+    before, lake = asked, home.lake(CORP)
     assert all(before[v] for v in ("messages", "matches_all", "media", "withheld", "control", "pulls", "audit coverage", "audit findings-by-category"))
     done = compact.run(home, CORP)
     files = lake.snapshot().files
@@ -161,9 +180,8 @@ def test_every_view_and_audit_is_the_same_after_compaction(home: Home) -> None:
     assert compact.run(home, CORP) == compact.Compacted() and lake.snapshot().version == again
 
 
-def test_rows_lie_sorted_in_their_bucket_with_statistics_and_no_text_among_them(home: Home) -> None:
-    compact.run(home, CORP)
-    lake = home.lake(CORP)
+def test_rows_lie_sorted_in_their_bucket_with_statistics_and_no_text_among_them(compacted: Home) -> None:
+    lake = compacted.lake(CORP)
     for file in lake.snapshot().of("messages"):
         rows = lake.read("messages", [file]).to_pylist()
         keys = [(r["dt"], r["conversation_id"], r["sent_at"] is None, r["sent_at"] or r["captured_at"], r["seq"]) for r in rows]
@@ -177,20 +195,20 @@ def test_rows_lie_sorted_in_their_bucket_with_statistics_and_no_text_among_them(
         assert with_statistics == set(schema.kind("messages").statistics)
 
 
-def test_what_comes_after_a_compaction_is_moved_into_the_same_files(home: Home, tmp_path: Path) -> None:
-    compact.run(home, CORP)
+def test_what_comes_after_a_compaction_is_moved_into_the_same_files(compacted: Home, tmp_path: Path) -> None:
+    home = compacted
     before = {f.path for f in home.lake(CORP).snapshot().of("messages")}
     run(home, firm.page(tmp_path, "more.json", {901: message(901, "保本保息", sender="e1", to=["wm1"])}))
-    asked = everything(home)
+    told = everything(home)
     compact.run(home, CORP)
-    assert everything(home) == asked and values(home, "select count(*), count(distinct msgid) from messages where msgid = 'm901'") == [(1, 1)]
+    assert everything(home) == told and values(home, "select count(*), count(distinct msgid) from messages where msgid = 'm901'") == [(1, 1)]
     after = home.lake(CORP).snapshot().of("messages")
     assert len({(f.month, f.bucket) for f in after}) == len(after)
     assert len({f.path for f in after} - before) == 1, "only the bucket of the one conversation is written again"
 
 
-def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_buckets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, spans = everything(home), []
+def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_buckets(home: Home, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = []
     monkeypatch.setattr(compact, "_SAMPLE_ROWS", 4)
     monkeypatch.setattr(compact, "RANGE_BYTES", 1_000)
     read = compact._read
@@ -201,13 +219,13 @@ def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_bucket
 
     monkeypatch.setattr(compact, "_read", told)
     compact.run(home, CORP)
-    assert everything(home) == before
+    assert everything(home) == asked
     assert any(s.low is not None and s.high is not None for _, s in spans) and any(s.buckets for _, s in spans)
     assert {k for k, s in spans if s.low is not None} >= {"messages", "sealed", "matches"}
 
 
-def test_a_month_with_too_many_row_groups_is_written_a_few_buckets_at_a_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, groups = everything(home), []
+def test_a_month_with_too_many_row_groups_is_written_a_few_buckets_at_a_time(home: Home, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = []
     monkeypatch.setattr(compact, "OPEN_CHUNKS", 20)
     monkeypatch.setitem(layout.GROUP_ROWS, "messages", 16)
     write = compact._write_some
@@ -218,7 +236,7 @@ def test_a_month_with_too_many_row_groups_is_written_a_few_buckets_at_a_time(hom
 
     monkeypatch.setattr(compact, "_write_some", told)
     compact.run(home, CORP)
-    assert everything(home) == before
+    assert everything(home) == asked
     assert max(len(g) for k, g in groups if k == "messages") < 16 and {b for k, g in groups if k == "messages" for b in g} == set(layout.BUCKETS)
 
 
@@ -339,8 +357,8 @@ def test_superseded_imports_and_reopened_bytes_go_through_the_same_list(tmp_path
         pytest.param(0, 365 * DAY, False, id="written while a year ahead: ten minutes from then"),
     ],
 )
-def test_no_clock_destroys_what_the_newest_version_names(home: Home, later: Any, ahead: int, then: int, gone: bool) -> None:
-    lake, before, old = home.lake(CORP), everything(home), named(home.lake(CORP))
+def test_no_clock_destroys_what_the_newest_version_names(home: Home, asked: dict[str, Any], later: Any, ahead: int, then: int, gone: bool) -> None:
+    lake, old = home.lake(CORP), named(home.lake(CORP))
     later(then)
     compact.run(home, CORP)
     later(ahead)
@@ -351,15 +369,14 @@ def test_no_clock_destroys_what_the_newest_version_names(home: Home, later: Any,
         later(11 * MINUTE)
         assert purges.run(home, CORP) > 0
     later(0)
-    assert everything(home) == before
+    assert everything(home) == asked
 
 
-def test_a_list_that_names_what_is_committed_destroys_nothing(home: Home) -> None:
-    lake = home.lake(CORP)
-    snapshot, before = lake.snapshot(), everything(home)
+def test_a_list_that_names_what_is_committed_destroys_nothing(home: Home, asked: dict[str, Any]) -> None:
+    snapshot = home.lake(CORP).snapshot()
     purges.note(home, CORP, snapshot, snapshot.files, token="0" * 16)
     assert purges.run(home, CORP, at_once=True) == 0
-    assert not list(purges.folder(home, CORP).iterdir()) and everything(home) == before
+    assert not list(purges.folder(home, CORP).iterdir()) and everything(home) == asked
 
 
 def hot_keys(at: Home) -> set[str]:
@@ -410,9 +427,8 @@ def test_a_file_whose_key_has_ended_is_not_committed(home: Home) -> None:
         lake.commit(lake.snapshot(), [file], [], what="test")
 
 
-def test_an_erasure_reaches_old_files_that_wait(home: Home) -> None:
-    lake, old = home.lake(CORP), named(home.lake(CORP))
-    compact.run(home, CORP)
+def test_an_erasure_reaches_old_files_that_wait(compacted: Home, template: Path) -> None:
+    home, lake, old = compacted, compacted.lake(CORP), named(Home(template).lake(CORP))
     stores.purge(home, CORP, {("sealed", 1)})
     purges.run(home, CORP, at_once=True)
     assert on_disk(lake) == named(lake) and not old - named(lake) & on_disk(lake)
@@ -438,12 +454,12 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield todo.append
 
 
-def test_a_commit_that_comes_between_costs_nothing_when_the_inputs_are_still_there(home: Home, between: Any) -> None:
-    before, written = everything(home), []
+def test_a_commit_that_comes_between_costs_nothing_when_the_inputs_are_still_there(home: Home, asked: dict[str, Any], between: Any) -> None:
+    written: list[int] = []
     between(lambda: written.append(append(home, CORP, [("acks", ack())], what="test")))
     compact.run(home, CORP)
     found = everything(home)
-    assert written and found == before
+    assert written and found == asked
 
 
 def ack() -> pa.Table:
@@ -461,29 +477,26 @@ def test_an_erasure_that_comes_between_is_not_undone(home: Home, between: Any) -
     assert on_disk(lake) == named(lake)
 
 
-def test_another_compaction_that_comes_between_wins_and_nothing_is_there_twice(home: Home, between: Any) -> None:
-    before = everything(home)
+def test_another_compaction_that_comes_between_wins_and_nothing_is_there_twice(home: Home, asked: dict[str, Any], between: Any) -> None:
     between(lambda: compact.run(home, CORP))
     compact.run(home, CORP)
-    assert everything(home) == before
+    assert everything(home) == asked
     lake = home.lake(CORP)
     purges.run(home, CORP, at_once=True)
-    assert on_disk(lake) == named(lake) and everything(home) == before
+    assert on_disk(lake) == named(lake) and everything(home) == asked
 
 
-def test_files_of_a_compaction_that_slept_too_long_are_written_again(home: Home, between: Any) -> None:
+def test_files_of_a_compaction_that_slept_too_long_are_written_again(home: Home, asked: dict[str, Any], between: Any) -> None:
     """Its list came due while it slept; what it had written was unlinked with it."""
-    before = everything(home)
     between(lambda: purges.run(home, CORP, at_once=True))
     compact.run(home, CORP)
-    assert everything(home) == before
+    assert everything(home) == asked
     purges.run(home, CORP, at_once=True)
     assert on_disk(home.lake(CORP)) == named(home.lake(CORP))
 
 
-def test_generations_are_held_by_a_file_whose_key_cannot_be_told(home: Home) -> None:
-    compact.run(home, CORP)
-    lake = home.lake(CORP)
+def test_generations_are_held_by_a_file_whose_key_cannot_be_told(compacted: Home) -> None:
+    home, lake = compacted, compacted.lake(CORP)
     month = "2026-11"
     with manifests.files_held(home, CORP):
         assert generations.retire(lake, [*lake.snapshot().files, f"kind=messages/month={month}/bucket=hot/lexicon=-/gone.parquet"])

@@ -13,7 +13,7 @@ from tests.firm import home, message, page, values
 
 RUNS = [
     pytest.param({"workers": 1}, id="in this process"),
-    pytest.param({"workers": 2}, id="two processes"),
+    pytest.param({"workers": 2}, id="two processes", marks=pytest.mark.slow),
     pytest.param({"runner": "BundleBasedDirectRunner"}, id="another runner"),
     pytest.param({"runner": "FnApiRunner", "beam_options": ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]}, id="with Beam options"),
 ]

@@ -19,7 +19,18 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Only what setting up reads, in a folder of its own."""
-    folder = tmp_path / "liuhen"
+    return copied(tmp_path / "liuhen")
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A checkout in which setting up was tried once and pip found nothing."""
+    folder = copied(tmp_path_factory.mktemp("failed") / "liuhen")
+    return folder, set_up(folder, PYTHON=sys.executable)
+
+
+def copied(folder: Path) -> Path:
+    """Copy what setting up reads."""
     for name in ("bootstrap", "requirements"):
         shutil.copytree(ROOT / "deploy" / name, folder / "deploy" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -43,9 +54,8 @@ def python_of_version(folder: Path, version: str) -> Path:
     return folder
 
 
-def test_what_will_be_fetched_is_listed_before_pip_is_asked_for_anything(checkout: Path) -> None:
-    done = set_up(checkout, PYTHON=sys.executable)
-    announced, _, afterwards = done.stderr.partition("ERROR:")
+def test_what_will_be_fetched_is_listed_before_pip_is_asked_for_anything(failed: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    announced, _, afterwards = failed[1].stderr.partition("ERROR:")
     assert "About to fetch" in announced
     assert " MB, from your Python package index into .venv" in announced
     assert "apache-beam 2.77.0 (20 MB)" in announced
@@ -57,9 +67,9 @@ def test_the_tests_needs_are_added_to_the_list_only_when_asked_for(checkout: Pat
     assert "pytest " in set_up(checkout, "dev", PYTHON=sys.executable).stderr
 
 
-def test_when_pip_cannot_do_it_the_remedy_is_named_and_the_next_run_starts_again(checkout: Path) -> None:
-    for _ in range(2):
-        done = set_up(checkout, PYTHON=sys.executable)
+def test_when_pip_cannot_do_it_the_remedy_is_named_and_the_next_run_starts_again(failed: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    checkout, first = failed
+    for done in (first, set_up(checkout, PYTHON=sys.executable)):
         assert done.returncode == 1
         assert "About to fetch" in done.stderr
         assert "behind a mirror set PIP_INDEX_URL or pip.conf, then run the same command again" in done.stderr
