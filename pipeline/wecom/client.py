@@ -36,7 +36,7 @@ from pipeline.wecom.errcodes import Action, Code
 from pipeline.wecom.limits import Pace
 from pipeline.wecom.token import Tokens
 
-Secret = Literal["archive", "contacts"]
+Secret = Literal["archive", "contacts", "app"]
 Answer = dict[str, Any]
 
 TRIES: Final = 3
