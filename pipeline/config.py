@@ -19,7 +19,7 @@ from pipeline import durable, secret_refs
 from pipeline.errors import UsageError
 
 CORP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-SECRETS = ("archive_secret", "contacts_secret", "callback_token", "callback_aes_key")
+SECRETS = ("archive_secret", "contacts_secret", "app_secret", "callback_token", "callback_aes_key")
 
 
 class Corp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +29,8 @@ class Corp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     archive_secret: str = ""
     contacts_secret: str = ""
+    app_secret: str = ""
+    app_agent_id: Annotated[int, msgspec.Meta(ge=0)] = 0
     callback_token: str = ""
     callback_aes_key: str = ""
 
@@ -40,6 +42,11 @@ class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     room: Literal["sender", "everyone"] = "sender"
     withheld_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 15
     lawful_basis: tuple[str, ...] = ("legal_obligation",)
+    withdrawal: Literal["keep", "restrict"] = "keep"
+    pending_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 0
+    sync_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = 168
+    sync_active_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = 24
+    stale_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 14
 
 
 class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,6 +105,24 @@ class Media(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_mb: Annotated[int, msgspec.Meta(ge=0)] = 4096
 
 
+class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom serious findings are told to. webhook, webhook_secret: references; to: members, reached through the corp's application."""
+
+    webhook: str = ""
+    webhook_secret: str = ""
+    to: tuple[str, ...] = ()
+    severities: tuple[Literal["low", "medium", "high"], ...] = ("high",)
+    include_text: bool = False
+    max_age_days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 7
+    language: Literal["zh", "en"] = "zh"
+
+
+class Pii(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What identifies a person beyond what is known everywhere. policy_patterns: RE2, for the firm's policy numbers."""
+
+    policy_patterns: tuple[str, ...] = ()
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything an operator can set."""
 
@@ -111,6 +136,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     callback: Callback = Callback()
     source: Source = Source()
     media: Media = Media()
+    alerts: Alerts = Alerts()
+    pii: Pii = Pii()
 
 
 TEMPLATE = """\
@@ -128,6 +155,15 @@ room = "sender"
 withheld_days = 15
 # 法律依据，写入每条消息 / legal bases stated with every message
 lawful_basis = ["legal_obligation"]
+# 客户撤回此前的同意时 / when a customer withdraws an earlier consent: "keep" 撤回前的消息照常保存, "restrict" 一并受限
+withdrawal = "keep"
+# 待决记录多少天后视为不同意，0 = 一直等待决定 / days after which a pending record counts as refused; 0 waits for a decision
+pending_days = 0
+# 查询同意状态的间隔（小时）：一般、活跃会话 / hours between two questions about a scope's consent: all, and those that chat
+sync_hours = 168
+sync_active_hours = 24
+# 超过多少天未查询即告警 / days after which what is known about a scope is called stale
+stale_days = 14
 
 [archive]
 # 保留原始密封字节（取证需要） / keep the sealed bytes (evidence needs them)
@@ -184,6 +220,27 @@ poll_minutes = 5.0
 calls_per_minute = 3000
 # 超过此大小（MB）的文件不下载，0 为不限 / files above so many MB are not fetched, 0 = no limit
 max_mb = 4096
+
+[alerts]
+# 高风险命中的提醒，默认不含原文 / serious findings are told at once, by default without their words
+# 接收地址所在 env:NAME 或 file:PATH，空为不发 / where the receiver's https address is; empty: none
+webhook = ""
+# 签名密钥所在 / where the key is that signs what is sent
+webhook_secret = ""
+# 用企业微信应用消息通知的成员 / members told by WeCom's application message, such as ["zhangsan"]
+to = []
+# 哪些严重程度 / which severities
+severities = ["high"]
+# 是否附上命中的词 / whether the words found are included
+include_text = false
+# 只提醒最近几天的消息 / only messages of the last so many days raise alerts
+max_age_days = 7
+# 文字提醒的语言 / language of what a person reads: "zh", "en"
+language = "zh"
+
+[pii]
+# 本单位保单号的写法（RE2 正则），如 ["P[0-9]{{12}}"] / how the firm's policy numbers look (RE2)
+policy_patterns = []
 """
 CORP_TEMPLATE = """
 [[corp]]
@@ -195,6 +252,9 @@ name = "{name}"
 archive_secret = ""
 # 自建应用 Secret，用于通讯录、客户联系、统计 / secret of a self-built app: contacts, customers, statistics
 contacts_secret = ""
+# 发提醒的应用 Secret 与 AgentId / secret and AgentId of the application that sends alerts
+app_secret = ""
+app_agent_id = 0
 # 接收事件的 Token 与 EncodingAESKey / Token and EncodingAESKey of the callbacks
 callback_token = ""
 callback_aes_key = ""
@@ -233,7 +293,7 @@ def parse(text: str) -> Config:
 
 def _check_references(config: Config) -> None:
     """Refuse a secret that stands where only its place may; the value is not repeated."""
-    places = {"wecom.proxy_credentials": config.wecom.proxy_credentials}
+    places = {"wecom.proxy_credentials": config.wecom.proxy_credentials, "alerts.webhook": config.alerts.webhook, "alerts.webhook_secret": config.alerts.webhook_secret}
     for corp in config.corp:
         places |= {f"{name} of corp {corp.id}": getattr(corp, name) for name in SECRETS}
     for name, reference in places.items():

@@ -5,7 +5,7 @@ Before: lake.py. After: workbench.py, commit.py, the commands that change regist
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline import schema
 from pipeline.directory import Directory, Entry
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.register import Event
 
 
@@ -23,7 +23,12 @@ def _ms(value: datetime | None) -> int | None:
 
 def events_of(lake: Lake, snapshot: Snapshot) -> list[Event]:
     """Return all events of the consent register."""
-    rows = lake.read("consent", snapshot.of("consent")).to_pylist()
+    return events_in(lake, snapshot.of("consent"))
+
+
+def events_in(lake: Lake, files: Sequence[DataFile]) -> list[Event]:
+    """Return the events that lie in some files of the register."""
+    rows = lake.read("consent", files).to_pylist()
     return [
         Event(
             event_id=r["event_id"], userid=r["userid"], room_id=r["room_id"], external_userid=r["external_userid"], status=r["status"],

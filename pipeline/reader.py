@@ -2,8 +2,8 @@
 
 Before: lake.py, sql/views/. After: audit.py, the commands `sql`, `audit`, `status`, `conversation`.
 
-Rules: (1) one version for all views of a command; (2) one file is opened on the main thread before DuckDB scans (Arrow's
-key-service lock and the interpreter lock otherwise wait for each other in a cold process); (3) no spilling to disk,
+Rules: (1) one version for all views of a command; (2) one file of each kind is opened before DuckDB scans, which finds
+files that are gone; scans are started without the interpreter lock (lake.py, `_Files`: readers hung without that); (3) no spilling to disk,
 no access to files, configuration locked; (4) results are fetched whole, never left streaming; (5) a file that was compacted away
 and unlinked since the version was opened leads to one more try, on the newest version.
 """
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import audit, clock, durable, schema, sqlguard
+from pipeline.consenting import hidden
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
@@ -49,6 +50,7 @@ class Reader:
 
     def _open(self) -> None:
         """Open the newest version; raises Vanished when a file of it was unlinked meanwhile."""
+        self._stamp = hidden.stamp(self.home, self.corp_id)
         self.snapshot: Snapshot = self.lake.snapshot()
         self.connection = duckdb.connect(config=SETTINGS)
         self.connection.execute("SET TimeZone = 'Asia/Shanghai'")
@@ -59,12 +61,15 @@ class Reader:
         self.connection.execute("SET lock_configuration = true")
 
     def _register(self, months: Sequence[str] | None) -> None:
+        visible = hidden.visible(self.lake, self.snapshot)
         for kind in schema.KINDS:
             by_month = months if "dt" in schema.kind(kind).arrow.names and kind not in ("records", "recalls") else None
             files = self.snapshot.of(kind, months=by_month)
             dataset = self.lake.dataset(kind, files)
             if files:
                 _open_one(dataset)
+            if visible is not None and kind in hidden.KINDS:
+                dataset = dataset.filter(visible)  # on the data itself: no query comes past it
             self.connection.register(f"lake_{kind}", dataset)
         self.connection.register("lake_context", self._context())
 
@@ -99,6 +104,9 @@ class Reader:
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """Ask; once more on the newest version when files of the one that was opened are gone: their rows lie in others now (rule 5)."""
+        if hidden.stamp(self.home, self.corp_id) != self._stamp:  # something went out of view since: not even a running reader shows it
+            self.close()
+            self._open()
         try:
             return ask()
         except (duckdb.Error, OSError, ArchiveError):

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipeline.resources import data_folder
 
-KeyUnit = Literal["base", "month", "withheld-day", "pending-month"]
+KeyUnit = Literal["base", "month", "withheld-day", "pending-month", "restricted-month"]
 
 PART = pa.struct([pa.field("path", pa.string()), pa.field("text", pa.string())])
 QUOTE = pa.struct([pa.field("part", pa.int32()), pa.field("start_cp", pa.int32()), pa.field("end_cp", pa.int32())])
@@ -69,7 +69,8 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS = (
     "pages", "records", "messages", "sealed", "withheld_sealed", "pending_sealed",
-    "matches", "recalls", "consent", "media", "people", "runs", "acks",
+    "matches", "recalls", "consent", "media", "people", "runs", "acks", "gaps", "reviews", "identities",
+    "hidden", "restricted", "reconciles", "holds", "consent_asks", "notices",
 )  # fmt: skip
 
 

@@ -30,8 +30,10 @@ from pipeline.verify_report import FILES, Report
 MAGIC = b"PARE"
 _MONTH = re.compile(r"\d{4}-\d{2}\Z")
 _UNIT = {
-    **dict.fromkeys(("messages", "sealed", "matches", "media", "restricted"), "{corp}/m/{month}/{bucket}"),
+    **dict.fromkeys(("messages", "sealed", "matches", "media"), "{corp}/m/{month}/{bucket}"),
     **dict.fromkeys(("pages", "records", "recalls", "consent", "people", "runs", "acks"), "{corp}/base"),
+    **dict.fromkeys(("hidden", "reconciles", "holds", "consent_asks", "notices"), "{corp}/base"),
+    "restricted": "{corp}/restricted/{month}",
     "withheld_sealed": "{corp}/withheld/{month}",
     "pending_sealed": "{corp}/pending/{month}",
 }

@@ -21,6 +21,8 @@ from pipeline.verify_report import COUNTS, Report, ranges, records
 
 FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
 OUTRANKED = "outranked by its sealed original"
+# What a reconciliation says of its rows: they keep the page of the record, whose counts are those of the commit that settled it.
+LATER = "reconcile"
 RECORD_COLUMNS = (
     "origin", "seq", "variant", "fate_no", "fate", "reason", "step", "code", "key_version", "scope_ref", "msgid", "msgid_fp", "content_fp", "leaf",
     "commitment", "nonce", "page", "duplicate_of", "keep_until", "run_id",
@@ -125,7 +127,8 @@ def _pages(ledger: Ledger, report: Report) -> None:
     orphans = found.filter(pc.invert(pc.is_in(found["page"], value_set=pa.array(set(names), pa.string()))))
     if orphans.num_rows:
         report.find(COUNTS, "PAGE_MISSING", _told(orphans), pages=len(set(orphans["page"].to_pylist())))
-    grouped = found.group_by(["page", "fate"], use_threads=False).aggregate([("leaf", "count"), ("leaf", "min")]).to_pylist()
+    settled = found.filter(pc.invert(pc.fill_null(pc.equal(found["step"], LATER), False)))
+    grouped = settled.group_by(["page", "fate"], use_threads=False).aggregate([("leaf", "count"), ("leaf", "min")]).to_pylist()
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     first: dict[str, int] = {}
     for row in grouped:

@@ -65,7 +65,9 @@ class Content:
         for origin in table["origin"].unique().to_pylist():
             rows = table.filter(pc.equal(table["origin"], origin))
             found, planted = self._of(self.archived, origin, rows["seq"])
-            for seq in planted:
+            # Hidden already, not moved yet: in no view, and their rows are where they were.
+            _, strangers = self._of(self.ledger.of("restricted"), origin, pa.chunked_array([pa.array(planted, pa.uint64())]))
+            for seq in strangers:
                 self._find("ROW_WITHOUT_RECORD", "messages", (origin, seq))
             self._messages(origin, rows, found)
 
@@ -294,7 +296,7 @@ def _full(row: dict[str, Any]) -> Full:
 def _fields(row: dict[str, Any], digest: bytes | None) -> list[dict[str, str]]:
     """What a leaf without content may say beside its ids (docs/formats.md, section 9): one of these must give the commitment."""
     fate, reason = row["fate"], row["reason"]
-    if fate in ("pending", "withheld"):
+    if fate in ("pending", "withheld", "restricted"):
         return [{"reason": leaf.text_of(reason), "scope_ref": leaf.text_of(row["scope_ref"])}]
     if fate == "failed":
         sealed = "null" if row["step"] == "commit" or digest is None else leaf.text_of(digest.hex())

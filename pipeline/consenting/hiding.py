@@ -1,0 +1,92 @@
+"""Archived records that a refusal covers go out of every view, in one small commit.
+
+Before: candidates.py, judging.py, fates.py. After: moving.py, which moves their rows under keys of their own.
+The commit holds the later fates and the list of hidden records, no content: it is as large as what it hides, however large the archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from pipeline import clock, consent, layout
+from pipeline.commitrows import table
+from pipeline.consenting import candidates, change, fates, hidden, judging
+from pipeline.consenting.candidates import Stored
+from pipeline.consenting.change import Change
+from pipeline.consenting.fates import Fated, Key
+from pipeline.consenting.judging import Move, Rules
+from pipeline.home import Home
+from pipeline.lake import Lake, Snapshot
+from pipeline.register import Event
+from pipeline.stage import Pseudonyms
+from pipeline.workbench import Workbench
+
+
+class Hidden(msgspec.Struct, frozen=True):
+    """A record to be hidden, and why."""
+
+    row: Stored
+    move: Move
+
+    @property
+    def key(self) -> Key:
+        """Its identity."""
+        return (self.row.origin, self.row.seq)
+
+
+def hide(home: Home, corp_id: str, run_id: str, fresh: Sequence[Event], rules: Rules) -> int:
+    """Restrict, in one commit, what these events now cover; return how many records went out of view."""
+    done = 0
+
+    def plan(lake: Lake, snapshot: Snapshot) -> Change | None:
+        nonlocal done
+        found = judged(home, Workbench(home, corp_id, snapshot), fresh, rules)
+        done = len(found)
+        return _change(home, lake, snapshot, found, run_id) if found else None
+
+    if change.commit(home, corp_id, plan, what="restrict") is not None:
+        hidden.ring(home, corp_id)
+    return done
+
+
+def judged(home: Home, bench: Workbench, fresh: Sequence[Event], rules: Rules) -> list[Hidden]:
+    """Return the archived records that these events take out of view, recalls of them included."""
+    lake, snapshot = home.lake(bench.corp_id), bench.snapshot
+    touched = candidates.scopes_of(fresh, bench.events)
+    what = candidates.asked(touched, bench.register, from_the_beginning=rules.withdrawal == "restrict")
+    rows = candidates.rows(lake, snapshot, what, sender_decides=bench.policy.room == "sender")
+    gone = {(origin, seq) for origin, seqs in hidden.keys(lake, snapshot).items() for seq in seqs}
+    there = [r for r in rows if (r.origin, r.seq) not in gone]
+    found = [Hidden(r, m) for r in there if r.kind == "message" and (m := _move(r, bench, rules)) is not None]
+    return found + _recalls(there, found)
+
+
+def _move(row: Stored, bench: Workbench, rules: Rules) -> Move | None:
+    decision = consent.decide(row.stub(), captured_at_ms=row.captured_at_ms, register=bench.register, directory=bench.directory, policy=bench.policy)
+    return judging.of_archived(decision, row.consent_source, row.at_ms, bench.register, rules)
+
+
+def _recalls(rows: Iterable[Stored], found: Sequence[Hidden]) -> list[Hidden]:
+    """Return the recalls of what is hidden (rule 7 of the gate)."""
+    originals = {h.row.msgid: h.move for h in found}
+    return [Hidden(r, msgspec.structs.replace(originals[r.recalls_msgid], rule="7")) for r in rows if r.kind == "recall" and r.recalls_msgid in originals]
+
+
+def _change(home: Home, lake: Lake, snapshot: Snapshot, found: Sequence[Hidden], run_id: str) -> Change:
+    names = Pseudonyms(home, lake.corp_id)
+    fated = [
+        Fated(
+            key=h.key, fate="restricted", reason=h.move.reason, rule=h.move.rule, scope_ref=names.scope_ref(h.move.scope), msgid=h.row.msgid,
+            captured_at_ms=h.row.captured_at_ms,
+        )
+        for h in found
+    ]
+    known, made = fates.histories(lake, snapshot, {h.key for h in found}), Change()
+    made.write(lake, fates.later_rows(fated, known, corp_id=lake.corp_id, snapshot=snapshot, now_ms=clock.now_ms(), run_id=run_id), "records")
+    places = [
+        {"origin": h.row.origin, "seq": h.row.seq, "row_month": h.row.month, "row_bucket": layout.bucket_of(h.row.conversation_id)} for h in found
+    ]
+    made.write(lake, table("hidden", places), "hidden")
+    return made
