@@ -50,6 +50,7 @@ The gate
 
 Keywords
     match/               folding, packs, rules: where a rule fires, and why; its own __init__.py lists the modules
+    scripts/             texts the firm has approved, and its mass messages
 
 It is staged
     pii.py               what identifies a person, masked with equal length
@@ -71,6 +72,7 @@ It is settled
     stores.py            every place that holds content, and how to take records out
     left_over.py         what failed or waits, and who has acknowledged it
     ingest.py            one run: land, re-open, stage, commit, sum up
+    alerts/              serious findings told at once, without their words
 
 It is kept
     layout.py            which bucket a row belongs to, where row groups end

@@ -30,7 +30,7 @@ from pipeline.keyring_file import WITNESS
 from pipeline.lake import Lake
 from pipeline.match.packfile import PackSource
 
-FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "locks")
+FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "alerts", "callbacks", "source", "media", "metrics", "locks")
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -206,7 +206,7 @@ def _watch(home: Home, corp_id: str, done: Event, progress: Progress, total: int
 def _key_state(home: Home, corp_id: str) -> str:
     """Return a word that changes when the enterprise keys, the packs or the configuration of the home change."""
     keys = [(k.version, k.fingerprint, k.retired) for k in home.enterprise_keys(corp_id)]
-    packs = sorted((p.name, p.stat().st_mtime_ns) for p in (home.path / "lexicon").glob("*.pack"))
+    packs = sorted((p.name, p.stat().st_mtime_ns) for p in (home.path / "lexicon").iterdir() if p.suffix in (".pack", ".texts"))
     return repr((keys, packs, home.config.consent))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline import answers, commit, durable, importing, landing, manifests
+from pipeline.alerts import queue as alert_queue
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile
@@ -134,4 +135,4 @@ def _purge_lake(home: Home, corp_id: str, keys: Keys) -> int:
     raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
 
 
-REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {"staging": _purge_staging, "landing": _purge_landing, "lake": _purge_lake}
+REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {"staging": _purge_staging, "landing": _purge_landing, "lake": _purge_lake, "alerts": alert_queue.purge}

@@ -173,6 +173,8 @@ def check_boxes(home: Path, corp_id: str, keys: Keys, report: Report) -> None:
     """Open the enterprise keys and the firm's own packs in their places."""
     boxes = [(home / "keys" / "enterprise" / f"{corp_id}.keys", f"enterprise/{corp_id}")]
     boxes += [(p, f"pack/{p.stem}") for p in sorted((home / "lexicon").glob("*.pack"))]
+    boxes += [(home / "lexicon" / "approved.texts", "approved/texts")]
+    boxes += [(p, f"alerts/{corp_id}/{p.stem}") for p in sorted((home / "alerts" / corp_id).glob("*.b*")) if p.suffix in (".box", ".batch")]
     for path, context in boxes:
         if path.is_file() and not opens(keys, path.read_bytes(), context):
             report.find(KEYS, "BOX_DAMAGED", file=f"{path.parent.name}/{path.name}")

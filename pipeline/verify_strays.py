@@ -22,7 +22,7 @@ from pipeline.verify_keys import Keys, opens
 from pipeline.verify_log import NAME, Log
 from pipeline.verify_report import STRAYS, Report
 
-HOME = {"liuhen.toml", "keys", "landing", "staging", "lake", "custody", "lexicon", "locks", "anchors"}
+HOME = {"liuhen.toml", "keys", "landing", "staging", "lake", "custody", "lexicon", "locks", "anchors", "alerts"}
 _PAGE = re.compile(r"(\d{20})-([0-9a-f]{64})\.page\Z")
 _IMPORT = re.compile(r"(\d{20})-([0-9a-f]{32})\.page\Z")
 _PART = re.compile(r"\.[0-9a-f]{16}\.part\Z")

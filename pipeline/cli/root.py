@@ -137,6 +137,26 @@ def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict
 
 
 def complete() -> typer.Typer:
+# Modules of commands, one line each.
+COMMANDS = (
+    "alerts",
+    "archive",
+    "ask",
+    "clock",
+    "compact",
+    "demo",
+    "keyring",
+    "persons",
+    "review",
+    "rules",
+    "scripts",
+    "search",
+    "setup",
+    "simulate",
+    "verify",
+)
+
+
     """Return the whole command line: every module of commands registers itself when it is imported."""
     from pipeline.cli import archive, ask, clock, compact, demo, keyring, rules, setup, verify
 
