@@ -111,8 +111,10 @@ It is shown
     sheets.py            an Excel workbook
     show.py              every format, to terminal or file
 
+    source/              the source: pulled page by page, gaps told, media fetched, the cycle of all steps
     cli/                 the command line: root.py, one file a group of commands
     demo/                a made-up firm, and the truth about it
+    simulate/            a WeCom double on loopback in front of that firm
     templates/           the conversation's page
 """
 

@@ -42,7 +42,7 @@ _GIVEN = ("甲Jia", "乙Yi", "丙Bing", "丁Ding", "戊Wu", "己Ji", "庚Geng", 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 Line = dict[str, str | None]
 
-_WM_EMPLOYEE, _TWO_CASINGS, _MOVED = 7, 3, 5
+_WM_EMPLOYEE, _TWO_CASINGS, MOVED = 7, 3, 5
 # How much of a day's talk begins in each hour, Beijing time: office hours mostly, some in the evening.
 _HOURS = {7: 1, 8: 4, 9: 14, 10: 15, 11: 10, 12: 4, 13: 9, 14: 13, 15: 11, 16: 9, 17: 6, 18: 3, 19: 3, 20: 3, 21: 2, 22: 1}
 _WEEKEND = 0.3
@@ -147,7 +147,7 @@ def directory_lines(firm: Firm, calendar: Calendar) -> Iterator[Line]:
     One employee changed the department at noon of the third day; one left before the first day and wrote nothing."""
     noon = iso(calendar.at(2, 12))
     for number, person in enumerate((*firm.employees, *firm.robots, *firm.customers, *firm.quiet)):
-        if number == _MOVED:
+        if number == MOVED:
             yield _row(person, valid_to=noon)
             yield _row(person, department="客户服务部", valid_from=noon)
         else:

@@ -56,13 +56,13 @@ def generate(
         raise UsageError("DEMO_EXISTS", "the folder already holds a demonstration", remedy="name another folder")
     plan = story.plan(messages, seed=seed, corp_id=corp_id, end_day=end_day)
     files = list(pages.layout(plan.records))
-    told = truth.tell(plan, files, _key_truths(plan))
+    told = truth.tell(plan, files, key_truths(plan))
     for folder in ("keys", "late-key", "pages"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     (out / "truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
     keys = make_keys(out)
-    _write_lines(out / "directory.jsonl", directory_lines(plan.firm, plan.calendar))
-    _write_lines(out / "consent.jsonl", plan.consent_lines)
+    write_lines(out / "directory.jsonl", directory_lines(plan.firm, plan.calendar))
+    write_lines(out / "consent.jsonl", plan.consent_lines)
     _write_pages(out / "pages", files, keys, progress, len(plan.records))
     return told
 
@@ -77,7 +77,8 @@ _KEY_FILES = {
 }
 
 
-def _key_truths(plan: Plan) -> list[KeyTruth]:
+def key_truths(plan: Plan) -> list[KeyTruth]:
+    """Return which key versions there are and how many records each seals."""
     counts = truth.key_counts(plan.records)
     return [
         KeyTruth(version=version, file=file, form=form, passphrase=passphrase, records=counts[version], late=version == LATE_VERSION)
@@ -92,11 +93,12 @@ def make_keys(out: Path) -> Keys:
         keys[version] = key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         lock = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
         container = serialization.PrivateFormat.TraditionalOpenSSL if form == "PKCS#1" else serialization.PrivateFormat.PKCS8
-        _write_secret(out / file, key.private_bytes(serialization.Encoding.PEM, container, lock))
+        write_secret(out / file, key.private_bytes(serialization.Encoding.PEM, container, lock))
     return keys
 
 
-def _write_secret(path: Path, data: bytes) -> None:
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner can read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
         handle.write(data)
 
@@ -130,7 +132,8 @@ def seal(record: Record, public_key: rsa.RSAPublicKey) -> bytes:
     return faults.item(sealed, record.code)
 
 
-def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write values as JSON Lines."""
     path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 

@@ -32,7 +32,8 @@ _SIZES = {
     "file": (4_000, 80_000),
 }
 _LARGE = 700_001  # more than one range of 524,288 bytes
-_LIMIT = 1 << 22
+_LIMIT = 1 << 33
+STEP = 1 << 20
 
 
 class MediaFile(msgspec.Struct, frozen=True):
@@ -43,12 +44,15 @@ class MediaFile(msgspec.Struct, frozen=True):
     md5: str
 
 
-def new_file(rng: random.Random, kind: str, *, large: bool = False) -> MediaFile:
-    """Return a new file of this kind (image, voice, emotion, video, anything else is a document)."""
-    size = _LARGE if large else rng.randint(*_SIZES.get(kind, _SIZES["file"]))
+def new_file(rng: random.Random, kind: str, *, large: bool = False, size: int | None = None) -> MediaFile:
+    """Return a new file of this kind (image, voice, emotion, video, anything else is a document), of `size` bytes where it is given."""
+    if size is None:
+        size = _LARGE if large else rng.randint(*_SIZES.get(kind, _SIZES["file"]))
     inner = f"demo/{kind}/{size}/{rng.getrandbits(48):012x}"
-    data = _content(inner)
-    return MediaFile(renewed(rng, inner), len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+    digest = hashlib.md5(usedforsecurity=False)
+    for start in range(0, size, STEP):
+        digest.update(part(inner, start, start + STEP))
+    return MediaFile(renewed(rng, inner), size, digest.hexdigest())
 
 
 def renewed(rng: random.Random, inner: str) -> str:
@@ -71,17 +75,31 @@ def inner_id(fileid: str) -> str:
 def _parts_of(inner: str) -> tuple[str, int] | None:
     """Return (kind, size) that an inner id tells, or None when it is not ours."""
     parts = inner.split("/")
-    if len(parts) != 4 or parts[0] != "demo" or not (parts[2].isdecimal() and len(parts[2]) < 8 and int(parts[2]) <= _LIMIT):
+    if len(parts) != 4 or parts[0] != "demo" or not (parts[2].isdecimal() and len(parts[2]) < 12 and int(parts[2]) <= _LIMIT):
         return None
     return parts[1], int(parts[2])
 
 
+def size_of(inner: str) -> int:
+    """Return the size in bytes of the file that an inner id names; raises UsageError DEMO_FILE_UNKNOWN."""
+    parts = _parts_of(inner)
+    if parts is None:
+        raise UsageError("DEMO_FILE_UNKNOWN", "the file id is not one of the demonstration", remedy="ask for files of demo messages only")
+    return parts[1]
+
+
 def content(fileid: str) -> bytes:
     """Return the file's bytes; they have the size and MD5 that the message declares. Raises UsageError DEMO_FILE_UNKNOWN."""
-    return _content(inner_id(fileid))
+    inner = inner_id(fileid)
+    return part(inner, 0, size_of(inner))
 
 
-def _content(inner: str) -> bytes:
+def part(inner: str, start: int, end: int) -> bytes:
+    """Return bytes `start` to `end` (exclusive, cut at the file's end) of the file that an inner id names, without making the rest of it."""
     kind, size = _parts_of(inner) or ("file", 0)
-    block = hashlib.sha256(inner.encode()).digest()
-    return (_MAGIC.get(kind, _MAGIC["file"]) + block * (size // len(block) + 1))[:size]
+    magic, block = _MAGIC.get(kind, _MAGIC["file"]), hashlib.sha256(inner.encode()).digest()
+    end = min(end, size)
+    begin = max(start, len(magic))
+    offset = (begin - len(magic)) % len(block)
+    count = max(end - begin, 0)
+    return magic[start:end] + (block * ((offset + count) // len(block) + 1))[offset : offset + count]

@@ -145,16 +145,16 @@ def tell(plan: Plan, files: Sequence[pages.PageFile], keys: Sequence[KeyTruth]) 
         withheld_later=[r.msgid for r in records if r.fate_later == "withheld"],
         recalls=list(_recalls(plan)),
         duplicates=[{"seq": r.seq, "msgid": r.msgid} for r in records if r.fate == "duplicate"],
-        repeated_seqs=pages.repeated(records),
+        repeated_seqs=pages.repeated(records) if files else [],
         seq_conflict=_seq_conflict(records),
         keys=list(keys),
         failures=_count(r.code for r in records if r.fate == "failed"),
         failures_later=_count(r.code for r in records if r.fate_later == "failed"),
         page_failures={"PAGE_CUT": sum(f.cut for f in files)},
         broken=[Broken(code=r.code, seq=r.seq, msgid=r.msgid) for r in records if r.code],
-        media=_count(kind for r in first for kind, _ in _files(r.draft.body.fields)),
-        media_later=_count(kind for r in later for kind, _ in _files(r.draft.body.fields)),
-        media_refs=[_media_ref(r, kind, fileid) for r in records for kind, fileid in _files(r.draft.body.fields)],
+        media=_count(kind for r in first for kind, _ in files_in(r.draft.body.fields)),
+        media_later=_count(kind for r in later for kind, _ in files_in(r.draft.body.fields)),
+        media_refs=[_media_ref(r, kind, fileid) for r in records for kind, fileid in files_in(r.draft.body.fields)],
         details=[{"seq": r.seq, "kind": d.kind, "value": d.value, "fate_later": r.fate_later} for r in records for d in r.draft.details],
         files=[{"name": f.name, "answers": len(f.answers), "records": sum(map(len, f.answers)), "cut": f.cut} for f in files],
     )
@@ -240,17 +240,17 @@ def _media_ref(record: Record, kind: str, sdkfileid: str) -> dict[str, Any]:
     }
 
 
-def _files(fields: dict[str, Any], kind: str = "") -> Iterator[tuple[str, str]]:
+def files_in(fields: dict[str, Any], kind: str = "") -> Iterator[tuple[str, str]]:
     """Yield (kind, file id) of every file in a body, those in strings of JSON included."""
     for name, value in fields.items():
         if name == "sdkfileid":
             yield kind, value
         elif isinstance(value, dict):
-            yield from _files(value, name)
+            yield from files_in(value, name)
         elif name in ("item", "items"):
             for item in value:
                 if "content" in item:
-                    yield from _files(msgspec.json.decode(item["content"]), item.get("type", "").removeprefix("ChatRecord").lower())
+                    yield from files_in(msgspec.json.decode(item["content"]), item.get("type", "").removeprefix("ChatRecord").lower())
 
 
 def key_counts(records: Iterable[Record]) -> dict[int, int]:
