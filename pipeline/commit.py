@@ -149,7 +149,8 @@ class Plan:
         self.manifest_of: dict[str, Manifest] = {}
         for manifest in staged:
             for page in manifest.pages:
-                if page.ref.page not in done and page.ref.page not in self.pages:  # (b)
+                # (b); a page that is gone and not settled was taken away (an erasure): a worker that had read it before staged it in vain.
+                if page.ref.page not in done and page.ref.page not in self.pages and Path(page.ref.uri).exists():
                     self.pages[page.ref.page] = page
                     self.manifest_of[page.ref.page] = manifest
 

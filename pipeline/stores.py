@@ -4,22 +4,24 @@ Before: lake.py, landing.py, manifests.py. After: whatever removes records (supe
 A store that is not in this registry does not exist: a test walks the kinds of `schemas/` and the folders of a home and fails
 for one that is neither here nor listed as free of content, with the reason.
 
-`purge` is one commit for all lake kinds, then files are unlinked: killed anywhere, the same call finishes it. What becomes of a
-record's fate is the caller's business (rows of `records` outlive their content); so is destroying the keys of older copies.
+`purge` is one commit for all lake kinds, then files are unlinked: killed anywhere, the same call finishes it. The commit comes after what
+waits was taken, and is made even when the lake holds none of the records: whoever planned a commit before that plans anew, and finds the
+page gone. What becomes of a record's fate is the caller's business (rows of `records` outlive their content); so is destroying the keys of older copies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from pipeline import answers, commit, durable, importing, landing, manifests
+from pipeline import answers, commit, durable, importing, landing, manifests, purges
 from pipeline.alerts import queue as alert_queue
-from pipeline.errors import VerifyFailed
+from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile
+from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.records import PageRef
 from pipeline.saved_files import answer_of
 from pipeline.stage import read_outline
@@ -50,7 +52,17 @@ CONTENT_FREE_FOLDERS: Mapping[str, str] = {
 
 def purge(home: Home, corp_id: str, keys: Keys) -> dict[str, int]:
     """Take the records out of every store; return how many rows or pages each store lost."""
-    return {name: store(home, corp_id, keys) for name, store in REGISTRY.items()}
+    lost = {name: _again(store, home, corp_id, keys) for name, store in REGISTRY.items()}
+    purges.run(home, corp_id, at_once=True)
+    return lost
+
+
+def _again(store: Callable[[Home, str, Keys], int], home: Home, corp_id: str, keys: Keys) -> int:
+    """Ask a store as often as somebody else tidies up under its hands."""
+    for _ in range(commit.TRIES - 1):
+        with suppress(durable.Vanished):
+            return store(home, corp_id, keys)
+    return store(home, corp_id, keys)
 
 
 def _purge_staging(home: Home, corp_id: str, keys: Keys) -> int:
@@ -110,29 +122,44 @@ def _purge_lake(home: Home, corp_id: str, keys: Keys) -> int:
     lake, wanted = home.lake(corp_id), frozenset(keys)
     for _ in range(commit.TRIES):
         snapshot = lake.snapshot()
-        adds: list[DataFile] = []
-        removes: list[DataFile] = []
-        lost = 0
-        for kind in LAKE_KINDS:
-            for file in snapshot.of(kind):
-                rest = lake.without(file, wanted)
-                if rest is None:
-                    continue
-                lost += file.rows - rest.num_rows
-                removes.append(file)
-                if rest.num_rows:
-                    adds.append(lake.write(rest, kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon))
-        if not removes:
-            return 0
         try:
-            with manifests.files_held(home, corp_id):
-                lake.commit(snapshot, adds, removes, what="purge")
+            lost = _take_out(home, lake, snapshot, wanted)
         except CommitConflict:
-            lake.purge(adds)
             continue
-        lake.purge(removes)
+        except (VerifyFailed, UsageError, durable.Vanished):
+            if lake.snapshot().version == snapshot.version:
+                raise
+            continue  # a compaction took files away, and their key with them
         return lost
     raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tuple[str, int]]) -> int:
+    """Commit the files of `snapshot` without the records; return how many rows went. Raises CommitConflict, and what reading raises."""
+    adds: list[DataFile] = []
+    removes: list[DataFile] = []
+    lost = 0
+    try:
+        for file in [f for kind in LAKE_KINDS for f in snapshot.of(kind)]:
+            rest = lake.without(file, wanted)
+            if rest is None:
+                continue
+            lost += file.rows - rest.num_rows
+            removes.append(file)
+            if rest.num_rows:
+                adds.append(lake.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon))
+        noted = purges.note(home, lake.corp_id, snapshot, removes)
+        try:
+            with manifests.files_held(home, lake.corp_id):
+                version = lake.commit(snapshot, adds, removes, what="purge")
+        except BaseException:
+            purges.forget(noted)
+            raise
+    except (CommitConflict, VerifyFailed, UsageError, durable.Vanished):
+        lake.purge(adds)
+        raise
+    purges.begin(home, lake.corp_id, noted, version=version)
+    return lost
 
 
 REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {"staging": _purge_staging, "landing": _purge_landing, "lake": _purge_lake, "alerts": alert_queue.purge}

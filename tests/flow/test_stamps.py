@@ -88,7 +88,12 @@ def test_it_does_not_fit_another_table_nor_an_older_log_that_was_put_back(at: Ho
     assert verdict(found, firm.home(tmp_path / "other").lake(CORP).snapshot()) == "other table"
 
 
-@pytest.mark.parametrize("left", [pytest.param(None, id="none"), pytest.param(b"", id="empty"), pytest.param(b'{"maker":"counts/1"', id="torn"), pytest.param(b"{}", id="other form")])
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param(None, id="none"), pytest.param(b"", id="empty"), pytest.param(b'{"maker":"counts/1"', id="torn"), pytest.param(b"{}", id="other form"),
+    ],
+)  # fmt: skip
 def test_a_stamp_that_cannot_be_read_fits_nothing(at: Home, tmp_path: Path, left: bytes | None) -> None:
     path, lake = tmp_path / "stamp.json", at.lake(CORP)
     stamps.put(path, made(lake))
