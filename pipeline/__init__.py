@@ -97,6 +97,7 @@ It is asked for
     audit.py             views and audits of sql/
     sqlguard.py          what a user's SQL may be
     reader.py            a locked DuckDB over one version of the lake
+    reveal.py            what is masked in one message, for a stated purpose
     status.py            how the archive stands
     names.py             who bore which name when
     segments.py          overlapping places → pieces

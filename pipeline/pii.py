@@ -2,12 +2,13 @@
 
 Before: nothing. After: stage.py (text and parts are stored masked, the clear values under a second key), words.py.
 Source: GB 11643 (identity numbers), GB 32100 (credit codes), GB/T 15120 and ISO/IEC 7812 (cards), JR/T 0171 (which are secret).
-Full-width digits and letters count as ASCII ones.
+Full-width digits and letters count as ASCII ones; so do digits written as words (幺三八…) in a run of 11 or more with at least 6 of them.
 
 Rules; of two that overlap the first in this list wins:
 1. secret: passwords, verification codes, CVV and a card's MM/YY beside their words (JR/T 0171 C3). Masked wholly.
 2. email: the @ stays.
-3. policy: 8-30 letters and digits with a digit after 保单号, 合同号 and the like. Masked wholly.
+3. policy: what the firm's own patterns find (RE2, `pii.policy_patterns`); 8-30 letters and digits with a digit after 保单号, 合同号 and
+   the like. Masked wholly.
 4. id_card: 18 characters with check character and real date, area code not asked; 15 digits with a date and a word for it before.
    The birth year stays.
 5. travel_document: passport, Hong Kong/Macau/Taiwan permits, with a word for it before. Masked wholly.
@@ -22,13 +23,16 @@ A word counts as before when it ends at most 12 code points before the number be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
 
 import msgspec
+import re2
 from stdnum import luhn
 from stdnum.cn import ric, uscc
 from stdnum.exceptions import ValidationError
+
+from pipeline.errors import UsageError
 
 Kind = Literal["secret", "id_card", "policy", "travel_document", "bank_card", "credit_code", "mobile", "landline", "email"]
 
@@ -52,23 +56,49 @@ _WIDE = {ord(wide): narrow for wide, narrow in zip("０１２３４５６７８�
 _WIDE |= {0xFF21 + i: chr(ord("A") + i) for i in range(26)} | {0xFF41 + i: chr(ord("a") + i) for i in range(26)}
 _WIDE |= {ord("＋"): "+", ord("－"): "-", ord("＠"): "@", ord("．"): ".", ord("　"): " ", ord("＝"): "="}
 
-# Every place has one of these; a text without any ends here.
+# Digits as people write them in words, one code point each: small ones, radio speech, large ones.
+_DIGIT_WORDS = dict(zip(map(ord, "零〇一二三四五六七八九幺洞拐勾壹贰叁肆伍陆柒捌玖貳參陸"), "001234567891079123456789236", strict=True))
+_WORD_CLASS = f"[0-9{''.join(map(chr, _DIGIT_WORDS))}]"
+_WORD_RUN = re.compile(_WORD_CLASS * 11 + f"{_WORD_CLASS}*")  # written out: half the time of {11,}
+_FEWEST_WORDS = 6  # in such a run: fewer are words before a number
+
+# Every place holds three ASCII characters in a row, or digits in words; most texts end here. Then it has one of the signs:
 # 码 and 碼 stand for passwords and codes, 令 for 口令, w for password and pwd, 期 and x for a card's MM/YY.
-_ANY_SIGN = re.compile("[0-9０-９@＠码碼令期wWxX]")
+_THREE_ASCII = re.compile("[!-~！-～][!-~！-～][!-~！-～]")
 _THREE_DIGITS = re.compile("[0-9０-９][0-9０-９][0-9０-９]")
 _OTHER_SIGN = re.compile("[@＠码碼令期wWxX]")
 _WIDE_SIGNS = re.compile("[０-９Ａ-Ｚａ-ｚ＋－＠．＝\u3000]")
 
 
-def find(text: str) -> list[Pii]:
-    """Return the places in `text` that identify somebody or open something, in order, never overlapping."""
-    if not _ANY_SIGN.search(text) or not (_THREE_DIGITS.search(text) or _OTHER_SIGN.search(text)):
+def compiled(patterns: Iterable[str]) -> tuple[Any, ...]:
+    """Return the firm's patterns of policy numbers, ready for `find`; raises UsageError PII_PATTERN naming which one (from 1) RE2 refuses."""
+    found = []
+    for number, pattern in enumerate(patterns, 1):
+        try:
+            found.append(re2.compile(pattern))
+        except re2.error:
+            remedy = "look-around and back-references are not in RE2"
+            raise UsageError("PII_PATTERN", f"pii.policy_patterns: number {number} is not a pattern of RE2", remedy=remedy) from None
+        if found[-1].search("") or found[-1].search("保单"):
+            raise UsageError("PII_PATTERN", f"pii.policy_patterns: number {number} is found in texts without any number", remedy="name digits in it")
+    return tuple(found)
+
+
+def find(text: str, policies: tuple[Any, ...] = ()) -> list[Pii]:
+    """Return the places in `text` that identify somebody or open something, in order, never overlapping. policies: as `compiled` gives them."""
+    in_words = _WORD_RUN.search(text)
+    if not in_words and not _THREE_ASCII.search(text):
         return []
     plain = text.translate(_WIDE) if _WIDE_SIGNS.search(text) else text
+    plain = _words_as_digits(plain) if in_words else plain
+    if not (_THREE_DIGITS.search(plain) or _OTHER_SIGN.search(plain) or policies):
+        return []
     found: list[Pii] = []
     for kind, sign, finder in _WORD_FINDERS:
         if sign.search(plain):
             plain = _take(plain, kind, finder, found)
+        if kind == "email" and policies:
+            plain = _take(plain, "policy", lambda told: _firms_policies(told, policies), found)
     if _SEVEN_DIGITS.search(plain):
         for kind, finder in _NUMBER_FINDERS:
             plain = _take(plain, kind, finder, found)
@@ -83,6 +113,10 @@ def mask(text: str, spans: list[Pii]) -> str:
         pieces += text[done : span.start_cp], _masked(text[span.start_cp : span.end_cp], span.kind)
         done = span.end_cp
     return "".join(pieces) + text[done:]
+
+
+def _words_as_digits(text: str) -> str:
+    return _WORD_RUN.sub(lambda run: run[0].translate(_DIGIT_WORDS) if sum(ord(c) in _DIGIT_WORDS for c in run[0]) >= _FEWEST_WORDS else run[0], text)
 
 
 def _take(text: str, kind: Kind, finder: _Finder, found: list[Pii]) -> str:
@@ -108,8 +142,12 @@ def _mask_id_card(value: str) -> str:
 
 
 def _mask_but_last_four(value: str) -> str:
-    last = [i for i, c in enumerate(value) if c.isdigit()][-4]
-    return re.sub(r"\d", "*", value[:last]) + value[last:]
+    last = [i for i, c in enumerate(value) if _is_digit(c)][-4]
+    return "".join("*" if _is_digit(c) else c for c in value[:last]) + value[last:]
+
+
+def _is_digit(char: str) -> bool:
+    return char.isdigit() or ord(char) in _DIGIT_WORDS
 
 
 def _start(place: Pii) -> int:
@@ -222,6 +260,10 @@ _TAIWAN = re.compile(r"(?<![0-9A-Za-z])[0-9]{8}(?![0-9A-Za-z])")
 _TAIWAN_WORDS = re.compile("台胞证|台湾居民")
 _CREDIT_CODE = re.compile(r"(?<![0-9A-Za-z])[0-9]{8}[0-9A-HJ-NPQRTUWXY]{10}(?![0-9A-Za-z])", re.IGNORECASE)
 _CREDIT_WORDS = re.compile("信用代码|税号|纳税人|执照|机构代码")
+
+
+def _firms_policies(text: str, patterns: tuple[Any, ...]) -> Iterator[_Span]:
+    yield from _without_overlaps([m.span() for pattern in patterns for m in pattern.finditer(text) if _has_digit(m[0])])
 
 
 def _policies(text: str) -> Iterator[_Span]:

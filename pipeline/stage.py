@@ -166,6 +166,7 @@ class Builder:
         self.key_fingerprints = key_fingerprints
         self._fingerprints = {what: _Fingerprint(home.keyring, corp_id, what) for what in ("msgid", "content")}
         self._keep = home.config.archive.keep_sealed
+        self._policies = pii.compiled(home.config.pii.policy_patterns)
         self.clear()
 
     def clear(self) -> None:
@@ -263,7 +264,7 @@ class Builder:
     ) -> None:
         gated, ref = matched.gated, page.ref
         message, decision, opened = gated.message, gated.decision, gated.opened
-        masked = [pii.mask(p.text, found) if (found := pii.find(p.text)) else p.text for p in message.parts]
+        masked = [pii.mask(p.text, found) if (found := pii.find(p.text, self._policies)) else p.text for p in message.parts]
         parts = [(p.path, p.text) for p in message.parts]
         masked_parts = [(p.path, m) for p, m in zip(message.parts, masked, strict=True)]
         clear_too = masked_parts != parts

@@ -149,6 +149,7 @@ COMMANDS = (
     "persons",
     "review",
     "rules",
+    "reveal",
     "scripts",
     "search",
     "setup",

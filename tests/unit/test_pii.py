@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import pii
+from pipeline.errors import UsageError
 
 NOTHING: list[str] = []
 
@@ -80,6 +81,10 @@ CASES = [
     pytest.param("12800138000", "12800138000", NOTHING, id="second-digit-2"),
     pytest.param("1380013800", "1380013800", NOTHING, id="ten-digits"),
     pytest.param("13800138000/13912345678", "*******8000/*******5678", ["mobile"] * 2, id="two-mobiles"),
+    pytest.param("我电话幺三八零零幺三八零零零", "我电话*******八零零零", ["mobile"], id="mobile-in-words"),
+    pytest.param("壹叁捌0138零零零", "壹叁捌0138零零零", NOTHING, id="mobile-in-words-too-short"),
+    pytest.param("一三八零零一三8000", "*******8000", ["mobile"], id="mobile-half-in-words"),
+    pytest.param("一一二二三三四四五五六六七七", "一一二二三三四四五五六六七七", NOTHING, id="digits-in-words-that-are-no-mobile"),
     # landlines
     pytest.param("电话010-12345678", "电话***-****5678", ["landline"], id="landline-with-word"),
     pytest.param("编号010-12345678", "编号010-12345678", NOTHING, id="landline-without-word"),
@@ -145,6 +150,24 @@ def test_personal_data_is_masked_and_its_near_misses_are_not(text: str, masked: 
     assert pii.mask(text, found) == masked
     assert [p.kind for p in found] == kinds
     assert len(masked) == len(text)
+
+
+def test_the_firms_own_policy_numbers_are_masked_wholly() -> None:
+    policies = pii.compiled([r"\bP[0-9]{12}\b", r"[0-9]{4}-LI-[0-9]{6}"])
+    text = "😀您的P123456789012和2026-LI-000123，还有P12345678901"
+    assert pii.mask(text, pii.find(text, policies)) == "😀您的*************和**************，还有P12345678901"
+    assert pii.find(text) == []
+
+
+def test_a_policy_number_wins_over_the_card_it_looks_like() -> None:
+    assert [p.kind for p in pii.find("6212345678901265", pii.compiled(["62[0-9]{14}"]))] == ["policy"]
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)", "(", "[0-9]*", "保"])
+def test_a_policy_pattern_that_cannot_work_is_refused_by_its_number(pattern: str) -> None:
+    with pytest.raises(UsageError, match="number 2") as refused:
+        pii.compiled(["P[0-9]{12}", pattern])
+    assert refused.value.code == "PII_PATTERN"
 
 
 def test_places_are_code_points_of_the_text() -> None:
