@@ -1,11 +1,10 @@
-"""Commands about what is looked for and who agreed: lexicon, consent, ack.
+"""Commands about what is looked for, and about what is left over: lexicon, ack.
 
-Before: root.py. After: lexicon.py, consent_events.py, left_over.py.
+Before: root.py. After: lexicon.py, left_over.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -13,17 +12,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline import clock
-from pipeline.cli.output import Format, OutputFile, emit, emit_arrow, format_option, output_option
+from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
-from pipeline.errors import Exit, UsageError
+from pipeline.errors import UsageError
 from pipeline.match.packfile import ListOptions, PackSource
-from pipeline.register import Event, Register
 
 lexicon_app = typer.Typer(help=t("usage.lexicon"), no_args_is_help=True)
-consent_app = typer.Typer(help=t("usage.consent"), no_args_is_help=True)
 app.add_typer(lexicon_app, name="lexicon")
-app.add_typer(consent_app, name="consent")
 PACK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 
 
@@ -67,7 +62,6 @@ def lexicon_check(files: Annotated[list[Path] | None, typer.Argument(help=t("usa
     with recorded("lexicon check", files=len(files or [])):
         own = [_source(f, f.stem, "", "medium") for f in files] if files else CALL.home.own_packs()
         compiled = lexicon.load_packs([*lexicon.shipped_packs(), *own])
-        lexicon.prove(compiled)
         say(t("lexicon.check.done", packs=len(compiled.packs), rules=sum(len(p.rules) for p in compiled.packs), version=compiled.version[:16]))
 
 
@@ -131,100 +125,16 @@ def _source(file: Path, name: str, category: str, severity: str) -> PackSource:
     raise UsageError("PACK_SUFFIX", "expected a .yaml pack or a .txt list", remedy="rename the file")
 
 
-@consent_app.command("import", help=t("usage.consent.import"))
-def consent_import(
-    file: Annotated[Path | None, typer.Argument(help=t("usage.consent.file"), metavar="FILE")] = None,
-    undo: Annotated[str, typer.Option("--undo", help=t("usage.consent.undo"), metavar="ID")] = "",
-    preview: Annotated[bool, typer.Option("--preview", help=t("usage.consent.preview"))] = False,
-) -> None:
-    """Bring refusals and agreements from outside into the register."""
-    from pipeline.consent_events import events_from_import
-
-    corp = CALL.corp
-    with recorded("consent import", corp=corp, undo=undo, preview=preview) as told:
-        if undo:
-            _undo(corp, undo)
-            return
-        if file is None or not file.is_file():
-            raise UsageError("INPUT_MISSING", "there is no such file" if file else "no file was given", remedy="`liuhen consent import FILE`")
-        data, now = file.read_bytes(), clock.now_ms()
-        digest = hashlib.sha256(data).hexdigest()
-        # The time of day too: a file that was undone and is imported again is another import.
-        batch = f"{clock.iso(now)[:19].replace(':', '')}-{digest[:12]}"
-        events, errors = events_from_import(data.splitlines(), recorded_at_ms=now, batch=batch, document_digest=digest)
-        for line, sentence in errors[:20]:
-            say(t("consent.import.line", line=line, sentence=sentence))
-        known = _register(corp)
-        fresh = known.new_events(events)
-        say(t("consent.import.preview", events=len(events), fresh=len(fresh), errors=len(errors), scopes=len(known.touched(fresh))))
-        if not preview and fresh:
-            _append(corp, list(fresh))
-            say(t("consent.import.done", id=batch))
-        told["result"] = batch
-        if errors:
-            raise typer.Exit(int(Exit.LEFT_OVER))
-
-
-def _register(corp: str) -> Register:
-    from pipeline.workbench import Workbench
-
-    return Workbench(CALL.home, corp, CALL.home.lake(corp).snapshot()).register
-
-
-def _append(corp: str, events: list[Event]) -> None:
-    from pipeline import ingest, lakerows
-
-    ingest.append(CALL.home, corp, [("consent", lakerows.consent_table(events))], what="consent import")
-
-
-def _undo(corp: str, batch: str) -> None:
-    from pipeline.register import undo_event
-    from pipeline.workbench import Workbench
-
-    events = Workbench(CALL.home, corp, CALL.home.lake(corp).snapshot()).events
-    reached = sum(e.batch == batch for e in events)
-    if not reached:
-        raise UsageError("IMPORT_UNKNOWN", f"there is no import {batch}", remedy="`liuhen consent list` shows the imports")
-    _append(corp, [undo_event(batch, recorded_at_ms=clock.now_ms())])
-    say(t("consent.undo.done", id=batch, n=reached))
-
-
-@consent_app.command("list", help=t("usage.consent.list"))
-def consent_list(
-    employee: Annotated[str, typer.Option("--employee", help=t("usage.employee"))] = "",
-    customer: Annotated[str, typer.Option("--customer", help=t("usage.customer"))] = "",
-    format: Format = format_option,
-    output: OutputFile = output_option,
-) -> None:
-    """Show the register's events."""
-    from pipeline.reader import Reader
-
-    corp = CALL.corp
-    with recorded("consent list", corp=corp, employee=employee, customer=customer), Reader(CALL.home, corp) as reader:
-        found = reader.arrow(
-            "SELECT * FROM consent WHERE ($employee = '' OR lower(userid) = lower($employee)) AND ($customer = '' OR external_userid = $customer)"
-            " ORDER BY changed_at, recorded_at",
-            {"employee": employee, "customer": customer},
-        )
-        emit_arrow(found, format=format, output=output, view="consent")
-
-
-class AckItem(StrEnum):
-    """What can be acknowledged."""
-
-    failed = "failed"
-    pending = "pending"
-
-
 @app.command(help=t("usage.ack"))
 def ack(
-    item: Annotated[AckItem, typer.Argument(help=t("usage.ack.item"))],
+    item: Annotated[str, typer.Argument(help=t("usage.ack.item"), metavar="ITEM")],
     reason: Annotated[str, typer.Option("--reason", help=t("usage.ack.reason"))],
 ) -> None:
     """Acknowledge what is left over."""
     from pipeline import left_over
+    from pipeline.source import gaps
 
     corp = CALL.corp
-    with recorded("ack", corp=corp, item=item.value, reason=reason):
-        covered = left_over.acknowledge(CALL.home, corp, item.value, reason)
-        say(t("ack.done", n=covered, item=item.value))
+    with recorded("ack", corp=corp, item=item, reason=reason):
+        covered = (gaps if gaps.is_gap(item) else left_over).acknowledge(CALL.home, corp, item, reason)
+        say(t("ack.done", n=covered, item=item))

@@ -1,6 +1,6 @@
 """Fold a text to the form in which terms are compared, and lead every place in it back to the text as written.
 
-Before: resources.py. After: matching.py, lexicon.py.
+Before: ../resources.py. After: levels.py, lexicon.py, matching.py.
 
 Folds, in order. The first five look at one code point at a time and are applied until nothing changes; the last looks at neighbours.
 
@@ -11,7 +11,8 @@ Folds, in order. The first five look at one code point at a time and are applied
 5. simplified  traditional to simplified Chinese, by character (OpenCC t2s; where the simplified form depends on the word, one form)
 6. separators  spaces, punctuation, symbols inside a clause between two Chinese characters, or between one and a letter or digit: dropped
 
-A fold is a function from text to text; a later one (variants, pinyin) is one more `Level` with its own map. Offsets are code points.
+A `Folding` is a choice of them: packs may do without some. Folds that only some texts need (digit words, repeated characters,
+variants, pinyin) lie in levels.py and start from what this module made. Offsets are code points.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import groupby
-from typing import NamedTuple
 
 import opencc
 
@@ -102,14 +102,14 @@ CHAR_FOLDS: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 
 
-def _fold_char(char: str) -> str:
+def _fold_char(char: str, folds: Sequence[Callable[[str], str]]) -> str:
     """Fold one code point until no fold changes it; a lone surrogate becomes the replacement character."""
     if unicodedata.category(char) == "Cs":
         return "\N{REPLACEMENT CHARACTER}"
     text, before = char, ""
     while text != before:
         before = text
-        for _name, fold_one in CHAR_FOLDS:
+        for fold_one in folds:
             text = "".join(map(fold_one, text))
     return text
 
@@ -117,12 +117,13 @@ def _fold_char(char: str) -> str:
 class _Table(dict[int, str]):
     """The table for `str.translate`: filled as code points are met, at most one entry for each."""
 
+    def __init__(self, folds: Sequence[Callable[[str], str]]) -> None:
+        super().__init__()
+        self._folds = folds
+
     def __missing__(self, code_point: int) -> str:
-        folded = self[code_point] = _fold_char(chr(code_point))
+        folded = self[code_point] = _fold_char(chr(code_point), self._folds)
         return folded
-
-
-_TABLE = _Table()
 
 
 def _is_separator(char: str) -> bool:
@@ -153,32 +154,73 @@ def _separators() -> re.Pattern[str]:
     return re.compile(f"{mark}(?:(?<={han}{mark}){mark}*(?={word})|(?<={word}{mark}){mark}*(?={han}))")
 
 
-def fold_chars(text: str) -> str:
-    """Return `text` after folds 1-5 only: separators stay."""
-    return text.translate(_TABLE)
+SEPARATORS = "separators"
+FOLDS = (*(name for name, _ in CHAR_FOLDS), SEPARATORS)
+
+
+class Folding:
+    """Some of the folds above, in their order; one object for each choice."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
+        self.table = _Table([fold_one for name, fold_one in CHAR_FOLDS if name in names])
+
+    def chars(self, text: str) -> str:
+        """Return `text` after folds 1-5 only: separators stay."""
+        return text.translate(self.table)
+
+    def drop(self, loose: str) -> str:
+        """Return `loose` (which went through `chars`) without the separators inside its clauses."""
+        return _separators().sub("", loose) if SEPARATORS in self.names else loose
+
+    def fold(self, text: str) -> str:
+        """Return `text` folded; folding twice gives the same as folding once."""
+        return self.drop(text.translate(self.table))
+
+    def fold_map(self, text: str) -> tuple[str, list[int]]:
+        """Return `fold(text)` and, for each code point of it, the index of the code point of `text` it came from."""
+        loose, origins = self.chars_map(text)
+        kept = self.kept(loose)
+        return "".join(map(loose.__getitem__, kept)), list(map(origins.__getitem__, kept))
+
+    def chars_map(self, text: str) -> tuple[str, list[int]]:
+        """Return `chars(text)` and, for each code point of it, the index of the code point of `text` it came from."""
+        table = self.table
+        pieces = [table[ord(char)] for char in text]
+        loose = "".join(pieces)
+        return loose, list(range(len(text))) if len(loose) == len(text) and all(pieces) else [i for i, piece in enumerate(pieces) for _ in piece]
+
+    def kept(self, loose: str) -> list[int] | range:
+        """Return the indices of the code points of `loose` that `drop` leaves."""
+        if SEPARATORS not in self.names:
+            return range(len(loose))
+        found = [run.span() for run in _separators().finditer(loose)]
+        if not found:
+            return range(len(loose))
+        kept: list[int] = []
+        at = 0
+        for start, end in found:
+            kept += range(at, start)
+            at = end
+        return kept + list(range(at, len(loose)))
+
+
+@cache
+def folding(names: frozenset[str] = frozenset(FOLDS)) -> Folding:
+    """Return the folding that does the folds of `names`."""
+    return Folding(names)
+
+
+ALL = folding()
+_TABLE = ALL.table
+fold_chars = ALL.chars
+fold = ALL.fold
+fold_map = ALL.fold_map
 
 
 def drop_separators(text: str) -> str:
     """Return `text` (already through `fold_chars`) without the separators inside its clauses."""
     return _separators().sub("", text)
-
-
-def fold(text: str) -> str:
-    """Return `text` folded; folding twice gives the same as folding once."""
-    return _separators().sub("", text.translate(_TABLE))
-
-
-def fold_map(text: str) -> tuple[str, list[int]]:
-    """Return `fold(text)` and, for each code point of it, the index of the code point of `text` it came from."""
-    pieces = [_TABLE[ord(char)] for char in text]
-    loose = "".join(pieces)
-    origins = [index for index, piece in enumerate(pieces) for _ in piece]
-    kept: list[int] = []
-    at = 0
-    for run in _separators().finditer(loose):
-        kept += origins[at : run.start()]
-        at = run.end()
-    return fold(text), kept + origins[at:]
 
 
 def as_written(text: str) -> str:
@@ -189,18 +231,6 @@ def as_written(text: str) -> str:
 def as_written_map(text: str) -> tuple[str, list[int]]:
     """Return `as_written(text)` and its map, which is the identity."""
     return as_written(text), list(range(len(text)))
-
-
-class Level(NamedTuple):
-    """One way to compare: how texts and terms are folded for it, and how its places lead back to the original."""
-
-    name: str
-    fold: Callable[[str], str]
-    fold_map: Callable[[str], tuple[str, list[int]]]
-
-
-WRITTEN = Level("written", as_written, as_written_map)
-FOLDED = Level("folded", fold, fold_map)
 
 
 def has_firm_edges(term: str) -> bool:

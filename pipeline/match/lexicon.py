@@ -1,81 +1,154 @@
-"""The keyword packs in force: read, compiled for matching, proven by their own examples, and named by one digest.
+"""The keyword packs in force: read, compiled for matching, and named by one digest.
 
-Before: packfile.py, negation.py. After: matching.py (which takes a `Lexicon`), message flow, `liuhen lexicon`.
+Before: packfile.py, levels.py, pinyin.py. After: matching.py and context.py (which take a `Lexicon`), proof.py, `liuhen lexicon`.
 
-A pack whose examples fail does not load: UsageError LEXICON_EXAMPLE_FAILED names pack, rule and the example's number.
+What is compiled: packs that fold alike share one automaton over the folded text, with the words of the variant tables beside the terms,
+so that most texts are searched once. Terms with loose edges are looked for as written too; terms with a digit word in digits too; terms
+that repeat a character in a small automaton of their own, and terms of rules that ask for pinyin in one over syllables.
+Regular expressions are one RE2 set over the folded text. A rule that is off (`active: false`, or named in `[lexicon] off`) is in none of them.
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
+import re2
 from ahocorasick_rs import AhoCorasick
 
 from pipeline.errors import UsageError
-from pipeline.match.fold import FOLDED, WRITTEN, Level, fold, fold_digest, has_firm_edges
-from pipeline.match.matching import find
+from pipeline.match import pinyin
+from pipeline.match.fold import FOLDS, Folding, as_written, fold, fold_digest, folding, has_firm_edges
+from pipeline.match.levels import digits_possible, runs, with_digits, without_repeats
 from pipeline.match.negation import negation_digest
-from pipeline.match.packfile import Example, Pack, PackSource, Rule, read_pack
+from pipeline.match.packfile import Pack, PackSource, Rule, compile_pattern, read_pack
+from pipeline.match.rules import DEFAULT_VARIANTS, Near, Party
+from pipeline.match.tables import BITS, replacements, tables_digest
 from pipeline.records import Decision, Direction, Finding, Message, Part, PartyKind
 from pipeline.resources import data_folder
 
-ENGINE = "1"  # raised when matching finds something else in the same text under the same packs
+ENGINE = "2"  # raised when matching finds something else in the same text under the same packs
 
 
 class Entry(NamedTuple):
-    """A rule (its number) and the terms of it, as listed, that fold to one and the same pattern."""
+    """A rule (its number) and the terms of it, as listed, that become one and the same pattern."""
 
     rule: int
     terms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """One search over each text: how the text is folded, what is looked for in it, whose terms those are, the longest of them."""
+class Search:
+    """One automaton: what is looked for, whose terms those are, the longest of them. Where terms repeat characters, `runs` says how often."""
 
-    level: Level
     automaton: AhoCorasick
     entries: tuple[tuple[Entry, ...], ...]
     longest: int
+    runs: tuple[tuple[int, ...], ...] = ()
+
+
+class Pattern(NamedTuple):
+    """A regular expression of a rule."""
+
+    rule: int
+    listed: str
+    compiled: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Packs that fold alike. triggers: patterns of `main` that are words of the variant tables."""
+
+    folding: Folding
+    digits: bool
+    repeats: bool
+    main: Search | None
+    written: Search | None
+    doubles: Search | None
+    sounds: Search | None
+    triggers: frozenset[int]
+    variants: bool
+    patterns: tuple[Pattern, ...]
+    pattern_set: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """The allow phrases of one rule, folded, and the length of the longest."""
+    """Phrases that excuse a hit, folded, and the length of the longest."""
 
     automaton: AhoCorasick
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What a rule asks of a hit, ready to be asked: words are folded. watches: whose words its terms are looked for in."""
+
+    watches: Party
+    bits: int
+    near: tuple[Near, ...]
+    all_of: tuple[tuple[str, ...], ...]
+    any_of: tuple[str, ...]
+    none_of: tuple[str, ...]
+    valid: tuple[int, int] | None  # Beijing days since 1970, inclusive
+    excuse: Excuse | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosures:
+    """The approved wordings of all packs: one automaton, the name of each (`PACK/disclosure/N`), the longest."""
+
+    automaton: AhoCorasick
+    names: tuple[str, ...]
     longest: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Compiled packs. `version` is their digest; pickling carries the packs and compiles them again where they arrive."""
+    """Compiled packs. `version` is their digest; pickling carries the packs and compiles them again where they arrive.
+
+    rules: those of all packs, also those that are off (`live`: the numbers of those that are on); contexts: the live ones with a context."""
 
     version: str
     packs: tuple[Pack, ...]
     rules: tuple[Rule, ...]
-    passes: tuple[Pass, ...]
-    excuses: tuple[Excuse | None, ...]  # by rule
+    live: frozenset[int]
+    groups: tuple[Group, ...]
+    judges: tuple[Judge, ...]
+    contexts: tuple[int, ...]
+    disclosures: Disclosures | None
+    on: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return compile_packs, (self.packs,)
+        return compile_packs, (self.packs, self.on, self.off)
 
 
-def load_packs(sources: Sequence[PackSource]) -> Lexicon:
-    """Return the lexicon of `sources`, every example proven.
+def load_packs(sources: Sequence[PackSource], *, on: Collection[str] = (), off: Collection[str] = ()) -> Lexicon:
+    """Return the lexicon of `sources`, every example proven, also of the rules that are off.
 
-    Raises UsageError: the codes of packfile.py, LEXICON_INVALID for an id used twice, LEXICON_EXAMPLE_FAILED.
+    on, off: ids of rules that are switched on or off against what their pack says.
+    Raises UsageError: the codes of packfile.py, LEXICON_INVALID for an id used twice or unknown, LEXICON_EXAMPLE_FAILED.
     """
+    from pipeline.match.proof import prove
+
     packs = [read_pack(source) for source in sources]
     _refuse_shared_ids("pack", [pack.id for pack in packs])
-    _refuse_shared_ids("rule", [rule.id for pack in packs for rule in pack.rules])
-    lexicon = compile_packs(packs)
+    ids = [rule.id for pack in packs for rule in pack.rules]
+    _refuse_shared_ids("rule", ids)
+    for unknown in sorted({*on, *off} - set(ids)):
+        raise UsageError("LEXICON_INVALID", f"the settings switch the rule {unknown}, which no keyword pack has", remedy="correct [lexicon] in liuhen.toml")
+    lexicon = compile_packs(packs, on, off)
     prove(lexicon)
+    resting = [rule.id for number, rule in enumerate(lexicon.rules) if number not in lexicon.live]
+    if resting:
+        awake = [msgspec.structs.replace(pack, rules=tuple(rule for rule in pack.rules if rule.id in set(resting))) for pack in packs]
+        prove(compile_packs([pack for pack in awake if pack.rules], on=resting))
     return lexicon
 
 
@@ -90,45 +163,169 @@ def shipped_packs() -> list[PackSource]:
     return [PackSource(path.name, path.read_bytes(), "yaml") for path in sorted(data_folder("keywords").glob("*.yaml"))]
 
 
-def compile_packs(packs: Iterable[Pack]) -> Lexicon:
+def compile_packs(packs: Iterable[Pack], on: Collection[str] = (), off: Collection[str] = ()) -> Lexicon:
     """Return the lexicon of packs already read; their order does not matter. 100,000 terms take about a second."""
     ordered = tuple(sorted(packs, key=lambda pack: pack.id))
     rules = tuple(rule for pack in ordered for rule in pack.rules)
-    return Lexicon(_version(ordered), ordered, rules, tuple(_passes(rules)), tuple(map(_excuse, rules)))
+    live = frozenset(n for n, rule in enumerate(rules) if (rule.active or rule.id in on) and rule.id not in off)
+    return Lexicon(
+        version=_version(ordered, [rules[n].id for n in sorted(live)]), packs=ordered, rules=rules, live=live, groups=tuple(_groups(ordered, live)),
+        judges=tuple(map(_judge, rules)), contexts=tuple(n for n in sorted(live) if rules[n].context), disclosures=_disclosures(ordered),
+        on=tuple(on), off=tuple(off),
+    )  # fmt: skip
 
 
-def _version(packs: tuple[Pack, ...]) -> str:
-    digest = hashlib.sha256(f"{ENGINE} {fold_digest()} {negation_digest()}\n".encode())
+def _version(packs: tuple[Pack, ...], live: Sequence[str]) -> str:
+    digest = hashlib.sha256(f"{ENGINE} {fold_digest()} {negation_digest()} {tables_digest()} {live}\n".encode())
     digest.update(msgspec.json.encode(packs, order="sorted"))
     return digest.hexdigest()
 
 
-def _passes(rules: tuple[Rule, ...]) -> Iterator[Pass]:
-    """Terms with loose edges are looked for as written too; what is found there is literal and comes first."""
-    listed = [(number, term) for number, rule in enumerate(rules) for term in rule.terms]
-    yield from _pass(WRITTEN, [(number, term) for number, term in listed if not has_firm_edges(term)])
-    yield from _pass(FOLDED, listed)
+# -- what is searched for --------------------------------------------------------------------------------------------
 
 
-def _pass(level: Level, listed: list[tuple[int, str]]) -> Iterator[Pass]:
-    grouped: dict[str, tuple[Entry, ...]] = {}
-    for number, term in listed:
-        if pattern := level.fold(term):
+def _groups(packs: tuple[Pack, ...], live: frozenset[int]) -> Iterator[Group]:
+    chosen: dict[tuple[frozenset[str], bool, bool], list[tuple[int, Rule]]] = {}
+    number = 0
+    for pack in packs:
+        folds = frozenset(name for name in FOLDS if pack.folds.get(name, True))
+        key = folds, pack.folds.get("digits", True), pack.folds.get("repeats", True)
+        for rule in pack.rules:
+            if number in live:
+                chosen.setdefault(key, []).append((number, rule))
+            number += 1
+    for (names, digits, repeats), rules in chosen.items():
+        yield _group(folding(names), digits, repeats, rules)
+
+
+def _group(chosen: Folding, digits: bool, repeats: bool, rules: list[tuple[int, Rule]]) -> Group:
+    listed = [(number, term) for number, rule in rules for term in looked_for(rule)]
+    folded = [(number, term, chosen.fold(term)) for number, term in listed]
+    in_digits = [(n, term, with_digits(form)) for n, term, form in folded if digits_possible(form)] if digits else []
+    main = _patterns([*folded, *in_digits])
+    variants = any(_bits(rule) & ~BITS["pinyin"] for _, rule in rules)
+    triggers = _trigger_words(main) if variants else frozenset()
+    doubled = [(n, term, form) for n, term, form in (*folded, *in_digits) if 1 < len(without_repeats(form)) < len(form)] if repeats else []
+    patterns = tuple(Pattern(number, pattern, compile_pattern(pattern)) for number, rule in rules for pattern in rule.patterns)
+    return Group(
+        folding=chosen, digits=digits, repeats=repeats, main=_search(main), triggers=triggers, variants=variants,
+        written=_search(_patterns([(n, term, as_written(term)) for n, term in listed if not has_firm_edges(term)])),
+        doubles=_doubles(doubled), sounds=_search(_patterns(list(_sounding(rules, chosen)))), patterns=patterns, pattern_set=_pattern_set(patterns),
+    )  # fmt: skip
+
+
+def looked_for(rule: Rule) -> tuple[str, ...]:
+    """Return what the rule's first search is for: its terms, or the words from which its context starts."""
+    context = rule.context
+    if context and context.asked:
+        return context.asked.terms
+    if context and context.together:
+        return max(context.together, key=lambda group: min(map(len, group)))
+    return rule.terms
+
+
+Patterns = dict[str, tuple[Entry, ...]]
+
+
+def _patterns(listed: Sequence[tuple[int, str, str]]) -> Patterns:
+    grouped: Patterns = {}
+    for number, term, pattern in listed:
+        if pattern:
             grouped[pattern] = _with(grouped.get(pattern, ()), number, term)
-    if grouped:
-        yield Pass(level, AhoCorasick(list(grouped)), tuple(grouped.values()), max(map(len, grouped)))
+    return grouped
 
 
 def _with(entries: tuple[Entry, ...], number: int, term: str) -> tuple[Entry, ...]:
-    """`entries` of a pattern and one more term; terms come rule by rule, so that only the last entry can be of the same rule."""
-    if entries and entries[-1].rule == number:
-        return (*entries[:-1], Entry(number, (*entries[-1].terms, term)))
+    """`entries` of a pattern and one more term of rule `number`."""
+    for at, entry in enumerate(entries):
+        if entry.rule == number:
+            return entries if term in entry.terms else (*entries[:at], Entry(number, (*entry.terms, term)), *entries[at + 1 :])
     return (*entries, Entry(number, (term,)))
+
+
+def _search(patterns: Patterns) -> Search | None:
+    return Search(AhoCorasick(list(patterns)), tuple(patterns.values()), max(map(len, patterns))) if patterns else None
+
+
+def _trigger_words(main: Patterns) -> frozenset[int]:
+    """Add the words of the variant tables to `main`; return their numbers."""
+    for word in replacements().words:
+        main.setdefault(word, ())
+    return frozenset(number for number, pattern in enumerate(main) if pattern in replacements().words)
+
+
+def _doubles(listed: list[tuple[int, str, str]]) -> Search | None:
+    """Terms that repeat a character, once each, one pattern for each way to repeat."""
+    by_form: dict[str, tuple[Entry, ...]] = {}
+    for number, term, form in listed:
+        by_form[form] = _with(by_form.get(form, ()), number, term)
+    if not by_form:
+        return None
+    forms = [without_repeats(form) for form in by_form]
+    counts = tuple(tuple(last - first for first, last in runs(form)) for form in by_form)
+    return Search(AhoCorasick(forms), tuple(by_form.values()), max(map(len, forms)), counts)
+
+
+def _sounding(rules: list[tuple[int, Rule]], chosen: Folding) -> Iterator[tuple[int, str, str]]:
+    for number, rule in rules:
+        if not _bits(rule) & BITS["pinyin"] and not rule.pinyin_short:
+            continue
+        for term in looked_for(rule):
+            spoken = pinyin.sound(chosen.fold(term))
+            enough = len(spoken) >= pinyin.LEAST and _bits(rule) & BITS["pinyin"]
+            if (enough or term in rule.pinyin_short) and pinyin.all_syllables(spoken):
+                yield number, term, spoken
+
+
+def _pattern_set(patterns: tuple[Pattern, ...]) -> Any:
+    if not patterns:
+        return None
+    found = re2.Set.SearchSet()
+    for pattern in patterns:
+        found.Add(pattern.listed)
+    found.Compile()
+    return found
+
+
+def _bits(rule: Rule) -> int:
+    return sum(BITS[name] for name in set(DEFAULT_VARIANTS if rule.variants is None else rule.variants))
+
+
+# -- what is asked of a hit ------------------------------------------------------------------------------------------
+
+
+def _judge(rule: Rule) -> Judge:
+    return Judge(
+        watches=rule.context.asked.by if rule.context and rule.context.asked else rule.party, bits=_bits(rule),
+        near=tuple(msgspec.structs.replace(near, any=_folded(near.any)) for near in rule.near), all_of=tuple(map(_folded, rule.all_of)),
+        any_of=_folded(rule.any_of), none_of=_folded(rule.none_of), valid=_days(rule), excuse=_excuse(rule),
+    )  # fmt: skip
+
+
+def _folded(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(filter(None, map(fold, words)))
+
+
+def _days(rule: Rule) -> tuple[int, int] | None:
+    if rule.valid.from_ is None and rule.valid.to is None:
+        return None
+    first, last = rule.valid.from_ or datetime.date.min, rule.valid.to or datetime.date.max
+    return first.toordinal() - _EPOCH, last.toordinal() - _EPOCH
+
+
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def _excuse(rule: Rule) -> Excuse | None:
     phrases = [fold(phrase) for phrase in rule.allow]
     return Excuse(AhoCorasick(phrases), max(map(len, phrases))) if phrases else None
+
+
+def _disclosures(packs: tuple[Pack, ...]) -> Disclosures | None:
+    named = [(f"{pack.id}/disclosure/{number}", fold(text)) for pack in packs for number, text in enumerate(pack.disclosures, 1)]
+    if not named:
+        return None
+    return Disclosures(AhoCorasick([text for _, text in named]), tuple(name for name, _ in named), max(len(text) for _, text in named))
 
 
 def shared_terms(lexicon: Lexicon) -> list[tuple[str, tuple[str, ...]]]:
@@ -140,39 +337,11 @@ def shared_terms(lexicon: Lexicon) -> list[tuple[str, tuple[str, ...]]]:
     return [(next(iter(rules.values())), tuple(rules)) for rules in holders.values() if len(rules) > 1]
 
 
-# --- proof --------------------------------------------------------------------------------------------------------
+# -- a sentence to try ------------------------------------------------------------------------------------------------
 
-
-def prove(lexicon: Lexicon) -> None:
-    """Raise UsageError LEXICON_EXAMPLE_FAILED for the first example that does not do what its rule says."""
-    for pack in lexicon.packs:
-        for rule in pack.rules:
-            for kind, number, example in _examples(rule):
-                if _fires(lexicon, rule, example) != (kind == "must_match"):
-                    raise UsageError(
-                        "LEXICON_EXAMPLE_FAILED",
-                        f"keyword pack {pack.id}, rule {rule.id}: {kind} example number {number} is {_OUTCOME[kind]}",
-                        remedy="correct the terms, the allow phrases or the example; until then no pack of this set is used",
-                    )
-
-
-_OUTCOME = {"must_match": "not found", "must_not_match": "found"}
 _DIRECTION: dict[PartyKind, Literal["outbound", "inbound", "unknown"]] = {
     "employee": "outbound", "robot": "outbound", "external": "inbound", "unknown": "unknown",
 }  # fmt: skip
-
-
-def _examples(rule: Rule) -> Iterator[tuple[str, int, Example]]:
-    speaker: PartyKind = "unknown" if rule.party == "any" else rule.party
-    for kind, examples in (("must_match", rule.examples.must_match), ("must_not_match", rule.examples.must_not_match)):
-        for number, example in enumerate(examples, 1):
-            text, party = (example, None) if isinstance(example, str) else (example.text, example.party)
-            yield kind, number, Example(text, party or speaker)
-
-
-def _fires(lexicon: Lexicon, rule: Rule, example: Example) -> bool:
-    findings, _dropped = find(*said(example.text, example.party or "unknown", msgtype=next(iter(rule.msgtypes), "text"), direction=rule.direction), lexicon)
-    return any(finding.rule_id == rule.id and finding.suppressed_by is None for finding in findings)
 
 
 def said(text: str, party: PartyKind, *, msgtype: str = "text", direction: Direction | None = None) -> tuple[Message, Decision]:

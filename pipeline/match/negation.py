@@ -93,6 +93,11 @@ def _undone(clause: str, negation: re.Match[str]) -> bool:
     return bool(_CONTRAST.search(between) or _DOUBLE.search(clause[: negation.start()]))
 
 
+def negates(folded: str) -> bool:
+    """Whether a folded clause holds a negation word at all."""
+    return any(match.lastgroup == "negation" for match in _SCAN.finditer(folded))
+
+
 def negation_digest() -> str:
     """Return the sha256 (hex) of the rules above: part of the lexicon's version."""
     patterns = [pattern.pattern for pattern in (_SCAN, _CONTRAST, _ON_PAPER, _DOUBLE, _CLAUSE_END, _SENTENCE_END)]

@@ -1,6 +1,6 @@
 """Read a keyword pack: a YAML file of rules with their proof, or a plain list of one term a line.
 
-Before: errors.py. After: lexicon.py.
+Before: rules.py. After: lexicon.py.
 
 A refusal is a UsageError that names the pack and the rule (YAML) or the line (list):
 LEXICON_UNREADABLE  not UTF-8, not YAML, a key twice, larger than 64 MiB
@@ -16,77 +16,24 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+import re2
 import yaml
 
 from pipeline.errors import UsageError
 from pipeline.match.fold import fold_chars
-from pipeline.records import Direction, PartyKind, Severity
+from pipeline.match.rules import DEFAULT_VARIANTS, Context, Example, Examples, Id, Pack, Party, Rule, Sentence, Title
+from pipeline.match.tables import Table
+from pipeline.records import Severity
+
+__all__ = ["Example", "Examples", "ListOptions", "Pack", "PackSource", "Rule", "Title", "compile_pattern", "read_pack"]
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_TERM = 200  # characters
+MAX_DISCLOSURE = 2_000
 T = TypeVar("T")
 _UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")  # control characters, half a character, the mark of a damaged one
-_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-
-Id = Annotated[str, msgspec.Meta(pattern=_ID)]
-Category = Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Za-z0-9_-]{0,31}$")]
-Sentence = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class Title(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A rule's name for officers."""
-
-    zh: Sentence
-    en: Sentence
-
-
-class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A sentence that proves a rule, said by `party` (when absent: by whom the rule is about)."""
-
-    text: Sentence
-    party: PartyKind | None = None
-
-
-class Examples(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a rule must find, and what it must leave alone (finding and suppressing it is leaving it alone)."""
-
-    must_match: tuple[str | Example, ...] = ()
-    must_not_match: tuple[str | Example, ...] = ()
-
-
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing nobody should say.
-
-    party: whose words it is about. terms: what is looked for. allow: phrases that excuse a hit they cover or overlap.
-    negations: whether a negation word before a hit takes it back. direction, msgtypes: only in such messages.
-    basis: the regulation. source: where the terms were taken from.
-    """
-
-    id: Id
-    category: Category
-    title: Title
-    severity: Severity
-    party: Literal["employee", "external", "any"]
-    terms: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    allow: tuple[str, ...] = ()
-    negations: bool = False
-    direction: Direction | None = None
-    msgtypes: tuple[str, ...] = ()
-    basis: str = ""
-    source: str = ""
-    examples: Examples = Examples()
-
-
-class Pack(msgspec.Struct, frozen=True, kw_only=True):
-    """A pack as read. duplicates: lines of a plain list that repeated an earlier one."""
-
-    id: Id
-    owner: str
-    reason: str
-    since: datetime.date | None
-    language: str
-    rules: tuple[Rule, ...]
-    duplicates: int = 0
+LONGEST_PATTERN = 1_000  # characters of a regular expression
+PATTERN_MEMORY = 8 << 20  # bytes that RE2 may take for one
 
 
 class _PackHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +45,10 @@ class _PackHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     since: datetime.date
     language: Sentence
     rules: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    folds: dict[Literal["invisible", "enclosed", "width", "case", "simplified", "separators", "digits", "repeats"], bool] = {}
+    variants: tuple[Table, ...] = DEFAULT_VARIANTS
+    split: bool = True
+    disclosures: tuple[Sentence, ...] = ()
 
 
 class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +57,7 @@ class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     category: str
     severity: Severity
-    party: Literal["employee", "external", "any"] = "any"
+    party: Party = "any"
 
 
 class PackSource(msgspec.Struct, frozen=True):
@@ -134,9 +85,22 @@ def _refused(code: str, where: str, what: str, remedy: str) -> UsageError:
 
 def _read_yaml(source: PackSource) -> Pack:
     head = _convert(_parse(source), _PackHead, source.name, "the pack")
-    rules = tuple(_rule(entry, number, head.id) for number, entry in enumerate(head.rules, 1))
+    rules = tuple(_inherit(_rule(entry, number, head.id), head) for number, entry in enumerate(head.rules, 1))
     _refuse_repeats([rule.id for rule in rules], head.id, "rule id")
-    return Pack(id=head.id, owner=head.owner, reason=head.reason, since=head.since, language=head.language, rules=rules)
+    for at, text in enumerate(head.disclosures, 1):
+        if fault := _fault(text, most=MAX_DISCLOSURE):
+            raise _refused("LEXICON_INVALID", head.id, f"disclosure number {at} {fault}", "correct or remove it")
+    return Pack(
+        id=head.id, owner=head.owner, reason=head.reason, since=head.since, language=head.language, rules=rules, folds={str(name): wanted for name, wanted in head.folds.items()},
+        disclosures=head.disclosures,
+    )  # fmt: skip
+
+
+def _inherit(rule: Rule, head: _PackHead) -> Rule:
+    return msgspec.structs.replace(
+        rule, variants=head.variants if rule.variants is None else rule.variants, split=head.split if rule.split is None else rule.split,
+        owner=rule.owner or head.owner,
+    )  # fmt: skip
 
 
 def _parse(source: PackSource) -> Any:
@@ -188,12 +152,76 @@ def _rule(entry: dict[str, Any], number: int, pack_id: str) -> Rule:
     name = entry.get("id") if isinstance(entry.get("id"), str) else None
     where = f"{pack_id}, rule {name or f'number {number}'}"
     rule = _convert(entry, Rule, where, "the rule")
-    for kind, phrases in (("term", rule.terms), ("allow phrase", rule.allow)):
+    if fault := _what_is_missing(rule):
+        raise _refused("LEXICON_INVALID", where, fault, "see keywords/README.md")
+    least = 1 if rule.near or rule.all_of else 2
+    short = _context_words(rule.context) + tuple(w for near in rule.near for w in near.any) + tuple(w for group in rule.all_of for w in group)
+    for kind, phrases, fewest in (
+        ("term", rule.terms, least), ("allow phrase", rule.allow, 2), ("asked term", rule.context.asked.terms if rule.context and rule.context.asked else (), 2),
+        ("short term for pinyin", rule.pinyin_short, 2),
+    ):  # fmt: skip
         _refuse_repeats(phrases, where, kind)
-        for at, phrase in enumerate(phrases, 1):
-            if fault := _fault(phrase):
-                raise _refused("LEXICON_INVALID", where, f"{kind} number {at} {fault}", "correct or remove it")
+        _refuse_faulty(phrases, where, kind, fewest)
+    _refuse_faulty((*short, *rule.any_of, *rule.none_of), where, "word", 1)
+    for at, pattern in enumerate(rule.patterns, 1):
+        if fault := _pattern_fault(pattern):
+            raise _refused("LEXICON_INVALID", where, f"pattern number {at} {fault}", "see keywords/README.md, regular expressions")
     return rule
+
+
+def _refuse_faulty(phrases: tuple[str, ...], where: str, kind: str, fewest: int) -> None:
+    for at, phrase in enumerate(phrases, 1):
+        if fault := _fault(phrase, fewest=fewest):
+            raise _refused("LEXICON_INVALID", where, f"{kind} number {at} {fault}", "correct or remove it")
+
+
+def _context_words(context: Context | None) -> tuple[str, ...]:
+    if context is None:
+        return ()
+    found = [*context.affirmed, *context.leads, *(w for group in context.together for w in group)]
+    return (*found, *(context.recalls.near if context.recalls else ()), *(context.missing.any if context.missing else ()))
+
+
+def _what_is_missing(rule: Rule) -> str | None:
+    """Why the rule as a whole cannot work, or None."""
+    context = rule.context
+    if not (rule.terms or rule.patterns or context):
+        return "the rule has neither terms nor patterns nor context"
+    if rule.valid.from_ and rule.valid.to and rule.valid.to < rule.valid.from_:
+        return "the rule's validity ends before it begins"
+    if context is None:
+        return None
+    kinds = [bool(context.asked), bool(context.together), bool(context.then_silence), bool(context.recalls), bool(context.missing)]
+    if sum(kinds) != 1:
+        return "a context has exactly one of asked, together, then_silence, recalls, missing"
+    if context.asked and not context.affirmed:
+        return "a context that asks needs the words that affirm"
+    if context.together and len(context.together) < 2:
+        return "a context that looks for words together needs two groups"
+    if (context.then_silence or context.missing) and not (rule.terms or rule.patterns):
+        return "this context needs terms of the rule"
+    if (context.asked or context.together or context.recalls) and (rule.terms or rule.patterns):
+        return "this context brings its own words: the rule has no terms or patterns beside it"
+    return None
+
+
+def _pattern_fault(pattern: str) -> str | None:
+    """Why RE2 cannot search for `pattern`, or None."""
+    if len(pattern) > LONGEST_PATTERN:
+        return f"is longer than {LONGEST_PATTERN} characters"
+    try:
+        compiled = compile_pattern(pattern)
+    except re2.error:
+        return "is no regular expression that RE2 takes (it has no look-around and no back-references)"
+    return "matches the empty text" if compiled.search("") else None
+
+
+def compile_pattern(pattern: str) -> Any:
+    """Return the compiled RE2 expression, which searches in linear time; raises re2.error."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = PATTERN_MEMORY
+    return re2.compile(pattern, options)
 
 
 def _refuse_repeats(values: tuple[str, ...] | list[str], where: str, kind: str) -> None:
@@ -204,16 +232,16 @@ def _refuse_repeats(values: tuple[str, ...] | list[str], where: str, kind: str) 
         seen.add(value)
 
 
-def _fault(phrase: str) -> str | None:
+def _fault(phrase: str, *, fewest: int = 2, most: int = MAX_TERM) -> str | None:
     """Why `phrase` cannot be looked for, or None."""
     if phrase != phrase.strip():
         return "begins or ends with a space"
-    if len(phrase) > MAX_TERM:
-        return f"is longer than {MAX_TERM} characters"
+    if len(phrase) > most:
+        return f"is longer than {most} characters"
     if _UNREADABLE.search(phrase):
         return "holds a control character or the mark of a damaged one"
-    if len(phrase) < 2 or len(fold_chars(phrase)) < 2:
-        return "has fewer than 2 visible characters, which would be found everywhere"
+    if len(phrase) < fewest or len(fold_chars(phrase)) < fewest:
+        return f"has fewer than {fewest} visible characters, which would be found everywhere"
     return None
 
 
@@ -229,7 +257,7 @@ def _read_list(source: PackSource) -> Pack:
     if not terms:
         raise _refused("LEXICON_EMPTY", source.name, "the list holds no term", "put one term on each line")
     entry = {"id": options.id, "category": options.category, "title": {"zh": options.id, "en": options.id}, "terms": terms}
-    rule = _convert(entry | {"severity": options.severity, "party": options.party}, Rule, source.name, "the list")
+    rule = _convert(entry | {"severity": options.severity, "party": options.party, "variants": DEFAULT_VARIANTS, "split": True}, Rule, source.name, "the list")
     return Pack(id=rule.id, owner="", reason="", since=None, language="", rules=(rule,), duplicates=len(lines) - len(terms))
 
 

@@ -41,7 +41,7 @@ def test_match_beside_the_bare_automaton() -> None:
     texts = [m["text"]["content"] for m in workload.plaintexts(MESSAGES) if m["msgtype"] == "text"]
     messages = [message(n, text) for n, text in enumerate(texts)]
     packs, decided = lexicon.load_packs(lexicon.shipped_packs()), decision()
-    terms = sorted({term for found in packs.passes for entries in found.entries for entry in entries for term in entry.terms})
+    terms = sorted({term for rule in packs.rules for term in rule.terms})
     bare = AhoCorasick(terms)
     ways: dict[str, Callable[[], object]] = {
         "bare automaton, no folding": lambda: [bare.find_matches_as_indexes(text, overlapping=True) for text in texts],

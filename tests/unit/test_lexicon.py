@@ -92,7 +92,7 @@ def test_a_list_cannot_have_an_id_that_breaks_findings() -> None:
         pytest.param(HEAD + RULE.replace("    category: C01\n", ""), "LEXICON_INVALID", ["p, rule r", "category"], id="field missing"),
         pytest.param(HEAD + RULE.replace("[保本保息]", "[保本保息, 12378]"), "LEXICON_INVALID", ["p, rule r", "$.terms[1]"], id="a number"),
         pytest.param(HEAD + RULE.replace("[保本保息]", "[保本保息, 保]"), "LEXICON_INVALID", ["rule r", "term number 2"], id="short"),
-        pytest.param(HEAD + RULE.replace("[保本保息]", "[]"), "LEXICON_INVALID", ["p, rule r", "$.terms"], id="no terms"),
+        pytest.param(HEAD + RULE.replace("[保本保息]", "[]"), "LEXICON_INVALID", ["p, rule r", "neither terms nor patterns"], id="no terms"),
         pytest.param(HEAD + RULE.replace("[保本保息]", "[保本, 保本]"), "LEXICON_INVALID", ["rule r", "given twice"], id="term twice"),
         pytest.param(HEAD + RULE + "    allow: ['-']\n", "LEXICON_INVALID", ["rule r", "allow phrase number 1"], id="allow phrase"),
         pytest.param(HEAD + RULE.replace("id: r\n", "id: r/x\n"), "LEXICON_INVALID", ["rule r/x", "$.id"], id="rule id"),
@@ -132,10 +132,10 @@ def test_two_packs_cannot_share_an_id() -> None:
 @pytest.mark.parametrize(
     ("examples", "said"),
     [
-        pytest.param("{must_match: [这款保本保息, 这款很稳]}", "must_match example number 2 is not found", id="not found"),
-        pytest.param("{must_not_match: [不保本, 这款保本保息]}", "must_not_match example number 2 is found", id="found"),
-        pytest.param("{must_match: [{text: 这款保本保息, party: external}]}", "must_match example number 1 is not found", id="wrong party"),
-        pytest.param("{must_match: [不能保本保息]}", "must_match example number 1 is not found", id="suppressed"),
+        pytest.param("{must_match: [这款保本保息, 这款很稳]}", "must_match example number 2 is not found: none of its terms is there", id="not found"),
+        pytest.param("{must_not_match: [不保本, 这款保本保息]}", "must_not_match example number 2 is found: term number 1 stands at 2-6, via literal, and nothing suppresses it", id="found"),
+        pytest.param("{must_match: [{text: 这款保本保息, party: external}]}", "must_match example number 1 is not found: term number 1 is there, but said by somebody else", id="wrong party"),
+        pytest.param("{must_match: [不能保本保息]}", "must_match example number 1 is not found: term number 1 is there, but the negation 不能 suppresses it", id="suppressed"),
     ],
 )
 def test_a_pack_whose_examples_fail_does_not_load(examples: str, said: str) -> None:
@@ -183,11 +183,13 @@ def test_a_lexicon_travels_to_another_process() -> None:
     lexicon = load_packs([pack(HEAD + RULE + "    allow: [不谈保本保息]\n"), listed("返佣\n+v")])
     copy = pickle.loads(pickle.dumps(lexicon))
     assert (copy.version, copy.packs, copy.rules) == (lexicon.version, lexicon.packs, lexicon.rules)
-    assert [len(search.entries) for search in copy.passes] == [1, 3]
+    [group] = copy.groups
+    assert group.main and group.written
+    assert [entry.terms for entries in (*group.main.entries, *group.written.entries) for entry in entries] == [("返佣",), ("+v",), ("保本保息",), ("+v",)]
 
 
 def test_no_pack_is_a_lexicon_that_finds_nothing() -> None:
-    assert compile_packs([]).passes == ()
+    assert compile_packs([]).groups == ()
 
 
 def test_a_term_that_two_rules_of_a_category_list_is_told() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -275,23 +277,36 @@ def test_the_findings_to_show_do_not_overlap(longest: bool, chosen: list[object]
 
 # --- a slow search that must agree ---------------------------------------------------------------------------------
 
-LETTERS = st.sampled_from("保本息險险證𠮷aBb1Ａé \u3000._+，。\n①⑫㈤％%\u200b\ufe0f\u0301\u20e3😀👍🏻ßﬁ…\U000e0041")
+LETTERS = st.sampled_from("保本息三七37險险證𠮷aBb1Ａé \u3000._+，。\n①⑫㈤％%\u200b\ufe0f\u0301\u20e3😀👍🏻ßﬁ…\U000e0041")
 TEXTS = st.text(LETTERS, max_size=24)
 TERMS = st.text(LETTERS, min_size=1, max_size=4)
 
 
 def slow_search(terms: Sequence[str], text: str) -> set[tuple[int, int, str]]:
-    """Every place as (start, end, via): try every term at every position, as written and folded."""
+    """Every place as (start, end, via): try every term at every position, as written, folded, in digits, and with characters repeated."""
     folded, origins = fold_map(text)
     hits: dict[tuple[int, int], str] = {}
     for term in terms:
-        wanted = fold(term)
-        for at in range(len(folded)):
-            if wanted and folded.startswith(wanted, at):
-                hits.setdefault((origins[at], origins[at + len(wanted) - 1] + 1), "folded")
+        for wanted in {fold(term), fold(term).translate(DIGITS)} - {""}:
+            for form in (folded, folded.translate(DIGITS)):
+                hits |= {(origins[at], origins[at + len(wanted) - 1] + 1): "folded" for at in range(len(form)) if form.startswith(wanted, at)}
+            for at in range(len(folded)):
+                if stretch := repeating(wanted).match(folded, at):
+                    hits[origins[at], origins[stretch.end() - 1] + 1] = "folded"
     for term in terms:
         hits |= {(at, at + len(term)): "literal" for at in range(len(text)) if text.startswith(term, at)}
     return {(start, end, via) for (start, end), via in hits.items()}
+
+
+DIGITS = str.maketrans("三七", "37")
+
+
+def repeating(term: str) -> re.Pattern[str]:
+    """The term, its letters inside as often as it has them or more often."""
+    runs = [(char, len(list(run))) for char, run in groupby(term)]
+    inner = [f"{re.escape(char)}{{{count},{'' if char.isalpha() else count}}}" for char, count in runs[1:-1]]
+    ends = [f"{re.escape(char)}{{{count}}}" for char, count in (runs[0], runs[-1])]
+    return re.compile("".join([ends[0], *inner, ends[1]] if len(runs) > 1 else [ends[0]]))
 
 
 @given(st.lists(TERMS, min_size=1, max_size=5, unique=True), TEXTS, st.data())

@@ -1,0 +1,182 @@
+"""Whether a hit counts: what must stand beside it, whose words it is in, and what excuses it.
+
+Before: negation.py, lexicon.py. After: matching.py, context.py.
+
+1. near: one of the words within so many folded characters of the hit, between their edges; touching is 0, overlapping counts as 0.
+2. all_of, any_of, none_of: in the whole message, folded.
+3. reported: the hit lies in quotation marks (at most 200 characters) that follow 说, 问, 称, 讲, 写, 提到, 宣传, and the one who says is
+   not 我 or 我们: then the words are somebody else's.
+4. question: the sentence of the hit ends in ？, 吗, 么 or 呢, or asks before the hit (是不是, 有没有, 能不能, 会不会, 可不可以, 是否, 能否).
+   难道, 谁说, 凭什么 and 怎么会不 ask nothing: such a question is a statement.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from pipeline import clock
+from pipeline.match.fold import fold_chars, fold_map
+from pipeline.match.negation import negation_before
+from pipeline.records import Decision, Message
+
+if TYPE_CHECKING:
+    from pipeline.match.lexicon import Disclosures, Excuse, Judge
+    from pipeline.match.rules import Near, Rule
+
+QUOTED = re.compile("“([^“”]{1,200})”|「([^「」]{1,200})」|『([^『』]{1,200})』|‘([^‘’]{1,200})’|\"([^\"]{1,200})\"")
+_SAYS = re.compile(r"(?:说|问|称|讲|写|提到|宣传|承诺过|吹|喊)[的了过道着是：:，, ]{0,3}$")
+_SPEAKER = re.compile(r"(?:^|[^\w]|[。！？；])(?:我们|我|咱们|咱)(?!们?行|们?司|们?领导|们?老板)[^，,。；;！!？?]{0,4}$")
+_ASKS_BEFORE = re.compile("是不是|有没有|能不能|会不会|可不可以|可以不可以|要不要|是否|能否|可否|有无")
+_ASKS_AFTER = re.compile("(?:吗|么|嘛|呢|吧)?[?？]|(?:吗|么)(?=$|[。！!，,；;~～…]|\\s)")
+_STATES = re.compile("难道|谁说|凭什么|怎么会不|怎么可能不|哪有不|不是.{0,6}吗")
+_SENTENCE = re.compile(r"[。！!；;\n\r?？]")
+LOOK = 64  # code points of a sentence that are read on either side of a hit
+
+
+class Approved(Protocol):
+    """Approved texts of the firm: what covers a place, by whom a text was approved and until when."""
+
+    @property
+    def digest(self) -> str:
+        """A digest of all approved texts and their validity."""
+        ...
+
+    def covering(self, message: Message, decision: Decision, part: int, text: str, start: int, end: int) -> str | None:
+        """Return the id of an approved text, valid when the message was sent, that covers code points [start, end) of the part, or None."""
+        ...
+
+
+def mixed_version(lexicon: str, approved: str) -> str:
+    """Return the version of packs and approved texts together (sha256, hex)."""
+    return hashlib.sha256(f"{lexicon} {approved}".encode()).hexdigest()
+
+
+class Words(NamedTuple):
+    """A part: as written, folded, and for each folded code point where it came from."""
+
+    text: str
+    folded: str
+    origins: list[int]
+
+    def folded_place(self, start: int, end: int) -> tuple[int, int]:
+        """Return where [start, end) of the text as written lies in the folded one."""
+        return bisect_left(self.origins, start), bisect_left(self.origins, end)
+
+
+# -- what must stand there --------------------------------------------------------------------------------------------
+
+
+def stands(judge: Judge, words: Words, start: int, end: int, whole: Callable[[], tuple[str, ...]]) -> bool:
+    """Whether everything the rule needs beside a hit at [start, end) is there. whole: all parts of the message, folded."""
+    return failing(judge, words, start, end, whole) is None
+
+
+def failing(judge: Judge, words: Words, start: int, end: int, whole: Callable[[], tuple[str, ...]]) -> str | None:
+    """Return the name of the first need that is not met (`near`, `all_of`, `any_of`, `none_of`), or None."""
+    if judge.near and not all(_is_near(near, words, start, end) for near in judge.near):
+        return "near"
+    if judge.all_of and not all(_said(group, whole()) for group in judge.all_of):
+        return "all_of"
+    if judge.any_of and not _said(judge.any_of, whole()):
+        return "any_of"
+    return "none_of" if judge.none_of and _said(judge.none_of, whole()) else None
+
+
+def _said(group: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    return any(word in part for part in parts for word in group)
+
+
+def _is_near(near: Near, words: Words, start: int, end: int) -> bool:
+    first, last = words.folded_place(start, end)
+    return any(_word_near(word, near, words.folded, first, last) for word in near.any)
+
+
+def _word_near(word: str, near: Near, folded: str, first: int, last: int) -> bool:
+    at = max(0, first - near.within - len(word))
+    window_end = last + near.within + len(word)
+    while (at := folded.find(word, at, window_end)) >= 0:
+        side = "before" if at + len(word) <= first else "after" if at >= last else "over"
+        if side == "over" and not (at >= first and at + len(word) <= last) and near.side == "either":
+            return True
+        if side in ("before", "after") and near.side in ("either", side):
+            return True
+        at += 1
+    return False
+
+
+def holds_on(judge: Judge, sent_at_ms: int | None) -> bool:
+    """Whether the rule is valid on the Beijing day of sending; an unknown time never excludes."""
+    return judge.valid is None or sent_at_ms is None or judge.valid[0] <= clock.beijing_day(sent_at_ms) <= judge.valid[1]
+
+
+# -- whose words ------------------------------------------------------------------------------------------------------
+
+
+def reported(text: str, start: int, end: int) -> bool:
+    """Whether [start, end) lies in quotation marks that give somebody else's words."""
+    if not any(mark in text for mark in "“「『‘\""):
+        return False
+    for quote in QUOTED.finditer(text, max(0, start - 256), end + 256):
+        if quote.start() < start and end < quote.end():
+            before = text[max(0, quote.start() - 16) : quote.start()]
+            says = _SAYS.search(before)
+            if says and not _SPEAKER.search(before[: says.start()]):
+                return True
+    return False
+
+
+# -- what excuses a hit -----------------------------------------------------------------------------------------------
+
+
+def suppressed_by(text: str, start: int, end: int, rule: Rule, judge: Judge, disclosures: Disclosures | None = None) -> str | None:
+    """Return what excuses the hit of `rule` at code points [start, end) of `text`: the first of the list in matching.py, or None."""
+    if disclosures and (name := _disclosed(text, start, end, disclosures)) is not None:
+        return name
+    if judge.excuse and (phrase := allow_over(text, start, end, judge.excuse)) is not None:
+        return f"{rule.id}/allow/{rule.allow[phrase]}"
+    if rule.negations and (word := negation_before(text, start, end)):
+        return f"{rule.id}/negation/{word}"
+    if rule.questions and (word := asked(text, start, end)):
+        return f"{rule.id}/question/{word}"
+    return None
+
+
+def _disclosed(text: str, start: int, end: int, disclosures: Disclosures) -> str | None:
+    at = max(0, start - 2 * disclosures.longest)
+    folded, origins = fold_map(text[at : end + 2 * disclosures.longest])
+    for number, first, last in disclosures.automaton.find_matches_as_indexes(folded, overlapping=True):
+        if at + origins[first] <= start and end <= at + origins[last - 1] + 1:
+            return disclosures.names[number]
+    return None
+
+
+def allow_over(text: str, start: int, end: int, excuse: Excuse) -> int | None:
+    """Return the number of the first listed phrase that covers or overlaps [start, end); one within a longer hit excuses nothing."""
+    at = max(0, start - 2 * excuse.longest)
+    folded, origins = fold_map(text[at : end + 2 * excuse.longest])
+    phrases = []
+    for phrase, first, last in excuse.automaton.find_matches_as_indexes(folded, overlapping=True):
+        span = at + origins[first], at + origins[last - 1] + 1
+        inside = start <= span[0] and span[1] <= end and span != (start, end)
+        if span[0] < end and start < span[1] and not inside:
+            phrases.append(phrase)
+    return min(phrases, default=None)
+
+
+def asked(text: str, start: int, end: int) -> str | None:
+    """Return the word by which the sentence of [start, end) asks, or None."""
+    before = _SENTENCE.split(fold_chars(text[max(0, start - LOOK) : start]))[-1]
+    rest = fold_chars(text[start : end + LOOK])
+    after = rest[len(fold_chars(text[start:end])) :]
+    close = _SENTENCE.search(after)
+    sentence = after[: close.end()] if close else after
+    if _STATES.search(before + fold_chars(text[start:end]) + sentence):
+        return None
+    if found := _ASKS_BEFORE.search(before):
+        return found.group()
+    ending = _ASKS_AFTER.search(sentence)
+    return ending.group().strip() or None if ending else None

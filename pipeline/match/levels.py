@@ -1,0 +1,165 @@
+"""Folds that only some texts need: digit words, repeated characters, variants. Each starts from what fold.py made.
+
+Before: fold.py, tables.py. After: lexicon.py, matching.py. Pinyin lies in pinyin.py.
+
+1. digits     一三八, 壹叁捌, 幺 become digits; looked for only in texts that hold a digit word
+2. repeats    a letter or Chinese character written several times counts once (保保本本); digits never (100 is not 1000). A term that
+              itself repeats one (天天涨) needs at least as many in the text: 今天涨 is not it. The place is the shortest that holds the term.
+3. variants   characters of the tables, then separators again, then whole words. A place counts only when it holds something replaced,
+              so that it does not depend on what stands elsewhere in the text.
+
+Each level tells cheaply whether a text can differ at all (`…_possible`); only then is it made, and only on a hit with its map.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from pipeline.match.fold import Folding
+from pipeline.match.tables import digits, replacements
+
+
+class Mapped(NamedTuple):
+    """A text at some level. For its code point i: starts[i], ends[i] are where it came from in the text as written (end exclusive),
+    bits[i] the tables that made it (0: none)."""
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+    bits: list[int] | None = None
+
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Return the code points of the original that [start, end) stands for."""
+        return self.starts[start], self.ends[end - 1]
+
+    def tables(self, start: int, end: int) -> int:
+        """Return the bits of the tables that [start, end) needed."""
+        found = 0
+        for bit in self.bits[start:end] if self.bits else ():
+            found |= bit
+        return found
+
+
+def base_map(text: str, folding: Folding) -> Mapped:
+    """Return `text` folded, mapped."""
+    folded, origins = folding.fold_map(text)
+    return Mapped(folded, origins, [origin + 1 for origin in origins])
+
+
+# -- 1. digits ----------------------------------------------------------------------------------------------------------
+
+
+_digit_word = re.compile("[" + "".join(map(chr, digits())) + "]").search
+
+
+def digits_possible(folded: str) -> bool:
+    """Whether a folded text holds a digit word."""
+    return _digit_word(folded) is not None
+
+
+def with_digits(folded: str) -> str:
+    """Return a folded text with digits for digit words; places stay."""
+    return folded.translate(digits())
+
+
+# -- 2. repeats ---------------------------------------------------------------------------------------------------------
+
+_RUN = re.compile(r"([^\W\d_])\1+")
+_twice = re.compile(r"([^\W\d_])\1").search
+
+
+def repeats_possible(folded: str) -> bool:
+    """Whether a folded text holds a letter or character twice in a row."""
+    return _twice(folded) is not None
+
+
+def without_repeats(folded: str) -> str:
+    """Return a folded text with one of each run."""
+    return _RUN.sub(r"\1", folded)
+
+
+def runs(folded: str) -> tuple[tuple[int, int], ...]:
+    """Return, for each code point of `without_repeats(folded)`, where its run lies: (first, last + 1)."""
+    return tuple(_runs(folded))
+
+
+def _runs(folded: str) -> Iterator[tuple[int, int]]:
+    at = 0
+    for run in _RUN.finditer(folded):
+        yield from ((i, i + 1) for i in range(at, run.start()))
+        yield run.span()
+        at = run.end()
+    yield from ((i, i + 1) for i in range(at, len(folded)))
+
+
+# -- 3. variants --------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _listed_char() -> re.Pattern[str]:
+    """Any character of the tables. Pictographs are one range: a class with many beyond U+FFFF is eight times slower."""
+    chars = [c for c in replacements().chars if ord(c) < 0x10000]
+    return re.compile("[" + re.escape("".join(chars)) + "\U0001f000-\U0001faff]")
+
+
+@cache
+def _char_table() -> dict[int, str]:
+    return {ord(char): meant for char, (meant, _) in replacements().chars.items()}
+
+
+@cache
+def _listed_word() -> re.Pattern[str]:
+    return re.compile("|".join(sorted(map(re.escape, replacements().words), key=len, reverse=True)))
+
+
+def variants_possible(loose: str) -> bool:
+    """Whether a text after the character folds holds a character of the tables; whole words are told by the automaton."""
+    return _listed_char().search(loose) is not None
+
+
+def with_variants(loose: str, folding: Folding) -> str:
+    """Return a text (after the character folds) with what its variants mean."""
+    words = replacements().words
+    return _listed_word().sub(lambda word: words[word.group()][0], folding.drop(loose.translate(_char_table())))
+
+
+def variants_map(text: str, folding: Folding) -> Mapped:
+    """Return `with_variants` of the text as written, mapped."""
+    loose, origins = folding.chars_map(text)
+    chars = replacements().chars
+    pieces = [chars.get(char, (char, 0)) for char in loose]
+    mapped = "".join(piece for piece, _ in pieces)
+    where = [(origin, bit) for origin, (piece, bit) in zip(origins, pieces, strict=True) for _ in piece]
+    kept = folding.kept(mapped)
+    joined = "".join(mapped[i] for i in kept)
+    return _with_words(joined, [where[i] for i in kept])
+
+
+def _with_words(joined: str, where: list[tuple[int, int]]) -> Mapped:
+    texts: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    bits: list[int] = []
+
+    def keep(first: int, last: int) -> None:
+        texts.append(joined[first:last])
+        starts.extend(origin for origin, _ in where[first:last])
+        ends.extend(origin + 1 for origin, _ in where[first:last])
+        bits.extend(bit for _, bit in where[first:last])
+
+    at = 0
+    for word in _listed_word().finditer(joined):
+        keep(at, word.start())
+        meant, bit = replacements().words[word.group()]
+        for _, other in where[word.start() : word.end()]:
+            bit |= other
+        texts.append(meant)
+        starts.extend([where[word.start()][0]] * len(meant))
+        ends.extend([where[word.end() - 1][0] + 1] * len(meant))
+        bits.extend([bit] * len(meant))
+        at = word.end()
+    keep(at, len(joined))
+    return Mapped("".join(texts), starts, ends, bits)
