@@ -71,6 +71,8 @@ It is settled
     commit.py            one commit makes it visible, exactly once
     stores.py            every place that holds content, and how to take records out
     left_over.py         what failed or waits, and who has acknowledged it
+    holds.py             what a legal hold covers
+    consenting/          late refusals, pending and withheld records, asking WeCom; its own __init__.py lists the modules
     ingest.py            one run: land, re-open, stage, commit, sum up
     alerts/              serious findings told at once, without their words
 
@@ -104,6 +106,9 @@ It is asked for
     transcript.py        a conversation in order, as lines
     ask_conversation.py  everything a conversation consists of
     conversation.py      those lines as text or page
+    search/              exact text, newest first
+    persons/             who is meant; the firm's own numbers
+    review/              findings as work
 
 It is shown
     cells.py             strangers' text made fit to look at

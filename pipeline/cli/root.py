@@ -8,6 +8,7 @@ by type and place only (its text may quote a record) and exits 1.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -136,20 +137,22 @@ def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict
                 raise
 
 
-def complete() -> typer.Typer:
 # Modules of commands, one line each.
 COMMANDS = (
     "alerts",
     "archive",
     "ask",
+    "source",
     "clock",
     "compact",
+    "consent",
     "demo",
+    "holds",
     "keyring",
     "persons",
     "review",
-    "rules",
     "reveal",
+    "rules",
     "scripts",
     "search",
     "setup",
@@ -158,10 +161,10 @@ COMMANDS = (
 )
 
 
+def complete() -> typer.Typer:
     """Return the whole command line: every module of commands registers itself when it is imported."""
-    from pipeline.cli import archive, ask, clock, compact, demo, keyring, rules, setup, verify
-
-    del archive, ask, clock, compact, demo, keyring, rules, setup, verify
+    for name in COMMANDS:
+        importlib.import_module(f"pipeline.cli.{name}")
     return app
 
 

@@ -16,4 +16,6 @@ Before: consent.py (the gate), register.py, commit.py. After: the commands `cons
     explain.py      one paragraph about one message
     asking.py       `consent sync`: which scopes are due, and what came
     officers.py     decisions of officers about pending records
+    standing.py     how the scopes of the register stand, now or as known at a time
+    notices.py      evidence of notice, by digest
 """

@@ -26,7 +26,7 @@ from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Fated, Key
 from pipeline.consenting.judging import Move, Rules
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.records import Decision, Gated, GatedPage, OpenedItem, OpenedPage, PageRef
 from pipeline.saved_files import answer_of
 from pipeline.stage import Builder, Outline
@@ -89,8 +89,8 @@ def _moved(decision: Decision, move: Move | None) -> Decision | None:
 def _planned(home: Home, bench: Workbench, kind: Held, chosen: dict[Key, list[Row]], judge: Judge, run_id: str) -> tuple[Change, dict[str, int]]:
     lake, builder, made = home.lake(bench.corp_id), bench.builder(), Change()
     sealed = f"{kind}_sealed"
-    rows = [r for f in bench.snapshot.of(sealed) for r in _sealed_rows(lake, f, chosen)]
-    pages = {page.ref.page: page for page in _gated(bench, rows)}
+    rows = [r for f in bench.snapshot.of(sealed) for r in sealed_rows(lake, f, chosen)]
+    pages = {page.ref.page: page for page in judged_pages(bench, rows)}
     decided = _decided(pages.values(), chosen, judge)
     recalls = _recalls_of(lake, bench, builder, pages.values(), decided, chosen)
     for page in pages.values():
@@ -110,14 +110,15 @@ def _planned(home: Home, bench: Workbench, kind: Held, chosen: dict[Key, list[Ro
     return made, dict(went)
 
 
-def _sealed_rows(lake: Lake, file: Any, chosen: dict[Key, list[Row]]) -> list[Row]:
+def sealed_rows(lake: Lake, file: DataFile, chosen: Iterable[Key]) -> list[Row]:
+    """Return the rows of these records in a file of sealed bytes (times in ms); none of a file whose key was destroyed."""
     if not set(lake.keyring.names(f"{lake.corp_id}/{file.kind.split('_')[0]}/{file.month}#")):
         return []  # its day's key was destroyed
     table = lake.read(file.kind, [file])
     return fates.in_ms(table.filter(moving.among(table, chosen))).to_pylist()  # type: ignore[no-any-return]
 
 
-def _gated(bench: Workbench, rows: Iterable[Row]) -> Iterable[GatedPage]:
+def judged_pages(bench: Workbench, rows: Iterable[Row]) -> Iterable[GatedPage]:
     """Open and judge sealed rows, page by page as they came (rule 5); what does not open is left out (rule 3)."""
     ordered = sorted(rows, key=lambda r: (r["origin"], r["page"], r["captured_at"], r["item"]))
     for (origin, page, captured), found in groupby(ordered, key=lambda r: (r["origin"], r["page"], r["captured_at"])):

@@ -1,0 +1,70 @@
+"""Commands about legal holds: hold set, list, release.
+
+Before: root.py. After: holds.py, consenting/destroying.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline import words
+from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
+from pipeline.cli.root import CALL, LANG, app, recorded, say, t
+
+hold_app = typer.Typer(help=t("usage.hold"), no_args_is_help=True)
+app.add_typer(hold_app, name="hold")
+
+
+@hold_app.command("set", help=t("usage.hold.set"))
+def hold_set(
+    matter: Annotated[str, typer.Option("--matter", help=t("usage.hold.matter"))],
+    reason: Annotated[str, typer.Option("--reason", help=t("usage.hold.reason"))],
+    employee: Annotated[str, typer.Option("--employee", help=t("usage.employee"))] = "",
+    customer: Annotated[str, typer.Option("--customer", help=t("usage.customer"))] = "",
+    room: Annotated[str, typer.Option("--room", help=t("usage.hold.room"))] = "",
+) -> None:
+    """Set a hold."""
+    from pipeline import holds
+    from pipeline.consenting import destroying
+
+    corp = CALL.corp
+    params = {"matter": matter, "reason": reason, "employee": employee, "customer": customer, "room": room}
+    with recorded("hold set", corp=corp, mode="single", **params) as told:
+        made = holds.place(CALL.home, corp, matter=matter, reason=reason, userid=employee or None, room_id=room or None, external_userid=customer or None)
+        told["result"] = made.hold_id
+        moved = destroying.keep_for(CALL.home, corp, made)
+        say(t("hold.set.done", id=made.hold_id, n=moved))
+
+
+@hold_app.command("list", help=t("usage.hold.list"))
+def hold_list(format: Format = format_option, output: OutputFile = output_option) -> None:
+    """Show the holds."""
+    from pipeline import holds
+
+    corp = CALL.corp
+    with recorded("hold list", corp=corp):
+        lake = CALL.home.lake(corp)
+        found = holds.all_of(lake, lake.snapshot())
+        names = ["hold_id", "matter", "userid", "room_id", "external_userid", "reason", "actor", "at", "released_at"]
+        rows = [
+            (h.hold_id, h.matter, h.userid, h.room_id, h.external_userid, h.reason, h.actor, words.beijing(h.at_ms, LANG),
+             words.beijing(h.released_at_ms, LANG) if h.released_at_ms is not None else None)
+            for h in found
+        ]  # fmt: skip
+        emit(names, rows, format=format, output=output)
+
+
+@hold_app.command("release", help=t("usage.hold.release"))
+def hold_release(
+    hold_id: Annotated[str, typer.Argument(help=t("usage.hold.id"), metavar="ID")],
+    reason: Annotated[str, typer.Option("--reason", help=t("usage.hold.reason"))],
+) -> None:
+    """Release a hold."""
+    from pipeline import holds
+
+    corp = CALL.corp
+    with recorded("hold release", corp=corp, mode="single", id=hold_id, reason=reason):
+        holds.release(CALL.home, corp, hold_id, reason=reason)
+        say(t("hold.release.done", id=hold_id))
