@@ -47,8 +47,8 @@ from pipeline.words import Lang
 __all__ = ["Line", "Meta", "around", "counts", "lines_of", "render_html", "render_text"]
 
 # Kinds of media by what a keyword rule cannot read in them.
-_UNREAD = {"image": "pictures", "emotion": "pictures", "voice": "voice", "meeting_voice_call": "voice", "video": "videos"}
-_UNINSPECTED = ("pictures", "voice", "videos", "files", "unopened", "pending", "withheld", "restricted", "gaps")
+UNREAD = {"image": "pictures", "emotion": "pictures", "voice": "voice", "meeting_voice_call": "voice", "video": "videos"}
+UNINSPECTED = ("pictures", "voice", "videos", "files", "unopened", "pending", "withheld", "restricted", "gaps")
 _SEVERITIES = ("high", "medium", "low")
 
 
@@ -316,9 +316,9 @@ def uninspected(lines: Iterable[Line], known: Mapping[str, int]) -> list[tuple[s
     for line in lines:
         match line:
             case MessageLine():
-                found.update(_UNREAD.get(item.kind, "files") for item in line.media)
+                found.update(UNREAD.get(item.kind, "files") for item in line.media)
             case HeldLine():
                 found["unopened" if line.fate == "failed" else line.fate] += line.count
             case GapLine():
                 found["gaps"] += 1
-    return [(name, {**found, **known}[name]) for name in _UNINSPECTED if {**found, **known}.get(name)]
+    return [(name, {**found, **known}[name]) for name in UNINSPECTED if {**found, **known}.get(name)]

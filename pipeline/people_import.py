@@ -50,17 +50,25 @@ def _entry(line: bytes, number: int, recorded_at_ms: int) -> Entry:
 
 
 def _ms(value: str | int | None, number: int) -> int | None:
+    try:
+        return read_moment(value)
+    except ValueError as error:
+        raise _refused(number, str(error)) from None
+
+
+def read_moment(value: str | int | None) -> int | None:
+    """Return ms since 1970 UTC of a time in an import file, None for an absent one; raises ValueError with a sentence that quotes nothing."""
     if value is None or value == "":
         return None
     if isinstance(value, int):
         read = read_time(value)
         if read is None:
-            raise _refused(number, "a time is neither seconds nor milliseconds since 1970")
+            raise ValueError("a time is neither seconds nor milliseconds since 1970")
         return read[0]
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
-        raise _refused(number, "a time is not ISO 8601, such as 2026-11-22 or 2026-11-22T09:00:00+08:00") from None
+        raise ValueError("a time is not ISO 8601, such as 2026-11-22 or 2026-11-22T09:00:00+08:00") from None
     return round((at if at.tzinfo else at.replace(tzinfo=BEIJING)).timestamp() * 1000)
 
 

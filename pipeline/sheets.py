@@ -14,10 +14,11 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from rich.cells import cell_len
@@ -36,9 +37,12 @@ _DIGITS = 10**15
 
 
 def write_xlsx(
-    sink: BinaryIO, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, lang: Lang, notes: Sequence[str] = ()
-) -> int:
-    """Write the workbook to `sink`; return the number of rows. Raises UsageError EXTRA_MISSING, XLSX_TOO_LARGE."""
+    sink: BinaryIO, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, lang: Lang, notes: Sequence[str] = (),
+    choices: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> int:  # fmt: skip
+    """Write the workbook to `sink`; return the number of rows. choices: what may be picked from a list in the columns of these names.
+
+    Raises UsageError EXTRA_MISSING, XLSX_TOO_LARGE."""
     try:
         import xlsxwriter
     except ImportError as error:
@@ -53,6 +57,7 @@ def write_xlsx(
     for row in iterator:
         page.add(row)
     page.finish(notes)
+    page.offer(choices)
     book.close()
     return page.count
 
@@ -118,6 +123,11 @@ class _Sheet:
             text = _cut(text, words.say("cell.cut", self.lang, n=len(text)))
             self.seen["cut"] += 1
         self.sheet.write_string(self.count, at, text, self.quoted if text.startswith(_FORMULA) else self.text)
+
+    def offer(self, choices: Mapping[str, Sequence[str]]) -> None:
+        for at, column in enumerate(self.columns):
+            if column.name in choices and self.count:
+                self.sheet.data_validation(1, at, self.count, at, {"validate": "list", "source": list(choices[column.name])})
 
     def finish(self, notes: Sequence[str]) -> None:
         if self.columns:

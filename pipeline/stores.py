@@ -24,12 +24,13 @@ from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.records import PageRef
 from pipeline.saved_files import answer_of
+from pipeline.source import media_store
 from pipeline.stage import read_outline
 
 # (origin, seq)
 Keys = Collection[tuple[str, int]]
 
-LAKE_KINDS = ("messages", "sealed", "withheld_sealed", "pending_sealed", "matches", "media")
+LAKE_KINDS = ("messages", "sealed", "withheld_sealed", "pending_sealed", "matches", "media", "restricted")
 # Kinds without content, and why they need no purge.
 CONTENT_FREE: Mapping[str, str] = {
     "pages": "page ids, numbers and digests of sealed bytes",
@@ -37,8 +38,24 @@ CONTENT_FREE: Mapping[str, str] = {
     "recalls": "message ids and times; the recall itself is a message",
     "consent": "events of the register, not of a message; they have a history of their own",
     "people": "the directory, not messages",
+    "rooms": "groups and what they were called, not messages",
+    "memberships": "who was in which group",
+    "departments": "departments and what they were called",
+    "follows": "who serves whom",
+    "handovers": "who passed a customer to whom",
+    "seats": "who had a seat on a day",
+    "behaviour": "counts of a member and day",
     "runs": "counts",
+    "identities": "the firm's own numbers of a person, by external id; no message",
+    "reviews": "decisions about findings and the reviewers' reasons; findings by id",
     "acks": "reasons of officers",
+    "gaps": "numbers and times; counts of messages that are not there",
+    "hidden": "which records are out of every view before their rows are moved",
+    "reconciles": "numbers of files and versions",
+    "holds": "whom a hold covers, by whom and why",
+    "consent_asks": "when consent was asked of whom",
+    "notices": "digests of notices and who was shown them",
+    "gaps": "numbers and times; counts of messages that are not there",
 }
 # Folders of a home that hold no message, and why.
 CONTENT_FREE_FOLDERS: Mapping[str, str] = {
@@ -46,6 +63,9 @@ CONTENT_FREE_FOLDERS: Mapping[str, str] = {
     "anchors": "numbers, times and digests",
     "custody": "who did what; parameters sealed, droppable line by line",
     "lexicon": "the firm's own word lists, encrypted",
+    "callbacks": "events about people and rooms, encrypted, until they are taken over; no message",
+    "source": "sequence numbers and times",
+    "metrics": "numbers and times",
     "locks": "empty files",
 }
 
@@ -115,7 +135,7 @@ def _land_again(home: Home, ref: PageRef, data: bytes) -> None:
         seqs = [r.seq for r in records if r.seq is not None]
         landing.put_import(home, ref.corp_id, data, name=ref.name, captured_at_ms=ref.captured_at_ms, seqs=seqs, records=len(records))
     else:
-        landing.put(home, ref.corp_id, data, source=ref.source, name=ref.name, captured_at_ms=ref.captured_at_ms, requested_seq=ref.requested_seq)
+        landing.put(home, ref.corp_id, data, source=ref.source, name=ref.name, captured_at_ms=ref.captured_at_ms, pulled=landing.pulled_of(ref))
 
 
 def _purge_lake(home: Home, corp_id: str, keys: Keys) -> int:
@@ -162,4 +182,4 @@ def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tupl
     return lost
 
 
-REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {"staging": _purge_staging, "landing": _purge_landing, "lake": _purge_lake, "alerts": alert_queue.purge}
+REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {"staging": _purge_staging, "landing": _purge_landing, "media": media_store.purge, "lake": _purge_lake, "alerts": alert_queue.purge}

@@ -50,10 +50,10 @@ def chosen(format: Format, output: OutputFile) -> show.Format:
     return show.default_format(sys.stdout.isatty() and output is None)
 
 
-def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Format, output: OutputFile, kinds: Sequence[columns.Type] = ()) -> int:
-    """Write rows of our own making under the catalogue's titles; return how many."""
+def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Format, output: OutputFile, kinds: Sequence[columns.Type] = (), view: str = "") -> int:
+    """Write rows of our own making under the catalogue's titles; return how many. view: whose words their values are."""
     kinds = kinds or [_kind(i, rows) for i in range(len(names))]
-    described = [columns.column(n, k, LANG) for n, k in zip(names, kinds, strict=True)]
+    described = [columns.column(n, k, LANG, view=view) for n, k in zip(names, kinds, strict=True)]
     return show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes())
 
 

@@ -1,10 +1,11 @@
--- Who decided what about a finding, and why? (No decisions are stored yet: typed and empty.)
+-- Who decided what about a finding, and why? One row per decision, none is ever overwritten; who has merely claimed one is no decision.
 CREATE VIEW reviews AS
 SELECT
-    NULL::VARCHAR AS finding_id,
-    NULL::VARCHAR AS reviewer,
-    NULL::VARCHAR AS decision,
-    NULL::VARCHAR AS reason,
-    NULL::VARCHAR AS remedy,
-    NULL::TIMESTAMPTZ AS decided_at
-WHERE false;
+    finding_id,
+    reviewer,
+    decision,
+    reason,
+    remedy,
+    decided_at
+FROM lake_reviews
+WHERE decision <> 'claimed';

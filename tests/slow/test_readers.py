@@ -22,7 +22,7 @@ from tests import firm
 from tests.cli.liuhen import ROOT
 from tests.firm import T0
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 FILES = {"messages": 500, "matches": 250, "records": 250}
 ROWS = 3
 READERS = 50

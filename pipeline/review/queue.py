@@ -1,0 +1,98 @@
+"""What waits for a decision, gravest first, then oldest; and how old it is.
+
+Before: reader.py, the views `matches` and `reviews`. After: the command `review list`, worklist.py.
+
+A finding waits when nobody decided about it, or when it was reopened since. One that was escalated waits for somebody else.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+
+from pipeline import clock
+from pipeline.reader import Reader
+from pipeline.review.decisions import CLAIM_MS
+
+STATES = ("waiting", "open", "escalated", "violation", "not_violation", "all")
+_QUERY = """
+WITH newest AS (
+    SELECT finding_id, arg_max({'decision': decision, 'reviewer': reviewer, 'reason': reason, 'remedy': remedy, 'moment': decided_at}, decided_at) AS of
+    FROM reviews GROUP BY finding_id
+), claims AS (
+    SELECT finding_id, arg_max(reviewer, decided_at) AS claimed_by FROM lake_reviews
+    WHERE decision = 'claimed' AND decided_at >= $claimed_since GROUP BY finding_id
+), found AS (
+    SELECT
+        m.finding_id, m.severity, m.category, m.rule_id, m.term, m.dt, date_diff('day', m.dt, $today) AS age_days, m.employee_id, m.customer_id,
+        m.party, m.conversation_id, m.origin, m.seq, m.msgid, m.part, m.start_cp, m.end_cp,
+        CASE WHEN n.of IS NULL OR n.of.decision = 'reopened' THEN 'open' ELSE n.of.decision END AS decision,
+        n.of.reviewer AS reviewer, n.of.reason AS reason, n.of.remedy AS remedy, n.of.moment AS decided_at,
+        CASE WHEN n.of IS NULL OR n.of.decision IN ('reopened', 'escalated') THEN c.claimed_by END AS claimed_by
+    FROM matches AS m LEFT JOIN newest AS n USING (finding_id) LEFT JOIN claims AS c USING (finding_id)
+)
+SELECT found.*, t.parts[found.part + 1].text AS part_text
+FROM found LEFT JOIN messages AS t ON t.origin = found.origin AND t.seq = found.seq
+WHERE ($state = 'all' OR decision = $state OR ($state = 'waiting' AND decision IN ('open', 'escalated')))
+    AND ($severity IS NULL OR found.severity = $severity) AND ($category IS NULL OR found.category = $category)
+    AND ($employee IS NULL OR lower(found.employee_id) = lower($employee))
+    AND ($from_day IS NULL OR found.dt >= $from_day) AND ($to_day IS NULL OR found.dt <= $to_day)
+ORDER BY CASE found.severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END, found.dt, found.seq, found.part, found.start_cp, found.finding_id
+LIMIT $limit
+"""
+AROUND_CP = 20
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding and where it stands: `decision` is open while nobody decided; `excerpt` marks the place with 【】."""
+
+    finding_id: str
+    severity: str
+    category: str
+    rule_id: str
+    term: str
+    dt: date
+    age_days: int
+    employee_id: str | None
+    customer_id: str | None
+    party: str
+    conversation_id: str
+    msgid: str | None
+    excerpt: str
+    decision: str
+    claimed_by: str | None
+    reviewer: str | None
+    reason: str | None
+    remedy: str | None
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which findings: None leaves a filter out; days are Beijing days, both inclusive."""
+
+    state: str = "waiting"
+    severity: str | None = None
+    category: str | None = None
+    employee: str | None = None
+    from_day: date | None = None
+    to_day: date | None = None
+    limit: int = 1_000
+
+
+def items(reader: Reader, wanted: Wanted) -> list[Item]:
+    """Return the findings, gravest first, then oldest."""
+    now = clock.now_ms()
+    values = {**msgspec.structs.asdict(wanted), "today": _instant(now).astimezone(clock.BEIJING).date(), "claimed_since": _instant(now - CLAIM_MS)}
+    return [_item(row) for row in reader.rows(_QUERY, values)]
+
+
+def _instant(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def _item(row: dict[str, Any]) -> Item:
+    text, start, end = row.pop("part_text") or "", row["start_cp"], row["end_cp"]
+    low, high = max(0, start - AROUND_CP), min(len(text), end + AROUND_CP)
+    excerpt = f"{'…' if low else ''}{text[low:start]}【{text[start:end]}】{text[end:high]}{'…' if high < len(text) else ''}" if text else ""
+    return Item(excerpt=excerpt, **{k: row[k] for k in Item.__struct_fields__ if k != "excerpt"})

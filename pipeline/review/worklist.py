@@ -1,0 +1,93 @@
+"""A workbook of findings goes out with empty columns for decision, reason and remedy, and comes back filled in.
+
+Before: queue.py. After: decisions.py.
+
+Rules:
+ (1) What comes back is taken whole or not at all: every line that does not fit is named with its line number and why.
+ (2) Only finding_id, decision, reason and remedy are read. What else was changed in the workbook changes nothing.
+ (3) A line without a decision is left open. Decisions are accepted in the words of either language.
+ (4) Text is written as text (sheets.py); a finding's id is the first column, so that sorting and filtering in Excel do no harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Any, BinaryIO, get_args
+
+import msgspec
+
+from pipeline import columns, words
+from pipeline.errors import UsageError
+from pipeline.review.decisions import DECISIONS, Decision
+from pipeline.review.queue import Item
+from pipeline.sheets import write_xlsx
+from pipeline.words import Lang
+
+READ = ("finding_id", "decision", "reason", "remedy")
+WRITTEN = ("finding_id", "decision", "reason", "remedy", "severity", "category", "term", "excerpt", "dt", "age_days", "employee_id", "customer_id",
+           "party", "conversation_id", "msgid", "rule_id", "claimed_by")  # fmt: skip
+MOST_BYTES = 64 * 1024 * 1024
+
+
+def write(sink: BinaryIO, items: Sequence[Item], *, lang: Lang, notes: Sequence[str]) -> int:
+    """Write a workbook of findings; return how many. The columns to fill in come empty unless something was decided before."""
+    described = [columns.column(name, _TYPES.get(name, "text"), lang, view="matches") for name in WRITTEN]
+    described = [c if c.name != "decision" else columns.Column(c.name, c.title, c.type) for c in described]
+    choices = {"decision": [words.label("decision", d, lang) for d in DECISIONS]}
+    return write_xlsx(sink, described, [_cells(i, lang) for i in items], lang=lang, notes=[*notes, words.say("review.worklist_note", lang)], choices=choices)
+
+
+_TYPES: dict[str, columns.Type] = {"dt": "date", "age_days": "int"}
+
+
+def _cells(item: Item, lang: Lang) -> list[object]:
+    values: dict[str, Any] = msgspec.structs.asdict(item)
+    values["decision"] = None if item.decision == "open" else words.label("decision", item.decision, lang)
+    return [values[name] for name in WRITTEN]
+
+
+def read(data: bytes) -> tuple[list[tuple[int, Decision]], str]:
+    """Return the decisions of a workbook with the line each stands on, and the digest of its bytes.
+
+    Raises UsageError WORKLIST_UNREADABLE for what is no workbook, WORKLIST_COLUMNS when a needed column is missing or there twice."""
+    rows = _rows(data)
+    titles = [str(cell).strip() for cell in next(rows, [])]
+    at = {name: _column(titles, name) for name in READ}
+    found = []
+    for line, row in enumerate(rows, 2):
+        cells = {name: str(row[n]).strip() if n < len(row) and row[n] is not None else "" for name, n in at.items()}
+        if cells["decision"]:
+            found.append((line, Decision(**{**cells, "decision": _decision(cells["decision"])})))
+    return found, hashlib.sha256(data).hexdigest()
+
+
+def _rows(data: bytes) -> Iterator[list[Any]]:
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook
+    except ImportError as error:
+        raise UsageError("EXTRA_MISSING", "reading xlsx needs the optional package python-calamine", remedy="pip install 'liuhen[xlsx]'") from error
+    if len(data) > MOST_BYTES:
+        raise UsageError("WORKLIST_UNREADABLE", f"expected a workbook of at most {MOST_BYTES:,} bytes, got {len(data):,}", remedy="send it back in parts")
+    try:
+        return iter(CalamineWorkbook.from_filelike(BytesIO(data)).get_sheet_by_index(0).to_python(skip_empty_area=False))
+    except (CalamineError, ValueError, IndexError, OSError) as error:
+        raise UsageError("WORKLIST_UNREADABLE", "this is not a workbook that can be read", remedy="save it as .xlsx and try again") from error
+
+
+def _column(titles: Sequence[str], name: str) -> int:
+    accepted = {name, *(words.title(name, lang, view="matches") for lang in get_args(words.Lang))}
+    found = [n for n, title in enumerate(titles) if title in accepted]
+    if len(found) != 1:
+        expected = f"expected one column {name} in the first row, got {len(found)}"
+        raise UsageError("WORKLIST_COLUMNS", expected, remedy="keep the first row as `liuhen review export` wrote it")
+    return found[0]
+
+
+def _decision(text: str) -> str:
+    """Return the decision a word of either language means, or the word itself, which no rule will accept."""
+    for name in DECISIONS:
+        if text.casefold() in {name, *(words.label("decision", name, lang).casefold() for lang in get_args(words.Lang))}:
+            return name
+    return text
