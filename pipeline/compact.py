@@ -95,6 +95,7 @@ def run(
         if progress is not None:
             progress("compact", done + 1, len(steps))
     logcare.tend(home, corp_id)
+    purges.sweep(home, corp_id)
     return told
 
 

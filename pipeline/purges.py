@@ -10,7 +10,9 @@ Readers go on with the version they opened; who comes later than that opens the 
  (4) What a killed compaction left (files with its token that no version names, temporary files) goes with its list.
  (5) Time is archive time (trusted_clock.py): a clock that jumped ahead unlinks nothing before ten minutes have passed. A list that lies
      further ahead than that was written before the clock was set back: its ten minutes begin now.
- (6) All of this under the lock that a commit holds while it adopts files.
+ (6) Files that nothing names (a killed run's, a late worker's) are listed by `sweep` and go a day later, if nothing names them then. Were one
+     of a worker that takes longer, its commit is refused and its page is staged again.
+ (7) All of this under the lock that a commit holds while it adopts files.
 """
 
 from __future__ import annotations
@@ -29,11 +31,14 @@ from pipeline.layout import temporary_name
 from pipeline.stage import MANIFEST_SUFFIX
 
 DELAY_MS = 10 * 60 * 1000
+SWEEP_DELAY_MS = 24 * 60 * 60 * 1000
+SWEPT = 0  # the version of a list that no commit made
 SUFFIX = ".json"
 
 
 class PurgeList(msgspec.Struct, frozen=True, kw_only=True):
-    """What one commit takes out. version: the one it was planned to make; token, folders: whose names, and where, its new files bear."""
+    """What one commit takes out, or a sweep found. version: the one it was planned to make, or SWEPT; token, folders: whose names, and where,
+    its new files bear."""
 
     v: int = 1
     version: int
@@ -41,6 +46,7 @@ class PurgeList(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
     token: str = ""
     folders: tuple[str, ...] = ()
+    delay_ms: int = DELAY_MS
 
 
 class Noted(NamedTuple):
@@ -74,7 +80,7 @@ def begin(home: Home, corp_id: str, noted: Noted, *, version: int) -> None:
 
 
 def _from(now_ms: int, noted: Noted, version: int) -> Noted:
-    return Noted(noted.path, msgspec.structs.replace(noted.listed, version=version, not_before_ms=now_ms + DELAY_MS))
+    return Noted(noted.path, msgspec.structs.replace(noted.listed, version=version, not_before_ms=now_ms + noted.listed.delay_ms))
 
 
 def _write(noted: Noted) -> None:
@@ -89,23 +95,54 @@ def forget(noted: Noted) -> None:
 def run(home: Home, corp_id: str, *, at_once: bool = False) -> int:
     """Unlink what is due, then end key generations that nothing needs any more; return how many files went.
 
-    at_once: without waiting (an erasure: no older copy of a file may outlive it)."""
+    at_once: without waiting (an erasure: no older copy of a file may outlive it); what a sweep found waits its day, it may be of a worker at work."""
     lake = home.lake(corp_id)
     with manifests.files_held(home, corp_id):
         lists, now = _lists(home, corp_id), trusted_clock.now_ms(home)
         if not lists and not generations.months_with_old(lake):
             return 0
-        due = [n for n in lists if at_once or n.listed.not_before_ms <= now]
-        later = [n for n in lists if not (at_once or n.listed.not_before_ms <= now)]
+        due = [n for n in lists if n.listed.not_before_ms <= now or (at_once and n.listed.version != SWEPT)]
+        later = [n for n in lists if n not in due]
         for noted in later:
-            if noted.listed.not_before_ms > now + DELAY_MS:  # rule 5
+            if noted.listed.not_before_ms > now + noted.listed.delay_ms:  # rule 5
                 _write(_from(now, noted, noted.listed.version))
         waiting = {p for n in later for p in n.listed.paths}
-        gone = _unlink(lake, [n.listed for n in due], waiting) if due else 0
-        generations.retire(lake, [*lake.snapshot().files, *_staged(home, corp_id), *waiting])
+        staged = _staged(home, corp_id)
+        gone = _unlink(lake, [_without(n.listed, staged) for n in due], waiting) if due else 0
+        held = {p for n in later for p in n.listed.paths if n.listed.version != SWEPT}  # what nobody names holds no key either
+        generations.retire(lake, [*lake.snapshot().files, *staged, *held])
         for noted in due:
             durable.remove(noted.path)
     return gone
+
+
+def sweep(home: Home, corp_id: str) -> int:
+    """List the files of the lake's folder that neither the newest version nor a manifest nor a list names; return how many (rule 6)."""
+    lake = home.lake(corp_id)
+    with manifests.files_held(home, corp_id):
+        lists = [n.listed for n in _lists(home, corp_id)]
+        there = _files_of_ours(lake)
+        known = {f.path for f in (*lake.snapshot().files, *_staged(home, corp_id))} | {p for listed in lists for p in listed.paths}
+        at_work = tuple(t for listed in lists if listed.token for t in (f"{listed.token}-", temporary_name(listed.token)))
+        found = sorted(p for p in there - known if not p.rsplit("/", 1)[1].startswith(at_work))
+        if found:
+            path = folder(home, corp_id) / f"purge-{SWEPT:020d}-{secrets.token_hex(8)}{SUFFIX}"
+            due = trusted_clock.now_ms(home) + SWEEP_DELAY_MS
+            durable.make_folder(path.parent)
+            _write(Noted(path, PurgeList(version=SWEPT, not_before_ms=due, paths=tuple(found), delay_ms=SWEEP_DELAY_MS)))
+    return len(found)
+
+
+def _files_of_ours(lake: Lake) -> set[str]:
+    """Return the files below the lake that have names of ours: data, finished or not, and what the library left of a log entry it was writing."""
+    found = [p for pattern in ("kind=*/**/*.parquet", "kind=*/**/.*.part", "_delta_log/*.json#*") for p in lake.root.glob(pattern)]
+    return {str(p.relative_to(lake.root)) for p in found}
+
+
+def _without(listed: PurgeList, staged: Iterable[DataFile]) -> PurgeList:
+    """Return a list without what a manifest names by now, if a sweep made it."""
+    named = {f.path for f in staged} if listed.version == SWEPT else frozenset[str]()
+    return msgspec.structs.replace(listed, paths=tuple(p for p in listed.paths if p not in named))
 
 
 def _staged(home: Home, corp_id: str) -> list[DataFile]:

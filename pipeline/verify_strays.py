@@ -164,7 +164,7 @@ def check_purges(home: Path, corp_id: str, report: Report) -> None:
         found = _json(path.read_bytes())
         if _PART.match(path.name):
             report.counts["left by killed runs"] += 1
-        elif not _PURGE.match(path.name) or not isinstance(found, dict) or found.keys() != _PURGE_KEYS:
+        elif not _PURGE.match(path.name) or not isinstance(found, dict) or found.keys() - {"delay_ms"} != _PURGE_KEYS:
             report.find(STRAYS, "UNKNOWN_FILE", file=_told(home, path), size=path.stat().st_size)
 
 

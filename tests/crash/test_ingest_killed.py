@@ -69,6 +69,8 @@ class Scene:
         assert died == 9, f"the run ended before {point}"
         harness.child(lambda: self.work(at))
         _, found = harness.child(lambda: state(at))
+        _, left = harness.child(lambda: left_behind(at))
+        assert left == [], f"left behind a day later, killed {point}"
         shutil.rmtree(at)
         return found
 
@@ -94,6 +96,19 @@ def state(folder: Path) -> dict[str, Any]:
     found["missing"] = sorted(listed - on_disk)
     found["waiting"] = [p.name for f in (at.landing(firm.CORP), at.staging(firm.CORP)) for p in f.iterdir()]
     return found
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Files of the lake that nothing names, after what a killed run left was swept and a day has passed."""
+    from pipeline import clock, purges
+    from pipeline.home import Home
+
+    at, real = Home(folder / "home"), clock.now_ms
+    clock.now_ms = lambda: real() + 25 * 3_600_000
+    purges.run(at, firm.CORP)
+    lake = at.lake(firm.CORP)
+    on_disk = {str(p.relative_to(lake.root)) for p in lake.root.rglob("*") if p.is_file() and "_delta_log" not in p.parts}
+    return sorted(on_disk - {f.path for f in lake.snapshot().files})
 
 
 def ingest(folder: Path) -> None:

@@ -379,6 +379,56 @@ def test_a_list_that_names_what_is_committed_destroys_nothing(home: Home, asked:
     assert not list(purges.folder(home, CORP).iterdir()) and everything(home) == asked
 
 
+def test_what_nothing_names_goes_a_day_later_and_no_staged_file_with_it(home: Home, later: Any) -> None:
+    from pipeline import landing
+    from pipeline.workbench import Workbench
+
+    lake = home.lake(CORP)
+    rows = lake.read("messages", lake.snapshot().of("messages")[:1])
+    left = lake.write(rows, "messages", month="2026-11", bucket="hot").path
+    part = f"{left.rsplit('/', 1)[0]}/.0123456789abcdef.part"
+    (lake.root / part).write_bytes(b"PARE")
+    torn = f"_delta_log/{9:020d}.json#1"
+    (lake.root / torn).write_bytes(b"{}")
+    bench = Workbench(home, CORP, lake.snapshot())
+    ref = landing.put(home, CORP, firm.answer([item(991, message(991))]), source="file", name="a", captured_at_ms=clock.now_ms())
+    builder = bench.builder()
+    builder.add(bench.walk(bench.landing(ref)))
+    assert purges.sweep(home, CORP) == 3 and purges.sweep(home, CORP) == 0, "what is listed is not listed again"
+    assert builder.flush() is not None  # staged between the sweep and its day
+    assert purges.sweep(home, CORP) == 0
+    later(23 * 60 * MINUTE)
+    assert purges.run(home, CORP) == 0 and {left, part} <= on_disk(lake)
+    later(25 * 60 * MINUTE)
+    assert purges.run(home, CORP) == 3 and not {left, part} & on_disk(lake) and not (lake.root / torn).exists()
+    assert run(home).summary.archived == 1
+
+
+def test_a_file_that_was_swept_too_early_is_staged_again(home: Home, later: Any) -> None:
+    """A worker that is slower than a day: its file is listed, its manifest comes, the file is named again and stays."""
+    from pipeline import landing
+    from pipeline.workbench import Workbench
+
+    bench = Workbench(home, CORP, home.lake(CORP).snapshot())
+    ref = landing.put(home, CORP, firm.answer([item(992, message(992))]), source="file", name="a", captured_at_ms=clock.now_ms())
+    builder = bench.builder()
+    builder.add(bench.walk(bench.landing(ref)))
+    manifest = builder.flush()
+    assert manifest is not None
+    hidden = manifest.with_name("aside")
+    manifest.rename(hidden)  # its files are there, its manifest is not yet
+    assert purges.sweep(home, CORP) > 0
+    hidden.rename(manifest)
+    later(25 * 60 * MINUTE)
+    assert purges.run(home, CORP) == 0
+    manifest.rename(hidden)
+    purges.sweep(home, CORP)
+    later(50 * 60 * MINUTE)
+    assert purges.run(home, CORP) > 0
+    hidden.rename(manifest)
+    assert run(home).summary.archived == 1 and values(home, "select seq from messages where seq = 992") == [992]
+
+
 def hot_keys(at: Home) -> set[str]:
     return {n.split("/m/")[1] for n in at.keyring.names(f"{CORP}/m/") if "/hot" in n}
 
