@@ -341,7 +341,7 @@ class Plan:
     def _take_out(self) -> None:
         """Take superseded imports and re-opened sealed bytes out of the files they lie in."""
         gone = {(p.origin, p.seq) for p in self.superseded}
-        for kind in ("messages", "matches", "media", "sealed", "pending_sealed", "withheld_sealed"):
+        for kind in ("messages", "matches", "media", "sealed", "pending_sealed", "withheld_sealed", "restricted"):
             self._take_rows(kind, gone, bucket=None)
         reopened = {(s.key[0], s.key[1]) for s in self.settled if s.prior is not None and not s.variant}
         self._take_rows("sealed", reopened, bucket=UNOPENED)
@@ -387,7 +387,8 @@ class Plan:
             fates = Counter(r["fate"] for r in own)
             found.append({
                 "page": page, "source": at.ref.source, "name": at.ref.name, "first_seq": at.ref.first_seq, "last_seq": at.ref.last_seq,
-                "requested_seq": at.ref.requested_seq, "records": at.ref.records, "size": at.ref.size, "captured_at": at.ref.captured_at_ms,
+                "requested_seq": at.ref.requested_seq, "answer_code": at.ref.answer_code,
+                "library": at.ref.library, "clock_offset_ms": at.ref.clock_offset_ms, "records": at.ref.records, "size": at.ref.size, "captured_at": at.ref.captured_at_ms,
                 "committed_at": now, "register_version": self.snapshot.version, "lexicon_version": self.manifest_of[page].lexicon_version,
                 "first_leaf": min((r["leaf"] for r in own), default=self.snapshot.next_leaf), "leaves": len(own), "run_id": self.run.run_id,
                 **{f: fates[f] for f in FATES},

@@ -79,6 +79,8 @@ def run(
     beam_options: Sequence[str] = (), command: str = "ingest", progress: Progress = silent,
 ) -> Ended:
     """Do one ingest of one corp under its commit lock; raises Locked, StorageError, UsageError."""
+    from pipeline.consenting import reconcile as late  # it uses this module's means
+
     with home.lock(f"{corp_id}.commit"):
         started = clock.now_ms()
         lake = home.lake(corp_id)
@@ -98,6 +100,7 @@ def run(
             commit.commit_all(home, corp_id, at)
             progress("commit", at.landed, total)
         manifests.sweep_outlines(home, corp_id)
+        late.hide_now(home, corp_id)  # what a refusal of this run covers is out of view before the run ends
         summary = _summary(at, lake.snapshot().rows("pages") - pages_before, unacknowledged(home, corp_id).total())
         if summary.pages or summary.landed:
             _write_run(home, corp_id, at, started, command, summary.exit_code)
@@ -207,7 +210,7 @@ def _key_state(home: Home, corp_id: str) -> str:
     """Return a word that changes when the enterprise keys, the packs or the configuration of the home change."""
     keys = [(k.version, k.fingerprint, k.retired) for k in home.enterprise_keys(corp_id)]
     packs = sorted((p.name, p.stat().st_mtime_ns) for p in (home.path / "lexicon").iterdir() if p.suffix in (".pack", ".texts"))
-    return repr((keys, packs, home.config.consent))
+    return repr((keys, packs, home.config.consent, home.config.lexicon))
 
 
 def _discard_stale(home: Home, corp_id: str) -> None:

@@ -236,7 +236,7 @@ def consent_sync(new: Annotated[bool, typer.Option("--new", help=t("usage.consen
             _reconcile(corp)
         told["result"] = done.cut or "done"
         typer.echo(msgspec.json.encode(done).decode())
-        if done.cut or done.failed or done.stale:
+        if done.cut or done.failed:
             raise typer.Exit(int(Exit.LEFT_OVER))
 
 

@@ -18,4 +18,5 @@ Before: consent.py (the gate), register.py, commit.py. After: the commands `cons
     officers.py     decisions of officers about pending records
     standing.py     how the scopes of the register stand, now or as known at a time
     notices.py      evidence of notice, by digest
+    cycle_steps.py  the steps of `run`
 """
