@@ -132,6 +132,27 @@ def replace(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         fsync_folder(path.parent)
 
 
+def append(handle: int, data: bytes, *, what: str) -> None:
+    """Write `data` at the end of an open file and make it durable; a write that was cut short is the reader's to find."""
+    with storage(f"writing {what}"):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+
+
+def give_name(path: Path, name: Path) -> bool:
+    """Give the finished file `path` a second name, durably, unless the name exists; return whether this call gave it."""
+    with storage(f"writing {name.name}"):
+        try:
+            os.link(path, name)
+            made = True
+        except FileExistsError:
+            made = False
+        fsync_folder(name.parent)
+    return made
+
+
 def remove(path: Path, *, sync_folder: bool = True) -> None:
     """Remove the name `path` durably; an absent one is fine."""
     with storage(f"removing {path.name}"):

@@ -35,10 +35,22 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int | None
     records: int
     requested_seq: int | None = None
+    answer_code: int | None = None
+    library: str | None = None
+    clock_offset_ms: int | None = None
+
+
+class Pulled(msgspec.Struct, frozen=True, kw_only=True):
+    """How a page was pulled: the seq asked with, the errcode inside, the library's sha256 (None without one), the source's clock minus ours."""
+
+    requested_seq: int | None = None
+    answer_code: int | None = None
+    library: str | None = None
+    clock_offset_ms: int | None = None
 
 
 def put(
-    home: Home, corp_id: str, data: bytes, *, source: PageSource, name: str, captured_at_ms: int, requested_seq: int | None = None, sync_folder: bool = True
+    home: Home, corp_id: str, data: bytes, *, source: PageSource, name: str, captured_at_ms: int, pulled: Pulled | None = None, sync_folder: bool = True
 ) -> PageRef:
     """Land one sealed page durably and return its reference; the same bytes land once.
 
@@ -46,7 +58,7 @@ def put(
     page = hashlib.sha256(data).hexdigest()
     bare = PageRef(corp_id=corp_id, page=page, uri="", size=len(data), source=source, name=name, captured_at_ms=captured_at_ms)
     read, malformed = answers.read_page(bare, data)
-    header = _header(read, malformed, requested_seq)
+    header = _header(read, malformed, pulled or Pulled())
     path = home.landing(corp_id) / _file_name(header, page)
     durable.write_once(path, msgspec.json.encode(header) + b"\n" + data, sync_folder=sync_folder)
     return _reference(corp_id, path, header_of(path), page, len(data))
@@ -69,11 +81,11 @@ def put_import(home: Home, corp_id: str, data: bytes, *, name: str, captured_at_
     return _reference(corp_id, path, header_of(path), page, len(data))
 
 
-def _header(page: SealedPage, malformed: tuple[Unopened, ...], requested_seq: int | None) -> Header:
+def _header(page: SealedPage, malformed: tuple[Unopened, ...], pulled: Pulled) -> Header:
     seqs = [i.seq for i in page.items] + [m.failure.seq for m in malformed if m.failure.seq is not None]
     return Header(
-        source=page.ref.source, name=page.ref.name, captured_at_ms=page.ref.captured_at_ms, requested_seq=requested_seq,
-        first_seq=min(seqs, default=None), last_seq=max(seqs, default=None), records=len(page.items) + len(malformed),
+        source=page.ref.source, name=page.ref.name, captured_at_ms=page.ref.captured_at_ms,
+        first_seq=min(seqs, default=None), last_seq=max(seqs, default=None), records=len(page.items) + len(malformed), **msgspec.structs.asdict(pulled),
     )  # fmt: skip
 
 
@@ -85,7 +97,13 @@ def _reference(corp_id: str, path: Path, header: Header, page: str, size: int) -
     return PageRef(
         corp_id=corp_id, page=page, uri=str(path), size=size, source=header.source, name=header.name, captured_at_ms=header.captured_at_ms,
         first_seq=header.first_seq, last_seq=header.last_seq, requested_seq=header.requested_seq, records=header.records,
+        answer_code=header.answer_code, library=header.library, clock_offset_ms=header.clock_offset_ms,
     )  # fmt: skip
+
+
+def pulled_of(ref: PageRef) -> Pulled:
+    """Return how a page was pulled."""
+    return Pulled(requested_seq=ref.requested_seq, answer_code=ref.answer_code, library=ref.library, clock_offset_ms=ref.clock_offset_ms)
 
 
 def header_of(path: Path) -> Header:

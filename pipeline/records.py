@@ -29,6 +29,7 @@ class PageRef(msgspec.Struct, frozen=True, kw_only=True):
     """One page, by reference: where its bytes lie and what they must be.
 
     page: sha256 (hex) of the landed bytes, the page's identity (keyed HMAC for opened imports); name: what to call it before the operator.
+    Of a pulled page: answer_code: the errcode inside; library: sha256 of the library that pulled it; clock_offset_ms: source's clock minus ours.
     """
 
     corp_id: str
@@ -42,6 +43,9 @@ class PageRef(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int | None = None
     requested_seq: int | None = None
     records: int = 0
+    answer_code: int | None = None
+    library: str | None = None
+    clock_offset_ms: int | None = None
 
     @property
     def origin(self) -> Origin:

@@ -5,11 +5,13 @@ Before: reader.py, left_over.py. After: the command `status`. Gathering is apart
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from pipeline import left_over, words
+from pipeline import clock, left_over, words
 from pipeline.landing import waiting
 from pipeline.reader import Reader
+from pipeline.source import gaps, state
 from pipeline.words import Lang
 
 FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
@@ -33,10 +35,24 @@ def gather(reader: Reader) -> dict[str, Any]:
         "pages_waiting": sum(1 for _ in waiting(reader.home, reader.corp_id)),
         "unacknowledged_failed": left["failed"],
         "unacknowledged_pending": left["pending"],
+        **_pulled(reader),
         "waiting_for_key": left_over.waiting_by_key(reader.home, reader.corp_id),
         "keys": [k.version for k in reader.home.enterprise_keys(reader.corp_id) if not k.retired],
         "mode": "single",
         **last,
+    }
+
+
+def _pulled(reader: Reader) -> dict[str, Any]:
+    """Return how far the source was pulled, and what may have been lost."""
+    at = state.current(reader.home, reader.corp_id)
+    return {
+        "pull_cursor": at.cursor,
+        "pull_complete_at": None if at.caught_up_at_ms is None else datetime.fromtimestamp(at.caught_up_at_ms / 1000, UTC),
+        "pull_stopped_by": at.code,
+        "window_hours_left": state.hours_left(at, now_ms=clock.now_ms(), window_days=reader.home.config.source.window_days),
+        "gaps": len(gaps.known(reader.home, reader.corp_id)),
+        "unacknowledged_gaps": len(gaps.unacknowledged(reader.home, reader.corp_id)),
     }
 
 
@@ -48,6 +64,8 @@ def render(found: dict[str, Any], lang: Lang) -> str:
         lines.append(f"  {words.say(f'status.{name}', lang)}  {found[name]:,}")
     if found["last_run_at"] is not None:
         lines.append(f"  {words.say('status.run', lang)}  {words.beijing(found['last_run_at'], lang)}  exit {found['last_exit_code']}")
+    if found["window_hours_left"] is not None:
+        lines.append(f"  {words.say('status.window', lang, hours=found['window_hours_left'])}")
     alarms = _alarms(found, lang)
     return "\n".join([*lines, "", *(alarms or [words.say("status.no_alarm", lang)])])
 
@@ -63,6 +81,10 @@ def _alarms(found: dict[str, Any], lang: Lang) -> list[str]:
         alarms.append(words.say("status.failed", lang, n=found["unacknowledged_failed"]))
     if found["unacknowledged_pending"]:
         alarms.append(words.say("status.pending", lang, n=found["unacknowledged_pending"]))
+    if found["unacknowledged_gaps"]:
+        alarms.append(words.say("status.gaps", lang, n=found["unacknowledged_gaps"]))
+    if found["pull_stopped_by"]:
+        alarms.append(words.say(f"source.{found['pull_stopped_by']}", lang))
     if found["pages_waiting"]:
         alarms.append(words.say("status.waiting", lang, n=found["pages_waiting"]))
     if not found["people"]:

@@ -9,6 +9,9 @@ SELECT
     records,
     captured_at,
     page AS digest,
-    requested_seq
+    requested_seq,
+    answer_code,
+    library,
+    clock_offset_ms
 FROM lake_pages
 WHERE source IN ('pull', 'file');

@@ -1,0 +1,132 @@
+"""Commands that ask the source: pull, media, run.
+
+Before: root.py. After: the modules of source/.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from pipeline.cli.output import Format, OutputFile, emit_arrow, format_option, output_option, progress
+from pipeline.cli.root import CALL, LANG, app, recorded, say, t
+from pipeline.errors import UsageError
+from pipeline.source.actions import SENTENCES
+from pipeline.source.pull import Summary
+
+media_app = typer.Typer(help=t("usage.media"), no_args_is_help=True)
+app.add_typer(media_app, name="media")
+
+
+@app.command(help=t("usage.pull"))
+def pull(
+    once: Annotated[bool, typer.Option("--once", help=t("usage.pull.once"))] = False,
+    follow: Annotated[bool, typer.Option("--follow", help=t("usage.pull.follow"))] = False,
+) -> None:
+    """Pull sealed pages into the landing."""
+    from pipeline.ingest import new_run_id
+    from pipeline.source import follow as following
+    from pipeline.source.doorbell import Doorbell
+    from pipeline.source.opening import open_source
+    from pipeline.source.pull import Pull
+
+    if once and follow:
+        raise UsageError("USAGE", "--once and --follow exclude each other", remedy="give one of them")
+    corp, home = CALL.corp, CALL.home
+    with recorded("pull", corp=corp, follow=follow) as told, progress() as shown, following.until_told() as stop:
+        source = open_source(home, corp)
+        try:
+
+            def one() -> Summary:
+                return Pull(home, corp, source, run_id=new_run_id(), progress=shown, stop=stop).run()
+
+            if follow:
+                ended = following.follow(one, Doorbell(home.path, corp), poll_s=home.config.source.poll_minutes * 60, stop=stop, done=_tell)
+            else:
+                ended = one()
+                _tell(ended)
+        finally:
+            source.close()
+        told["run_id"], told["result"] = ended.run_id, ended.code or f"exit {ended.exit_code}"
+        if ended.exit_code:
+            raise typer.Exit(ended.exit_code)
+
+
+def _tell(ended: Summary) -> None:
+    """Say in words what a person must know, then the summary line."""
+    if ended.code:
+        say(sentence(ended.code, ended.hint))
+    if ended.gaps:
+        say(t("pull.gaps", n=ended.gaps))
+    if ended.hours_left is not None and not ended.complete:
+        say(t("pull.hours_left", hours=ended.hours_left))
+    sys.stderr.flush()
+    print(msgspec.json.encode(ended).decode(), flush=True)
+
+
+def sentence(code: str, hint: str = "") -> str:
+    """Return what a code of the source means and what to do, in the language of the call."""
+    what, remedy = (t(f"source.{code}"), t(f"source.{code}.do")) if LANG == "zh" else SENTENCES[code]
+    seen = f" ({t('pull.address_seen', address=hint)})" if hint else ""
+    return f"{what}{seen}; {remedy}" if LANG != "zh" else f"{what}{seen}；{remedy}"
+
+
+@media_app.command("list", help=t("usage.media.list"))
+def media_list(
+    status: Annotated[str, typer.Option("--status", help=t("usage.media.status"))] = "", format: Format = format_option, output: OutputFile = output_option
+) -> None:
+    """List the files of archived messages."""
+    from pipeline.reader import Reader
+
+    corp = CALL.corp
+    with recorded("media list", corp=corp, status=status or None) as told, Reader(CALL.home, corp) as reader:
+        query = "SELECT * FROM media WHERE $status = '' OR status = $status ORDER BY origin DESC, seq"
+        told["result"] = f"{emit_arrow(reader.arrow(query, {'status': status}), format=format, output=output, view='media')} rows"
+
+
+@media_app.command("fetch", help=t("usage.media.fetch"))
+def media_fetch(limit: Annotated[int, typer.Option("--limit", help=t("usage.media.limit"), min=1)] = 1 << 40) -> None:
+    """Fetch the files of archived messages."""
+    from pipeline.source import follow as following
+    from pipeline.source.media_fetch import Fetch
+    from pipeline.source.opening import open_source
+
+    corp, home = CALL.corp, CALL.home
+    with recorded("media fetch", corp=corp) as told, progress() as shown, following.until_told() as stop:
+        source = open_source(home, corp)
+        try:
+            ended = Fetch(home, corp, source, progress=shown, stop=stop).run(limit)
+        finally:
+            source.close()
+        told["result"] = ended.code or f"exit {ended.exit_code}"
+        if ended.code:
+            say(sentence(ended.code))
+        for key, count in (("left", ended.left), ("mismatch", ended.mismatch), ("lost", ended.expired + ended.missing + ended.too_large)):
+            if count:
+                say(t(f"media.{key}", n=count))
+        sys.stderr.flush()
+        print(msgspec.json.encode(ended).decode(), flush=True)
+        if ended.exit_code:
+            raise typer.Exit(ended.exit_code)
+
+
+@app.command(help=t("usage.run"))
+def run() -> None:
+    """One cycle of all steps."""
+    from pipeline.source import cycle as work
+    from pipeline.source import follow as following
+    from pipeline.source.opening import open_source
+
+    corp = CALL.corp
+    with recorded("run", corp=corp) as told, progress() as shown, following.until_told() as stop:
+        ended = work.run(work.Cycle(CALL.home, corp, open_source=open_source, progress=shown, stop=stop))
+        told["run_id"], told["result"] = ended.run_id, f"exit {ended.exit_code}"
+        for step, why in {**ended.skipped, **ended.stopped}.items():
+            say(t("run.step", step=step, result=sentence(why) if why in SENTENCES else why))
+        sys.stderr.flush()
+        print(msgspec.json.encode(ended).decode(), flush=True)
+        if ended.exit_code:
+            raise typer.Exit(ended.exit_code)

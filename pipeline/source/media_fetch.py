@@ -1,0 +1,260 @@
+"""The media queue: files of archived messages, fetched slice by slice; one bad file never stops it.
+
+Before: media_store.py, actions.py, pace.py. After: `media fetch`, `run`.
+
+Rules, each with a test:
+ (1) Only files of messages that readers can see are fetched (never withheld, pending or restricted ones); what is about to leave the
+     window goes first: the oldest.
+ (2) Every slice is durable before the next is asked for; after a crash the next one asked for is the next one.
+ (3) A file whose MD5 (or, without one, whose size) is not the declared one is fetched anew, three times in all; then it is kept as `mismatch`.
+     `md5sum` may be empty: then a fitting size makes it `unverifiable`, never `verified`.
+ (4) What the source no longer has is `expired`, what it does not know `missing`, what is above the limit `too_large`.
+ (5) What a file cannot be fetched for otherwise is counted once a run; after three runs it is `missing`. It stays `pending` until then.
+ (6) Network and refusals end the queue for now; nothing is counted against the file at hand.
+ (7) States are rows of kind `media` with a higher state_no, committed in batches; a file that is whole but not yet told is found again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline import clock, schema
+from pipeline.errors import EXIT_PRECEDENCE, Exit
+from pipeline.home import Home
+from pipeline.reader import Reader
+from pipeline.source import actions
+from pipeline.source.asking import Stopped
+from pipeline.source.interface import FIRST_INDEX, Chunk, Sleep, Source, VendorError
+from pipeline.source.media_store import Partial, Reference
+from pipeline.source.pace import Pace, backoff
+from pipeline.stage import HOT
+
+FULL_TRIES = 3
+RUNS = 3
+BATCH = 50
+BATCH_S = 20.0
+UNREADABLE = 10002
+PARAMETERS = 10000
+MIB = 1 << 20
+WAITING = """
+SELECT origin, seq, msgid, ref_no, state_no, kind, path, sdkfileid, file_name, declared_size, declared_md5, dt, conversation_id, attempts
+FROM (SELECT * FROM lake_media QUALIFY row_number() OVER (PARTITION BY origin, seq, ref_no ORDER BY state_no DESC) = 1) AS m
+WHERE status = 'pending' AND EXISTS (SELECT 1 FROM messages AS x WHERE x.origin = m.origin AND x.seq = m.seq)
+ORDER BY origin DESC, dt, seq, ref_no LIMIT $most
+"""
+Progress = Callable[[str, int, int], None]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one file. sha256, size: of what was fetched; code: why it was not."""
+
+    status: str
+    sha256: str | None = None
+    size: int | None = None
+    code: str | None = None
+    failed: bool = False
+
+
+class Fetched(msgspec.Struct, kw_only=True):
+    """The last line of `media fetch`: files looked at, by what became of them; bytes fetched; what is left; what stopped it."""
+
+    files: int = 0
+    verified: int = 0
+    unverifiable: int = 0
+    mismatch: int = 0
+    expired: int = 0
+    missing: int = 0
+    too_large: int = 0
+    pending: int = 0
+    bytes: int = 0
+    left: int = 0
+    code: str = ""
+    exit_code: int = 0
+
+
+def waiting(home: Home, corp_id: str, most: int = 1 << 40) -> list[dict[str, Any]]:
+    """Return the newest rows of files to be fetched, the oldest messages first (rule 1)."""
+    with Reader(home, corp_id) as reader:
+        return reader.rows(WAITING, {"most": most})
+
+
+def status_of(declared_md5: str | None, declared_size: int | None, *, md5: str, size: int) -> str:
+    """Return `verified`, `unverifiable` or `mismatch` (rule 3). A declared size of 0 says nothing."""
+    if declared_md5:
+        return "verified" if declared_md5.strip().lower() == md5 else "mismatch"
+    return "mismatch" if declared_size and declared_size != size else "unverifiable"
+
+
+class Fetch:
+    """One run of the queue of one corp."""
+
+    def __init__(
+        self, home: Home, corp_id: str, source: Source, *, sleep: Sleep = time.sleep, pace: Pace | None = None, progress: Progress | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self.home, self.corp_id, self._source = home, corp_id, source
+        self._sleep, self._progress, self._stop = sleep, progress, stop
+        self._pace = pace or Pace(home.config.media.calls_per_minute, sleep=sleep)
+        self._most = home.config.media.max_mb * MIB
+        self.told = Fetched()
+        self._states: list[dict[str, Any]] = []
+        self._partials: list[Partial] = []
+        self._committed = time.monotonic()
+
+    def run(self, most: int = 1 << 40) -> Fetched:
+        """Fetch at most `most` files; return what became of them. Raises Locked, StorageError; what was fetched before is told all the same."""
+        with self.home.lock(f"{self.corp_id}.media"):
+            queue = waiting(self.home, self.corp_id)
+            refused = False
+            try:
+                for row in queue[:most]:
+                    if self._stop():
+                        break
+                    self._one(row, min(len(queue), most))
+            except Stopped as stopped:
+                self.told.code, refused = stopped.code, stopped.refused
+            finally:
+                self._commit()
+            return self._end(len(queue), refused)
+
+    def _one(self, row: dict[str, Any], total: int) -> None:
+        month = f"{row['dt']:%Y-%m}"
+        partial = Partial(self.home, self.corp_id, month, Reference(row["origin"], row["seq"], row["ref_no"], row["sdkfileid"]))
+        try:
+            outcome = self._fetch(row, partial)
+        finally:
+            partial.close()
+        outcome = self._counted(row, outcome)
+        self._note(row, outcome, month)
+        self._partials.append(partial)
+        self.told.files += 1
+        self.told.bytes += outcome.size or 0
+        setattr(self.told, outcome.status, getattr(self.told, outcome.status) + 1)
+        if self._progress:
+            self._progress("media", self.told.files, total)
+        if len(self._states) >= BATCH or time.monotonic() - self._committed > BATCH_S:
+            self._commit()
+
+    @staticmethod
+    def _counted(row: dict[str, Any], outcome: Outcome) -> Outcome:
+        if outcome.failed and (row["attempts"] or 0) + 1 >= RUNS:
+            return msgspec.structs.replace(outcome, status="missing")
+        return outcome
+
+    # -- one file -----------------------------------------------------------------------------------------------------
+
+    def _fetch(self, row: dict[str, Any], partial: Partial) -> Outcome:
+        if self._most and (row["declared_size"] or 0) > self._most:
+            return Outcome(status="too_large")
+        for tried in range(1, FULL_TRIES + 1):
+            outcome = self._whole(row["sdkfileid"], partial)
+            if outcome is not None:
+                return outcome
+            status = status_of(row["declared_md5"], row["declared_size"], md5=partial.md5.hexdigest(), size=partial.bytes)
+            if status != "mismatch" or tried == FULL_TRIES:
+                return Outcome(status=status, size=partial.bytes, sha256=partial.keep())
+            partial.drop()
+        raise AssertionError("unreachable")
+
+    def _whole(self, sdkfileid: str, partial: Partial) -> Outcome | None:
+        """Fetch slices until the last; return None when the file is whole, else what became of it."""
+        while not partial.complete:
+            chunk = self._slice(sdkfileid, partial)
+            if isinstance(chunk, Outcome):
+                return chunk
+            partial.add(chunk.data, chunk.next_index, chunk.finished)
+            if self._most and partial.bytes > self._most:
+                partial.drop()
+                return Outcome(status="too_large")
+        return None
+
+    def _slice(self, sdkfileid: str, partial: Partial) -> Chunk | Outcome:
+        tried = 0
+        while True:
+            tried += 1
+            self._pace.wait()
+            try:
+                return _sound(self._source.media(sdkfileid, partial.index or FIRST_INDEX), partial.index)
+            except VendorError as error:
+                action = (actions.SERVER.get(error.told) if error.told else None) or actions.media(error.code)
+                if error.code == PARAMETERS and partial.index:
+                    partial.drop()  # the saved place is refused: from the beginning, once
+                if action.do == "skip":
+                    return Outcome(status=action.status, code=action.code)
+                if action.do == "stop":
+                    raise Stopped(action.code, refused=True) from None
+                if tried >= action.tries:
+                    if action.after == "park":
+                        return Outcome(status="pending", code=action.code, failed=True)
+                    raise Stopped(action.code, refused=action.after == "stop") from None
+                self._before_next(action, tried)
+
+    def _before_next(self, action: actions.Action, tried: int) -> None:
+        if action.do == "wait":
+            self._pace.slower()
+            return
+        if action.do == "renew":
+            self._source.renew()
+        self._sleep(backoff(tried))
+
+    # -- states -------------------------------------------------------------------------------------------------------
+
+    def _note(self, row: dict[str, Any], outcome: Outcome, month: str) -> None:
+        self._states.append({
+            **{name: row[name] for name in ("origin", "seq", "msgid", "ref_no", "kind", "path", "sdkfileid", "file_name", "declared_size", "declared_md5", "conversation_id")},
+            "state_no": row["state_no"] + 1, "status": outcome.status, "sha256": outcome.sha256, "size": outcome.size, "dt": row["dt"],
+            "recorded_at": clock.now_ms(), "attempts": (row["attempts"] or 0) + 1, "code": outcome.code, "month": month,
+        })  # fmt: skip
+
+    def _commit(self) -> None:
+        """Tell what became of the files so far, then forget their partials (rule 7)."""
+        if self._states:
+            append_states(self.home, self.corp_id, self._states)
+        for partial in self._partials:
+            if partial.complete or not partial.number:
+                partial.drop()
+        self._states, self._partials, self._committed = [], [], time.monotonic()
+
+    def _end(self, queued: int, refused: bool) -> Fetched:
+        told = self.told
+        told.left = queued - told.files + told.pending
+        codes = {Exit.SOURCE_REFUSED} if refused else set()
+        codes |= {Exit.LEFT_OVER} if told.left or told.mismatch or told.expired or told.missing or told.too_large else set()
+        told.exit_code = next((int(c) for c in EXIT_PRECEDENCE if c in codes), 0)
+        return told
+
+
+def _sound(chunk: Chunk, asked: str) -> Chunk:
+    """Return the chunk; raises VendorError 10002 for one that would never end."""
+    if not chunk.finished and (not chunk.data or not chunk.next_index or chunk.next_index == asked):
+        raise VendorError(UNREADABLE, "media")
+    return chunk
+
+
+def append_states(home: Home, corp_id: str, states: Sequence[dict[str, Any]]) -> None:
+    """Commit rows of kind `media`, each in its month."""
+    from pipeline import commit
+    from pipeline.errors import VerifyFailed
+    from pipeline.lake import CommitConflict
+
+    lake = home.lake(corp_id)
+    columns = [c.name for c in schema.kind("media").columns]
+    files = []
+    for month, rows in _by_month(states):
+        files.append(lake.write(schema.table("media", {c: [r[c] for r in rows] for c in columns}), "media", month=month, bucket=HOT))
+    for _ in range(commit.TRIES):
+        try:
+            lake.commit(lake.snapshot(), files, (), what="media")
+            return
+        except CommitConflict:
+            continue
+    raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+def _by_month(states: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for month in sorted({s["month"] for s in states}):
+        yield month, [s for s in states if s["month"] == month]

@@ -1,0 +1,109 @@
+"""The table of codes: the document shows it, the catalogue says it in both languages, and it is complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline import words
+from pipeline.source import actions
+from pipeline.source.actions import CHAT, MEDIA, OTHER, OTHER_MEDIA, SENTENCES, SERVER, Action
+from pipeline.source.pace import Pace, backoff
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "source.md"
+
+
+def told(heading: str) -> dict[str, list[str]]:
+    """The rows below a heading of the document, by their first cell."""
+    body = DOCUMENT.read_text("utf-8").split(f"### {heading}\n", 1)[1].split("\n## ", 1)[0].split("\n### ", 1)[0]
+    rows = [[c.strip().strip("`") for c in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", body, re.MULTILINE)[2:]]
+    return {row[0]: row[1:] for row in rows}
+
+
+def shown(action: Action) -> list[str]:
+    again = action.do in ("retry", "renew", "wait")
+    return [action.do, str(action.tries) if again else "", action.after if again else "", action.status, action.code]
+
+
+@pytest.mark.parametrize(("heading", "table", "other"), [("GetChatData", CHAT, OTHER), ("errcode of the server", SERVER, OTHER), ("GetMediaData", MEDIA, OTHER_MEDIA)])
+def test_the_document_shows_what_is_done(heading: str, table: dict[int, Action], other: Action) -> None:
+    assert told(heading) == {**{str(code): shown(a) for code, a in table.items()}, "other": shown(other)}
+
+
+def test_the_document_says_what_our_codes_mean() -> None:
+    assert told("Our codes") == {code: list(said) for code, said in SENTENCES.items()}
+
+
+def test_every_code_of_ours_has_its_words_in_both_languages() -> None:
+    used = {a.code for table in (CHAT, SERVER, MEDIA) for a in table.values() if a.code} | {OTHER.code, "SOURCE_REPEATS"}
+    assert used == set(SENTENCES)
+    for code, (what, remedy) in SENTENCES.items():
+        assert (words.say(f"source.{code}", "en"), words.say(f"source.{code}.do", "en")) == (what, remedy)
+
+
+# wecom-archive.md 1.4 and 2.3, typed by hand: each code with the class of its stated action.
+STATED = [
+    pytest.param(CHAT, [0], "ok", id="ok"),
+    pytest.param(CHAT, [10000, 10004, 10009, 10011], "stop", id="chat: stop"),
+    pytest.param(CHAT, [10001, 10002], "retry", id="chat: again"),
+    pytest.param(CHAT, [10003], "renew", id="chat: again with a new handle"),
+    pytest.param(SERVER, [301042, 301052, 301053, 40001, 40013], "stop", id="server: stop"),
+    pytest.param(SERVER, [40014, 41001, 42001], "renew", id="server: a new handle"),
+    pytest.param(SERVER, [45009, 45033], "wait", id="server: a minute's pause"),
+    pytest.param(SERVER, [-1], "retry", id="server: busy"),
+    pytest.param(MEDIA, [10005, 10010], "skip", id="media: given up"),
+    pytest.param(MEDIA, [10001, 10002, 10006], "retry", id="media: again"),
+    pytest.param(MEDIA, [10009, 10011], "stop", id="media: stop"),
+]
+
+
+@pytest.mark.parametrize(("table", "codes", "do"), STATED)
+def test_every_documented_code_ends_in_its_stated_action(table: dict[int, Action], codes: list[int], do: str) -> None:
+    assert {table[c].do for c in codes} == {do}
+
+
+def test_a_code_nobody_documented_is_tried_again_a_few_times() -> None:
+    assert (actions.chat(12345), actions.server(12345), actions.media(12345)) == (OTHER, OTHER, OTHER_MEDIA)
+
+
+# --- pace ---
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_the_first_eight_calls_go_at_a_quarter_of_the_rate() -> None:
+    clock = Clock()
+    pace = Pace(60, clock=lambda: clock.now, sleep=clock.sleep)
+    for _ in range(11):
+        pace.wait()
+    assert clock.slept == [4.0] * 8 + [1.0] * 2
+
+
+def test_four_thousand_a_minute_are_reached_and_not_passed() -> None:
+    clock = Clock()
+    pace = Pace(4000, clock=lambda: clock.now, sleep=clock.sleep)
+    for _ in range(8 + 4000):
+        pace.wait()
+    assert 60.0 <= clock.now - 100.0 < 61.0
+
+
+def test_too_many_calls_pause_a_minute_and_halve_the_rate() -> None:
+    clock = Clock()
+    pace = Pace(600, clock=lambda: clock.now, sleep=clock.sleep)
+    pace.slower()
+    pace.slower()
+    assert (pace.per_minute, clock.slept) == (150, [60.0, 60.0])
+
+
+def test_pauses_double_up_to_a_minute() -> None:
+    assert [backoff(n) for n in (1, 2, 3, 7, 99)] == [1, 2, 4, 60, 60]

@@ -1,0 +1,326 @@
+"""Pulling: pages durable before the next call, a cursor nothing poisons, every code in its stated action, gaps told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pipeline import landing
+from pipeline.errors import ArchiveError, Locked
+from pipeline.home import Home
+from pipeline.source import gaps, state
+from pipeline.source.interface import VendorError
+from tests import firm
+from tests.firm import T0, values
+from tests.source.fake import DAY, Fake, bare, landed, pull, refusal, sealed, setting
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home."""
+    return firm.home(tmp_path, keys=())
+
+
+def test_pages_are_asked_for_until_an_empty_one_and_a_short_one_is_no_end(home: Home) -> None:
+    source = Fake(bare(*range(1, 8)), page=3)
+    told = pull(home, source)
+    assert [seq for seq, _ in source.asked] == [0, 3, 6, 7]
+    assert (told.pages, told.records, told.cursor, told.complete, told.exit_code) == (3, 7, 7, True, 0)
+    assert landed(home) == [(1, 3), (4, 6), (7, 7)]
+    assert {limit for _, limit in source.asked} == {1000}
+
+
+def test_each_page_is_landed_before_the_next_call(home: Home) -> None:
+    seen: list[int] = []
+
+    class Watching(Fake):
+        def chat_data(self, seq: int, limit: int) -> bytes:
+            seen.append(len(landed(home)))
+            return super().chat_data(seq, limit)
+
+    pull(home, Watching(bare(1, 2, 3), page=1))
+    assert seen == [0, 1, 2, 3]
+
+
+def test_the_next_pull_goes_on_from_what_landed_even_when_the_state_file_is_lost(home: Home) -> None:
+    pull(home, Fake(bare(1, 2)))
+    state.path(home, firm.CORP).unlink()
+    source = Fake(bare(1, 2, 3))
+    assert pull(home, source).records == 1
+    assert source.asked[0][0] == 2
+
+
+def test_the_cursor_is_that_of_settled_pages_when_nothing_waits(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    pull(at, Fake(sealed(1, 2)))
+    firm.run(at)
+    state.path(at, firm.CORP).unlink()
+    assert (landed(at), state.current(at, firm.CORP).cursor) == ([], 2)
+    assert values(at, "select requested_seq, records, answer_code from pulls") == [(0, 2, 0)]
+
+
+def test_an_imported_seq_of_ten_to_the_fifteen_and_saved_answers_do_not_matter(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    plain = tmp_path / "old.jsonl"
+    plain.write_text(json.dumps({"seq": 10**15, "message": firm.message(99)}) + "\n")
+    firm.run(at, firm.page(tmp_path, "a.json", {500: firm.message(500)}), plain=[plain])
+    source = Fake(sealed(1, 2))
+    assert pull(at, source).cursor == 2
+    assert source.asked[0][0] == 0
+
+
+def test_a_saved_answer_with_the_same_bytes_does_not_hold_the_cursor_back(tmp_path: Path) -> None:
+    at, records = firm.home(tmp_path), sealed(1, 2)
+    (tmp_path / "same.json").write_bytes(firm.answer(records.values()))
+    firm.run(at, tmp_path / "same.json")
+    assert pull(at, Fake(records)).cursor == 2
+    firm.run(at)
+    again = Fake(records)
+    pull(at, again)
+    assert [seq for seq, _ in again.asked] == [2]
+
+
+def test_a_page_that_comes_again_is_kept_once_and_ends_the_pull(home: Home) -> None:
+    page = firm.answer(bare(1, 2).values())
+    source = Fake(script=[page] * 9)
+    told = pull(home, source)
+    assert (told.code, told.exit_code, told.cursor, len(source.asked)) == ("SOURCE_REPEATS", 4, 2, 4)
+    assert landed(home) == [(1, 2)]
+
+
+def test_a_repeated_page_once_is_passed_over(home: Home) -> None:
+    records = bare(1, 2, 3)
+    source = Fake(records, script=[firm.answer(bare(1, 2).values())] * 2)
+    told = pull(home, source)
+    assert (told.cursor, told.exit_code, landed(home)) == (3, 0, [(1, 2), (3, 3)])
+
+
+def test_records_out_of_order_are_all_kept_and_the_largest_is_the_cursor(home: Home) -> None:
+    found = bare(1, 2, 3, 4)
+    told = pull(home, Fake(found, script=[firm.answer([found[3], found[1]]), firm.answer([found[2], found[4]])]))
+    assert (told.cursor, told.records, landed(home)) == (4, 4, [(1, 3), (2, 4)])
+
+
+def test_a_jump_that_the_source_takes_back_does_not_poison_the_cursor(home: Home) -> None:
+    pull(home, Fake(bare(1)))
+    source = Fake(bare(1, 2, 3), script=[firm.answer(bare(10**15).values())])
+    told = pull(home, source)
+    assert [seq for seq, _ in source.asked] == [1, 1, 3]
+    assert (told.cursor, told.gaps) == (3, 0)
+    assert landed(home) == [(1, 1), (2, 3), (10**15, 10**15)]
+    state.path(home, firm.CORP).unlink()
+    assert state.current(home, firm.CORP).cursor == 3
+
+
+def test_a_jump_that_the_source_repeats_is_believed(home: Home) -> None:
+    pull(home, Fake(bare(1)))
+    source = Fake(bare(1, 10**15))
+    assert pull(home, source).cursor == 10**15
+    again = Fake(bare(1, 10**15, 10**15 + 1))
+    assert (pull(home, again).records, again.asked[0][0]) == (1, 10**15)
+
+
+def test_jumps_that_change_each_time_end_the_pull(home: Home) -> None:
+    pull(home, Fake(bare(1)))
+    told = pull(home, Fake(script=[firm.answer(bare(10**15 + n).values()) for n in range(9)]))
+    assert (told.code, told.cursor, told.calls) == ("SOURCE_REPEATS", 1, 3)
+
+
+# --- codes ---
+
+REFUSED = [
+    pytest.param(VendorError(10000, "chat_data"), "SOURCE_PARAMETERS", id="parameters"),
+    pytest.param(VendorError(10009, "chat_data"), "SOURCE_ADDRESS", id="address by code"),
+    pytest.param(VendorError(10011, "chat_data"), "SOURCE_CERTIFICATE", id="certificate"),
+    pytest.param(VendorError(10001, "chat_data", told=40001), "SOURCE_SECRET", id="secret, as the library prints it"),
+    pytest.param(refusal(301042), "SOURCE_ADDRESS", id="address inside the answer"),
+    pytest.param(refusal(301052), "SOURCE_LICENCE", id="licence"),
+    pytest.param(refusal(301053), "SOURCE_NOT_ENABLED", id="not enabled"),
+    pytest.param(refusal(40013), "SOURCE_CORP_ID", id="corp id"),
+]
+
+
+@pytest.mark.parametrize(("reply", "code"), REFUSED)
+def test_what_the_source_refuses_ends_at_once_with_its_word(home: Home, reply: bytes | VendorError, code: str) -> None:
+    source = Fake(bare(1), script=[reply])
+    told = pull(home, source)
+    assert (told.code, told.exit_code, len(source.asked), landed(home)) == (code, 4, 1, [])
+
+
+def test_the_address_that_the_source_saw_is_told_and_nothing_else_of_its_words(home: Home) -> None:
+    told = pull(home, Fake(script=[refusal(301042, "secret-words from ip: 203.0.113.7, more")]))
+    assert told.hint == "203.0.113.7"
+    assert b"secret-words" not in msgspec.json.encode(told)
+
+
+PASSING = [
+    pytest.param([VendorError(10001, "chat_data")] * 5, 0, id="network, five times"),
+    pytest.param([VendorError(10002, "chat_data")] * 3, 0, id="unreadable, three times"),
+    pytest.param([VendorError(10003, "chat_data")] * 3, 3, id="system failure: a new handle each time"),
+    pytest.param([refusal(42001), refusal(40014)], 2, id="token"),
+    pytest.param([refusal(-1)] * 3, 0, id="busy"),
+    pytest.param([refusal(45009)], 0, id="too many calls"),
+    pytest.param([b'{"errcode":0,"chatd'], 0, id="answer cut"),
+    pytest.param([VendorError(-1, "chat_data")], 1, id="no answer in time"),
+]
+
+
+@pytest.mark.parametrize(("script", "renewed"), PASSING)
+def test_what_passes_is_tried_again(home: Home, script: list[bytes | VendorError], renewed: int) -> None:
+    source = Fake(bare(1), script=script)
+    told = pull(home, source)
+    assert (told.exit_code, told.records, source.renewed) == (0, 1, renewed)
+
+
+LASTING = [
+    pytest.param(VendorError(10001, "chat_data"), "SOURCE_UNREACHABLE", 3, 6, id="network"),
+    pytest.param(refusal(45009), "SOURCE_RATE", 3, 4, id="too many calls"),
+    pytest.param(refusal(40014), "SOURCE_TOKEN", 4, 3, id="token"),
+    pytest.param(refusal(-1), "SOURCE_BUSY", 3, 4, id="busy"),
+    pytest.param(refusal(777), "SOURCE_OTHER", 4, 4, id="a code nobody knows"),
+]
+
+
+@pytest.mark.parametrize(("reply", "code", "exit_code", "calls"), LASTING)
+def test_what_lasts_ends_the_pull_and_keeps_what_came_before(home: Home, reply: bytes | VendorError, code: str, exit_code: int, calls: int) -> None:
+    source = Fake(script=[firm.answer(bare(1).values()), *[reply] * 50])
+    told = pull(home, source)
+    assert (told.code, told.exit_code, told.calls - 1, landed(home)) == (code, exit_code, calls, [(1, 1)])
+
+
+@pytest.mark.parametrize("poison", [1, 2, 500, 1000, 1001, 1700])
+def test_a_record_that_kills_the_library_is_found_by_halving_told_and_passed(home: Home, poison: int) -> None:
+    source = Fake(bare(*(n for n in range(1, 1701) if n != poison)), poison=[poison])
+    told = pull(home, source)
+    assert (told.records, told.cursor, told.complete, told.exit_code) == (1699, 1700, True, 5)
+    (gap,) = gaps.known(home, firm.CORP)
+    assert (gap["cause"], gap["after_seq"] < poison < gap["before_seq"]) == ("unreadable", True)
+    assert gap["before_seq"] - gap["after_seq"] == 2
+    assert told.calls < 80
+    assert pull(home, Fake(bare(1701))).records == 1
+
+
+def test_when_every_call_kills_the_library_nothing_is_passed_over(home: Home) -> None:
+    told = pull(home, Fake(script=[VendorError(-2, "chat_data")] * 999))
+    assert (told.code, told.cursor, told.gaps, told.exit_code) == ("SOURCE_LIBRARY_DIED", 0, 0, 3)
+
+
+# --- gaps ---
+
+
+def test_eight_days_without_a_pull_are_one_gap_with_cause_and_estimate(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    before = {n: firm.item(n, firm.message(n, sender="zhangsan" if n % 2 else "lisi", at_ms=T0 - n * DAY // 4)) for n in range(1, 9)}
+    (tmp_path / "people.jsonl").write_text('{"userid":"zhangsan","kind":"employee"}\n{"userid":"lisi","kind":"employee"}\n')
+    _people(at, tmp_path / "people.jsonl")
+    pull(at, Fake(before), now_ms=T0)
+    firm.run(at)
+    told = pull(at, Fake(bare(40, 41)), now_ms=T0 + 8 * DAY)
+    assert (told.gaps, told.exit_code, told.records, told.cursor) == (1, 5, 2, 41)
+    (gap,) = firm.rows(at, "select after_seq, before_seq, epoch_ms(from_at) f, epoch_ms(to_at) t, cause, acknowledged_by, estimate from gaps")
+    assert (gap["after_seq"], gap["before_seq"], gap["f"], gap["t"], gap["cause"]) == (8, 40, T0, T0 + 3 * DAY, "window")
+    # eight messages of three Beijing days, half each: 4 / 3 a day, three days lost
+    assert json.loads(gap["estimate"]) == {"lisi": 4, "zhangsan": 4}
+    assert pull(at, Fake(bare(40, 41)), now_ms=T0 + 8 * DAY).exit_code == 5
+    assert gaps.acknowledge(at, firm.CORP, "gap:8", "known") == 1
+    assert pull(at, Fake(bare(40, 41)), now_ms=T0 + 8 * DAY).exit_code == 0
+    assert values(at, "select acknowledged_by is not null from gaps") == [True]
+
+
+def _people(at: Home, file: Path) -> None:
+    from pipeline import ingest, lakerows
+    from pipeline.people_import import read_people
+
+    ingest.append(at, firm.CORP, [("people", lakerows.people_table(read_people(file.read_bytes().splitlines(), recorded_at_ms=T0)))], what="people")
+
+
+NO_GAP = [
+    pytest.param(4.9, [3], "5.0", id="within the window"),
+    pytest.param(6.9, [3], "7.0", id="within a longer window"),
+    pytest.param(8, [2], "5.0", id="nothing left out"),
+]
+
+
+@pytest.mark.parametrize(("days", "next_seqs", "window"), NO_GAP)
+def test_a_hole_alone_is_no_gap(home: Home, days: float, next_seqs: list[int], window: str) -> None:
+    at = setting(home, "source.window_days", window)
+    pull(at, Fake(bare(1)))
+    assert pull(at, Fake(bare(*next_seqs)), now_ms=T0 + round(days * DAY)).gaps == 0
+
+
+def test_an_idle_source_that_was_asked_yesterday_has_no_gap(home: Home) -> None:
+    pull(home, Fake(bare(1)))
+    for day in range(1, 12):
+        pull(home, Fake(bare(1)), now_ms=T0 + day * DAY)
+    assert pull(home, Fake(bare(1, 9)), now_ms=T0 + 12 * DAY).gaps == 0
+
+
+def test_a_clock_set_back_makes_a_jump_a_gap(home: Home) -> None:
+    pull(home, Fake(bare(1)), now_ms=T0)
+    assert pull(home, Fake(bare(5)), now_ms=T0 - DAY).gaps == 1
+    assert values(home, "select cause from gaps") == ["clock"]
+
+
+def test_a_pull_killed_between_gap_and_page_tells_one_gap(home: Home) -> None:
+    pull(home, Fake(bare(1)))
+    for before in (40, 44):
+        gap = gaps.between(T0, requested=1, first_seq=before, now_ms=T0 + 8 * DAY, window_days=5)
+        assert gap is not None
+        gaps.keep(home, firm.CORP, gap, run_id="r")
+    assert [(g["after_seq"], g["before_seq"]) for g in gaps.known(home, firm.CORP)] == [(1, 44)]
+
+
+def test_hours_left_count_from_when_the_source_had_nothing_more(home: Home) -> None:
+    at = state.State(cursor=1, seen_at_ms=T0 + DAY, caught_up_at_ms=T0)
+    assert state.hours_left(at, now_ms=T0 + 2 * DAY, window_days=5) == 72
+    assert state.hours_left(at, now_ms=T0 + 9 * DAY, window_days=5) == 0
+    assert state.hours_left(state.State(), now_ms=T0, window_days=5) is None
+
+
+def test_a_window_about_to_close_alarms_only_when_the_pull_did_not_catch_up(home: Home) -> None:
+    pull(home, Fake(bare(1)))
+    late = T0 + 4 * DAY + DAY // 2
+    assert pull(home, Fake(script=[VendorError(10001, "chat_data")] * 99), now_ms=late).exit_code == 5
+    assert pull(home, Fake(bare(1)), now_ms=late).exit_code == 0
+
+
+def test_the_numbers_for_monitoring_are_written(home: Home) -> None:
+    pull(home, Fake(bare(7)))
+    told = (home.path / "metrics" / "liuhen.prom").read_text()
+    assert 'liuhen_pull_cursor{corp="ww1"} 7\n' in told
+    assert 'liuhen_gaps_unacknowledged{corp="ww1"} 0\n' in told
+
+
+# --- locks, corps ---
+
+
+def test_a_second_pull_of_the_same_corp_is_refused_and_another_corp_goes_on(tmp_path: Path) -> None:
+    at = firm.home(tmp_path, keys=(), corps=("ww1", "ww2"))
+    with at.lock("ww1.pull"):
+        with pytest.raises(Locked):
+            pull(at, Fake(bare(1)))
+        assert pull(at, Fake(bare(5)), corp="ww2").cursor == 5
+    assert state.current(at, "ww1").cursor == 0
+
+
+def test_a_full_disk_keeps_the_cursor_where_the_pages_are(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, puts = landing.put, []
+
+    def full(*args: object, **kwargs: object) -> object:
+        puts.append(1)
+        if len(puts) == 2:
+            from pipeline.errors import StorageError
+
+            raise StorageError("STORAGE_FULL", "full")
+        return put(*args, **kwargs)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(landing, "put", full)
+    with pytest.raises(ArchiveError) as error:
+        pull(home, Fake(bare(1, 2, 3), page=1))
+    assert error.value.exit_code == 9
+    assert state.current(home, firm.CORP).cursor == 1
+    monkeypatch.undo()
+    assert pull(home, Fake(bare(1, 2, 3), page=1)).records == 2
