@@ -47,6 +47,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     valid_to_ms: int | None = None
     source: str = "import"
     recorded_at_ms: int = 0
+    short_name: str | None = None
 
 
 def fold_userid(userid: str) -> str:

@@ -5,6 +5,8 @@ Before: config.py, keyring.py, custody.py, lake.py. After: every command and eve
     liuhen.toml        configuration               keys/master.key, keys/keyring.json, keys/enterprise/   keys
     landing/<corp>/    pages, still sealed          staging/<corp>/   manifests and outlines not yet committed
     lake/<corp>/       the archive                  custody/          who did what        lexicon/  the firm's own packs, encrypted
+    callbacks/<corp>/  events of the platform, encrypted, until they are taken over
+    source/            how far pull got, doorbells   media/<corp>/      fetched files, encrypted   metrics/   numbers for monitoring
     locks/             courtesy locks
 """
 

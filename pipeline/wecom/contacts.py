@@ -27,7 +27,9 @@ HANDOVER_STATES: Final = {1: "done", 2: "waiting", 3: "refused", 4: "successor_f
 
 
 class Colleague(msgspec.Struct, frozen=True, kw_only=True):
-    """A member of the firm as WeCom describes them now. main_department: id, None when not said; left: status 5."""
+    """A member of the firm as WeCom describes them now. main_department: id, None when not said; left: status 5.
+
+    alias and short_name (of the firm) are what customers see."""
 
     userid: str
     name: str | None
@@ -35,6 +37,7 @@ class Colleague(msgspec.Struct, frozen=True, kw_only=True):
     department_ids: tuple[int, ...]
     main_department: int | None
     position: str | None = None
+    short_name: str | None = None
     leader_ids: tuple[str, ...] = ()
     left: bool = False
 
@@ -102,11 +105,11 @@ def departments(client: Client) -> list[Department]:
 
 def _colleague(one: dict[str, Any], userid: str) -> Colleague:
     departments_of = tuple(answers.numbers(one.get("department")))
-    main = answers.number(one.get("main_department"))
+    main, profile = answers.number(one.get("main_department")), one.get("external_profile")
     return Colleague(
         userid=answers.text(one.get("userid")) or userid, name=answers.text(one.get("name")), alias=answers.text(one.get("alias")),
         department_ids=departments_of, main_department=main if main else next(iter(departments_of), None),
-        position=answers.text(one.get("position")), leader_ids=tuple(answers.texts(one.get("direct_leader"))),
+        position=answers.text(one.get("position")), short_name=answers.text(profile.get("external_corp_name")) if isinstance(profile, dict) else None, leader_ids=tuple(answers.texts(one.get("direct_leader"))),
         left=answers.number(one.get("status")) == LEFT_STATUS,
     )  # fmt: skip
 

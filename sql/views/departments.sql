@@ -1,11 +1,16 @@
--- Which departments were there, under which, from when to when? (None are stored yet: typed and empty.)
+-- Which departments were there, under which, from when to when?
+-- Of rows with one beginning the one recorded last counts; one that began later ends the one before.
 CREATE VIEW departments AS
 SELECT
-    NULL::VARCHAR AS corp_id,
-    NULL::VARCHAR AS department_id,
-    NULL::VARCHAR AS name,
-    NULL::VARCHAR AS parent_id,
-    NULL::TIMESTAMPTZ AS valid_from,
-    NULL::TIMESTAMPTZ AS valid_to,
-    NULL::VARCHAR AS source
-WHERE false;
+    lake_corp_id() AS corp_id,
+    department_id,
+    name,
+    parent_id,
+    valid_from,
+    least(valid_to, lead(valid_from) OVER later) AS valid_to,
+    source
+FROM (
+    FROM lake_departments
+    QUALIFY row_number() OVER (PARTITION BY department_id, valid_from ORDER BY recorded_at DESC) = 1
+)
+WINDOW later AS (PARTITION BY department_id ORDER BY valid_from NULLS FIRST);

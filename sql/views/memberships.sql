@@ -1,10 +1,15 @@
--- Who was a member of which room, from when to when? (None are stored yet: typed and empty.)
+-- Who was a member of which room, from when to when?
+-- Of rows with one beginning the one recorded last counts; one that began later ends the one before.
 CREATE VIEW memberships AS
 SELECT
-    NULL::VARCHAR AS corp_id,
-    NULL::VARCHAR AS room_id,
-    NULL::VARCHAR AS member_id,
-    NULL::TIMESTAMPTZ AS valid_from,
-    NULL::TIMESTAMPTZ AS valid_to,
-    NULL::VARCHAR AS source
-WHERE false;
+    lake_corp_id() AS corp_id,
+    room_id,
+    member_id,
+    valid_from,
+    least(valid_to, lead(valid_from) OVER later) AS valid_to,
+    source
+FROM (
+    FROM lake_memberships
+    QUALIFY row_number() OVER (PARTITION BY room_id, member_id, valid_from ORDER BY recorded_at DESC) = 1
+)
+WINDOW later AS (PARTITION BY room_id, member_id ORDER BY valid_from NULLS FIRST);

@@ -25,10 +25,11 @@ class Asked:
 
 
 class Platform:
-    """answers: path → what it answers in turn, the last one for ever: a dict (JSON), bytes, or an int (HTTP status)."""
+    """answers: path → what it answers in turn, the last one for ever: a dict (JSON), bytes, an int (HTTP status),
+    or what makes one of these from what was asked."""
 
     def __init__(self, answers: dict[str, list[Any]]) -> None:
-        self.answers = {"gettoken": [TOKEN], **answers}
+        self.answers = {path: list(given) for path, given in {"gettoken": [TOKEN], **answers}.items()}
         self.asked: list[Asked] = []
         self.slept: list[float] = []
         self.now = 1000.0
@@ -69,6 +70,7 @@ def platform(**answers: list[Any]) -> Iterator[Platform]:
             at.asked.append(Asked(self.command, path, {k: v[0] for k, v in parse_qs(parts.query).items()}, json.loads(data) if data else None))
             queue = at.answers.get(path, [404])
             answer = queue.pop(0) if len(queue) > 1 else queue[0]
+            answer = answer(at.asked[-1]) if callable(answer) else answer
             status, body = (answer, b"") if isinstance(answer, int) else (200, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))

@@ -1,0 +1,325 @@
+"""One sync of the directory: what callbacks said, seats, members, rooms, customers, handovers, counts; each part committed by itself.
+
+Before: everything of this package. After: the step `directory` of `run` (before `ingest`, so that new members are known when their first
+message is judged), the command `directory sync`.
+
+Rules:
+ (1) Safe to repeat and to kill: a part that was committed adds nothing when it is seen again; how far the sync got is only a hint.
+ (2) Members, seats and counts once a Beijing day, and whom and which rooms the messages name; all customers once a week; between, only whom a
+     callback names. At most BUDGET at a time; the next sync goes on behind them.
+ (3) A part that the app may not call (48001, 48002) is told and the others go on; a wrong secret or address ends the sync (exit 4); a network
+     that fails ends it until next time (exit 3).
+ (4) Without a contacts secret there are seats, robots and internal groups alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+
+from pipeline import clock, durable
+from pipeline.clock import DAY_MS, beijing_day
+from pipeline.directory import fold_userid, looks_robot
+from pipeline.errors import SourceRefused
+from pipeline.home import Home
+from pipeline.ingest import append
+from pipeline.people_history import counts, customers, kinds, members, rooms, told
+from pipeline.people_history.facts import Fact, Key, Seen, changes, current
+from pipeline.reader import Reader
+from pipeline.wecom import callback_store as store
+from pipeline.wecom import calls, contacts
+from pipeline.wecom.client import Client, Unreachable, Unresolved
+from pipeline.wecom.contacts import Customer
+
+BUDGET: Final = 2_000
+WEEK_MS: Final = 7 * DAY_MS
+WHAT: Final = "directory"
+_ALL: Final = "~"  # after every digest
+_EPOCH: Final = date(1970, 1, 1)
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """How far earlier syncs got (milliseconds UTC, 0: never); a hint, lost without harm."""
+
+    members_ms: int = 0
+    customers_ms: int = 0
+    seats_ms: int = 0
+    counts_ms: int = 0
+    chats_ms: int = 0
+    cursors: dict[str, str] = {}
+
+
+class Synced(msgspec.Struct, kw_only=True):
+    """What a sync added: rows by kind, agreements that came by callback, parts the app may not call, and what is left for the next time."""
+
+    rows: dict[str, int] = msgspec.field(default_factory=dict)
+    agreements: int = 0
+    refused: list[str] = []
+    unreachable: str = ""
+    left_over: int = 0
+    leavers_doubted: bool = False
+    unlicensed: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0, 3 (something is left for the next time), 4 (a part is refused)."""
+        return 4 if self.refused else 3 if self.unreachable or self.left_over or self.leavers_doubted else 0
+
+
+class Chatting(msgspec.Struct, frozen=True):
+    """Who and which rooms are in recent messages."""
+
+    people: frozenset[str]
+    senders: frozenset[str]
+    rooms: frozenset[str]
+
+
+NOBODY: Final = Chatting(frozenset(), frozenset(), frozenset())
+
+
+def sync(home: Home, corp_id: str, client: Client, *, now_ms: Callable[[], int] = clock.now_ms, full: bool = False) -> Synced:
+    """Do one sync and say what it added. full: as if no sync had been done today. Raises SourceRefused, StorageError, Locked."""
+    with home.lock(f"{corp_id}.directory"):
+        return _Sync(home, corp_id, client, now_ms, full).run()
+
+
+class _Sync:
+    def __init__(self, home: Home, corp_id: str, client: Client, now_ms: Callable[[], int], full: bool) -> None:
+        self.home, self.corp_id, self.client, self.now_ms = home, corp_id, client, now_ms
+        self.lake = home.lake(corp_id)
+        (corp,) = [c for c in home.config.corp if c.id == corp_id]
+        self.has_contacts = bool(corp.contacts_secret)
+        self.progress = Progress() if full else _load(home, corp_id)
+        self.done = Synced()
+        self.budget = BUDGET
+        self.cursors: dict[str, str] = {}
+
+    def run(self) -> Synced:
+        """Do the parts in order (rule 3)."""
+        self.done.agreements = len(store.drain(self.home, self.corp_id))
+        events = store.waiting(self.home, self.corp_id)
+        self.told = told.read([e for _, e in events], self._known("people"), self._known("follows"))
+        self._add(people=self.told.people, follows=self.told.follows)
+        self.chatting = NOBODY if self._today(self.progress.chats_ms) else chatting(self.home, self.corp_id, since_day=self._since())
+        parts: list[tuple[str, Callable[[], None]]] = [("seats", self._seats), ("robots", self._robots)]
+        if self.has_contacts:
+            parts += [("members", self._members)]
+        parts += [("rooms", self._rooms)]
+        if self.has_contacts:
+            parts += [("customers", self._customers), ("handovers", self._unassigned), ("counts", self._counts)]
+        try:
+            for name, part in parts:
+                self._part(name, part)
+            store.settle(self.home, self.corp_id, [path for path, _ in events])
+            if self.done.left_over:
+                self._reached(cursors=self.cursors)
+            else:
+                self._reached(cursors={}, chats_ms=self.now_ms())
+        except Unreachable as error:
+            self.done.unreachable = error.code
+        return self.done
+
+    def _part(self, name: str, part: Callable[[], None]) -> None:
+        try:
+            part()
+        except SourceRefused as refused:
+            if refused.code != "WECOM_PERMISSION":
+                raise
+            self.done.refused.append(name)
+
+    # -- the parts ----------------------------------------------------------------------------------------------
+
+    def _seats(self) -> None:
+        if self._today(self.progress.seats_ms):
+            return
+        asked_at = self.now_ms()
+        found = counts.ask_seats(self.client)
+        day = _EPOCH + timedelta(days=beijing_day(asked_at))
+        self._append("seats", counts.seat_table(found, day=day, asked_at_ms=asked_at))
+        licensed = {fold_userid(userid) for userid, _ in found}
+        self.done.unlicensed = len({fold_userid(s) for s in self.chatting.senders} - licensed)
+        self._reached(seats_ms=asked_at)
+
+    def _robots(self) -> None:
+        known = self._known("people")
+        seen: dict[Key, Seen] = {}
+        for robot_id in sorted(self.chatting.people):
+            if looks_robot(robot_id) and (robot_id,) not in known and fold_userid(robot_id) not in {k[0] for k in known}:
+                try:
+                    found = calls.robot(self.client, robot_id)
+                except Unresolved:
+                    continue
+                seen[(robot_id,)] = Seen(ids=(robot_id,), values=("robot", found.name, None, None, None), since_ms=0)
+        self._add(people=changes(known, seen, at_ms=self.now_ms(), source="archive"))
+
+    def _members(self) -> None:
+        known, at_ms = self._known("people"), self.now_ms()
+        if self._today(self.progress.members_ms):
+            if not self.told.members:
+                return
+            firm = members.ask_some(self.client, self.told.members, kinds.departments_of(self._facts("departments")))
+        else:
+            also = [p for p in self.chatting.senders if not p.startswith(("wm", "wo", "wb"))]
+            firm = members.ask(self.client, known, [*also, *self.told.members], turn=beijing_day(at_ms))
+            self._add(departments=members.department_rows(self._known("departments"), firm.departments, at_ms=at_ms))
+            self._reached(members_ms=at_ms)
+        rows, believed = members.people_rows(known, firm, at_ms=at_ms)
+        self._add(people=rows)
+        self.done.leavers_doubted = not believed
+
+    def _rooms(self) -> None:
+        known = self._known("rooms")
+        wanted = {*self.told.rooms, *self.chatting.rooms}
+        if self.has_contacts and not self._today(self.progress.chats_ms):
+            with contextlib.suppress(Unresolved):
+                wanted |= {room for room in contacts.customer_rooms(self.client) if (room,) not in known}
+        asked = []
+        for room_id in self._turn("rooms", wanted, first=self.told.rooms):
+            found = rooms.ask(self.client, room_id) if self.has_contacts else self._internal(room_id)
+            asked += [found] if found else []
+        room_rows, member_rows = rooms.rows(known, self._known("memberships"), asked, at_ms=self.now_ms())
+        self._add(rooms=room_rows, memberships=member_rows)
+
+    def _internal(self, room_id: str) -> tuple[calls.Room, str] | None:
+        try:
+            return calls.internal_room(self.client, room_id), rooms.INTERNAL
+        except Unresolved:
+            return None
+
+    def _customers(self) -> None:
+        at_ms, weekly = self.now_ms(), self.now_ms() - self.progress.customers_ms >= WEEK_MS
+        if weekly:
+            users = contacts.follow_users(self.client)
+            for first in range(0, len(users), customers.USERS_A_CALL):
+                batch = users[first : first + customers.USERS_A_CALL]
+                self._customers_seen(list(contacts.customers_of(self.client, batch)), whole_of=batch)
+            self._reached(customers_ms=at_ms)
+        known = self._known("people")
+        strangers = {p for p in self.chatting.people if p.startswith(("wm", "wo")) and (p,) not in known}
+        found: list[Customer] = []
+        for external in self._turn("customers", strangers, first=self.told.customers):
+            try:
+                found.append(contacts.customer(self.client, external))
+            except Unresolved:
+                continue  # archived and no contact any more: nothing to remember
+        self._customers_seen(found, whole_of=())
+
+    def _customers_seen(self, found: Sequence[Customer], *, whole_of: Iterable[str]) -> None:
+        """Commit what was seen of customers, and ask how the handovers among them stand."""
+        at_ms, follows = self.now_ms(), self._known("follows")
+        new = customers.follow_rows(follows, found, whole_of, at_ms=at_ms)
+        self._add(people=customers.people_rows(self._known("people"), found, at_ms=at_ms), follows=new)
+        pairs = customers.handed_over(follows, new)
+        if pairs:
+            left = [key[0] for key, fact in self._known("people").items() if fact.valid_to_ms is not None]
+            seen = customers.ask_handovers(self.client, pairs, left)
+            self._add(handovers=changes(self._known("handovers"), seen, at_ms=at_ms, source=customers.SOURCE))
+
+    def _unassigned(self) -> None:
+        if self._today(self.progress.counts_ms):
+            return
+        known = self._known("handovers")
+        # Who was taken over since stays taken over: WeCom lists a customer until then only.
+        seen = {key: now for key, now in customers.ask_unassigned(self.client).items() if key not in known}
+        self._add(handovers=changes(known, seen, at_ms=self.now_ms(), source=customers.SOURCE))
+
+    def _counts(self) -> None:
+        if self._today(self.progress.counts_ms):
+            return
+        asked_at = self.now_ms()
+        today = _EPOCH + timedelta(days=beijing_day(asked_at))
+        with Reader(self.home, self.corp_id) as reader:
+            first = reader.rows("SELECT min(dt) AS first FROM messages")[0]["first"]
+            last = {r["id"]: r["day"] for r in reader.rows("SELECT lower(employee_id) AS id, max(day) AS day FROM behaviour GROUP BY 1")}
+        if first is None:
+            return
+        wanted = counts.due(last, contacts.follow_users(self.client), today=today, first=first)
+        rows = counts.ask_behaviour(self.client, {userid: wanted[userid] for userid in self._turn("counts", wanted)})
+        if rows:
+            self._append("behaviour", counts.behaviour_table(rows, asked_at_ms=asked_at))
+        self._reached(counts_ms=asked_at)
+
+    # -- what is known, and adding to it -------------------------------------------------------------------------
+
+    def _facts(self, kind: str) -> list[Fact]:
+        return kinds.read(self.lake, self.lake.snapshot(), kind)
+
+    def _known(self, kind: str) -> dict[Key, Fact]:
+        return current(self._facts(kind))
+
+    def _add(self, **facts: Iterable[Fact]) -> None:
+        """Append facts by kind in one commit; none for no rows."""
+        tables = {kind: list(rows) for kind, rows in facts.items()}
+        wanted = [(kind, kinds.table(kind, rows)) for kind, rows in tables.items() if rows]
+        if wanted:
+            append(self.home, self.corp_id, wanted, what=WHAT)
+        for kind, rows in tables.items():
+            if rows:
+                self.done.rows[kind] = self.done.rows.get(kind, 0) + len(rows)
+
+    def _append(self, kind: str, table: pa.Table) -> None:
+        append(self.home, self.corp_id, [(kind, table)], what=WHAT)
+        self.done.rows[kind] = self.done.rows.get(kind, 0) + table.num_rows
+
+    def _turn(self, part: str, wanted: Iterable[str], *, first: Iterable[str] = ()) -> list[str]:
+        """Return whom to ask now: those named by callbacks, then as many as the budget allows after those asked before (in order of a digest)."""
+        named = sorted(first)
+        order = sorted((hashlib.sha256(w.encode(errors="replace")).hexdigest(), w) for w in {*wanted} - {*named})
+        rest = [(digest, w) for digest, w in order if digest > self.progress.cursors.get(part, "")]
+        taken = rest[: max(self.budget - len(named), 0)]
+        self.budget = max(self.budget - len(named) - len(taken), 0)
+        self.done.left_over += len(rest) - len(taken)
+        self.cursors[part] = _ALL if len(taken) == len(rest) else taken[-1][0] if taken else self.progress.cursors.get(part, "")
+        return [*named, *(w for _, w in taken)]
+
+    # -- how far it got -----------------------------------------------------------------------------------------
+
+    def _today(self, at_ms: int) -> bool:
+        return bool(at_ms) and self._day(at_ms) == self._day(self.now_ms())
+
+    @staticmethod
+    def _day(at_ms: int) -> int:
+        return beijing_day(at_ms)
+
+    def _since(self) -> int:
+        """The Beijing day from which on messages are looked at for people and rooms."""
+        return self._day(self.progress.chats_ms or self.now_ms() - WEEK_MS) - 1
+
+    def _reached(self, **until: Any) -> None:
+        self.progress = msgspec.structs.replace(self.progress, **until)
+        path = _path(self.home, self.corp_id)
+        durable.make_folder(path.parent)
+        durable.replace(path, msgspec.json.encode(self.progress))
+
+
+def _path(home: Home, corp_id: str) -> Path:
+    return home.path / "source" / f"{corp_id}.directory.json"
+
+
+def _load(home: Home, corp_id: str) -> Progress:
+    try:
+        return msgspec.json.decode(_path(home, corp_id).read_bytes(), type=Progress)
+    except (OSError, msgspec.DecodeError):
+        return Progress()  # asked once more than needed
+
+
+def chatting(home: Home, corp_id: str, *, since_day: int) -> Chatting:
+    """Return who wrote or was written to, and in which rooms, from a Beijing day on (days since 1970)."""
+    people: set[str] = set()
+    senders: set[str] = set()
+    found: set[str] = set()
+    query = "SELECT DISTINCT sender_id, sender_kind, recipient_ids, room_id FROM messages WHERE dt >= $since"
+    with Reader(home, corp_id) as reader:
+        for row in reader.rows(query, {"since": _EPOCH + timedelta(days=since_day)}):
+            people |= {p for p in (row["sender_id"], *(row["recipient_ids"] or ())) if p}
+            senders |= {row["sender_id"]} if row["sender_kind"] == "employee" and row["sender_id"] else set()
+            found |= {row["room_id"]} if row["room_id"] else set()
+    return Chatting(frozenset(people), frozenset(senders), frozenset(found))
+

@@ -1,0 +1,13 @@
+-- Whose archive seat was in force on which day, by the last answer of that day?
+CREATE VIEW seats AS
+SELECT
+    lake_corp_id() AS corp_id,
+    day,
+    userid,
+    edition,
+    asked_at
+FROM (
+    FROM lake_seats
+    QUALIFY asked_at = max(asked_at) OVER (PARTITION BY day)
+)
+WHERE userid <> '';
