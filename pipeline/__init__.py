@@ -31,6 +31,7 @@ A record comes in
 
 WeCom is asked
     wecom/               token, calls, limits, errcodes, callbacks
+    people_history/      the directory as history: people, rooms, departments, handovers, seats
 
 It is opened and read
     envelope.py          RSA and two AES layers; numbered checks

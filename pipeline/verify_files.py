@@ -31,8 +31,9 @@ MAGIC = b"PARE"
 _MONTH = re.compile(r"\d{4}-\d{2}\Z")
 _UNIT = {
     **dict.fromkeys(("messages", "sealed", "matches", "media"), "{corp}/m/{month}/{bucket}"),
-    **dict.fromkeys(("pages", "records", "recalls", "consent", "people", "runs", "acks"), "{corp}/base"),
-    **dict.fromkeys(("hidden", "reconciles", "holds", "consent_asks", "notices"), "{corp}/base"),
+    **dict.fromkeys(("pages", "records", "recalls", "consent", "people", "runs", "acks", "gaps"), "{corp}/base"),
+    **dict.fromkeys(("rooms", "memberships", "departments", "follows", "handovers", "seats", "behaviour"), "{corp}/base"),
+    **dict.fromkeys(("scans", "hidden", "reconciles", "holds", "consent_asks", "notices"), "{corp}/base"),
     "restricted": "{corp}/restricted/{month}",
     "withheld_sealed": "{corp}/withheld/{month}",
     "pending_sealed": "{corp}/pending/{month}",
