@@ -77,7 +77,7 @@ class Home:
     @cached_property
     def keyring(self) -> Keyring:
         """The keyring, opened with the configured master key."""
-        return _keyring(self.path, self.config)
+        return _keyring(self.path, self.config, exists=True)
 
     @cached_property
     def custody(self) -> Custody:
@@ -185,5 +185,5 @@ class Home:
             os.close(handle)
 
 
-def _keyring(path: Path, settings: Config) -> Keyring:
-    return Keyring(path / "keys" / "keyring.json", masters.open_master(settings.keys.master, path), witness=path / WITNESS)
+def _keyring(path: Path, settings: Config, *, exists: bool = False) -> Keyring:
+    return Keyring(path / "keys" / "keyring.json", masters.open_master(settings.keys.master, path), witness=path / WITNESS, exists=exists)

@@ -12,6 +12,8 @@ Rules, each with a test:
  (4) A change by another process is seen at the next use: a key destroyed there is gone here too.
  (5) The witness, elsewhere in the home, states the serial of the newest key set and the names destroyed: written after the keyring,
      read before it, so that an old keyring put back is noticed and a destroyed key does not return with a backup.
+ (6) A home that exists has a keyring: where the file is gone, with or without its witness, nothing is made in its place in silence.
+ (7) Pseudonyms are made by the first key of their unit, for good (ADR 0004): one that is lost is an error, never another name.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ from pipeline.masters import FileMaster as FileMaster
 from pipeline.masters import MasterKey as MasterKey
 
 
+FIXED = ("names",)
+
+
 class KeyInfo(msgspec.Struct, frozen=True):
     """One key without itself. backed_up: whether the newest backup holds it."""
 
@@ -62,9 +67,10 @@ def generation_of(name: str) -> int:
 class Keyring:
     """All keys of a home. Cheap to open; the master is asked when a key is first needed, keys are kept in memory."""
 
-    def __init__(self, path: Path, master: MasterKey, *, witness: Path | None = None) -> None:
+    def __init__(self, path: Path, master: MasterKey, *, witness: Path | None = None, exists: bool = False) -> None:
+        """exists: whether there must be one (rule 6); raises VerifyFailed KEYRING_MISSING."""
         self.path = path
-        self._master, self._witness = master, witness
+        self._master, self._witness, self._exists = master, witness, exists
         self._plain: dict[str, bytes] = {}
         self._root: tuple[Wrapping | None, bytes] = (None, b"")  # the wrapping it came from, the root key
         self._checked = ""  # the MAC of the file that was found right
@@ -79,7 +85,7 @@ class Keyring:
         seen = kf.read_witness(self._witness)  # before the keyring: it may only be older (rule 5)
         found = kf.read_file(self.path)
         if found is None:
-            if seen is not None or self._file.serial:
+            if seen is not None or self._file.serial or self._exists:
                 raise VerifyFailed("KEYRING_MISSING", f"the keyring {self.path.name} is missing", remedy="restore it from its backup (`liuhen keyring restore`)")
             return
         file, stamp = found
@@ -224,7 +230,9 @@ class Keyring:
             return self._latest.get(unit) or self._add(unit)
 
     def next_generation(self, unit: str) -> str:
-        """Make and return a new key of `unit`; the older generations stay until `destroy`."""
+        """Make and return a new key of `unit`; the older generations stay until `destroy`. Raises UsageError KEY_FIXED for what names people."""
+        if unit in FIXED:
+            raise UsageError("KEY_FIXED", f"the key {unit} names people and messages and has one generation", remedy="rotate the master key instead")
         with self._locked():
             return self._add(unit)
 
@@ -284,7 +292,12 @@ class Keyring:
         """Return a keyed 16-byte name for `parts` (HMAC-SHA-256): the same for the same parts, meaningless without the key."""
         data = [part.encode("utf-8", "surrogatepass") for part in parts]
         message = b"".join(len(d).to_bytes(4) + d for d in data)
-        return hmac.digest(self.get(self.current(unit)), message, "sha256")[:16]
+        return hmac.digest(self.get(self.first(unit)), message, "sha256")[:16]
+
+    def first(self, unit: str) -> str:
+        """Return the name of the unit's first key, made durably when the unit never had one (rule 7); `get` says when it is gone."""
+        self.current(unit)
+        return f"{unit}#0"
 
 
 class Held(Keyring):

@@ -133,7 +133,7 @@ class _Fingerprint:
     """`Keyring.pseudonym` of the SHA-256 of bytes, for one kind of thing: what is the same for every record is hashed once."""
 
     def __init__(self, keyring: Keyring, corp_id: str, what: str) -> None:
-        key = keyring.get(keyring.current(_NAMES)).ljust(_HMAC_BLOCK, b"\0")
+        key = keyring.get(keyring.first(_NAMES)).ljust(_HMAC_BLOCK, b"\0")
         self._inner = hashlib.sha256(bytes(b ^ 0x36 for b in key))
         self._outer = hashlib.sha256(bytes(b ^ 0x5C for b in key))
         digits = hashlib.sha256().digest_size * 2
