@@ -89,7 +89,7 @@ def consent_import(
         if fresh:
             say(t("consent.import.reach", records=_reach(bench, fresh), scopes=scopes))
         if not preview and fresh:
-            say(t("consent.single"))
+            say(t("consent.mode.single"))
             _append(corp, list(fresh))
             say(t("consent.import.done", id=batch))
             _reconcile(corp)
@@ -259,7 +259,7 @@ def consent_decide(
         raise UsageError("DECIDE_WHAT", "nothing was named to decide", remedy="name records with --msgid, --scope or --why")
     params = {"verdict": verdict.value, "msgids": sorted(msgids), "scope": scope, "why": why.value if why else ""}
     with recorded("consent decide", purpose=reason, corp=corp, mode="single", named=params) as told, CALL.home.lock(f"{corp}.commit"):
-        say(t("consent.single"))
+        say(t("consent.mode.single"))
         done = officers.decide(CALL.home, corp, verdict.value, msgids=msgids, scope_ref=scope, reason=why.value if why else "")
         told["result"] = f"{done.decided} decided, {done.refused} refused"
         say(t("consent.decide.done", decided=done.decided, refused=done.refused))

@@ -108,7 +108,7 @@ def leaf_of(row: Row, stored: Stored, printed: dict[str, Any]) -> tuple[bytes, R
         fields |= {"parts": [{"path": p.path, "text": p.text} for p in read.parts], "recipient_ids": list(read.recipient_ids)}
         fields |= {"raw_commitment": printed["raw_commitment"](found["nonce"], found["plaintext"]), "sealed_sha256": sha256(found["envelope"]).hexdigest()}
         return found["nonce"], fields
-    if fate in ("pending", "withheld"):
+    if fate in ("pending", "withheld", "restricted"):
         fields |= {"reason": row["reason"], "scope_ref": row["scope_ref"]}
     if fate == "failed":
         kept = stored.sealed.get((*key, row["variant"])) if row["step"] != "commit" else None
@@ -132,7 +132,8 @@ def test_every_leaf_is_what_the_formats_say(archive: Home, printed: dict[str, An
             wrong.append((row["seq"], row["fate"], row["code"], row["reason"]))
     assert wrong == []
     # archived: 1, 2, 3, 7 (late), 12 and the import that stays; failed: 7 (at first), both under 9, 11; duplicate: 8 and the outranked import
-    assert right == {"archived": 6, "pending": 2, "withheld": 2, "control": 1, "failed": 4, "duplicate": 2}
+    # restricted: the import that stayed, 90, which the refusal of the second run covers
+    assert right == {"archived": 6, "restricted": 1, "pending": 2, "withheld": 2, "control": 1, "failed": 4, "duplicate": 2}
 
 
 def test_one_changed_character_is_found(archive: Home, printed: dict[str, Any]) -> None:
