@@ -76,7 +76,7 @@ def _try(lake: Lake, held: Held, file: DataFile) -> tuple[list[str], bool]:
 def _boxes(home: Home) -> Iterator[str]:
     """Yield the key name of every box: enterprise keys, packs, outlines, opened imports, custody parameters."""
     whole = [*home.path.glob("keys/enterprise/*.keys"), *home.path.glob("lexicon/*.pack"), *home.path.glob("lexicon/*.texts"),
-             *home.path.glob("alerts/*/*.box"), *home.path.glob("alerts/*/*.batch"), *home.path.glob(f"staging/*/{OUTLINE_PATTERN}")]
+             *home.path.glob("alerts/*/*.box"), *home.path.glob("alerts/*/*.batch"), *home.path.glob("callbacks/*/*.event"), *home.path.glob(f"staging/*/{OUTLINE_PATTERN}")]
     for path in sorted(whole):
         yield key_of_box(path.read_bytes())
     for path in sorted(home.path.glob(f"staging/*/*{landing.SUFFIX}")):

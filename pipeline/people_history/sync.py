@@ -120,7 +120,7 @@ class _Sync:
             store.settle(self.home, self.corp_id, [path for path, _ in events])
             if self.done.left_over:
                 self._reached(cursors=self.cursors)
-            else:
+            elif self.chatting.people:  # an archive that is still empty names nobody: it is looked at again
                 self._reached(cursors={}, chats_ms=self.now_ms())
         except Unreachable as error:
             self.done.unreachable = error.code

@@ -1,7 +1,7 @@
-"""Every errcode of WeCom and every return code of the vendor library, with its one action.
+"""Every errcode of WeCom's server, with its one action.
 
-Before: resources.py. After: client.py, the vendor child, docs/wecom.md. The table is data: schemas/wecom-errcodes.yaml, which also
-says what each action means. A code that is not listed has the action of `other`.
+Before: resources.py. After: client.py, doctor, docs/wecom.md. The table is data: schemas/wecom-errcodes.yaml, which also says what each
+action means. A code that is not listed has the action of `other`. (Return codes of the vendor library: source/actions.py.)
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import yaml
 from pipeline.errors import Exit
 from pipeline.resources import data_folder
 
-Action = Literal["ok", "retry", "refresh", "wait", "slow", "stop", "mark", "left", "other_call", "park", "skip", "bug"]
+Action = Literal["ok", "retry", "refresh", "wait", "slow", "stop", "mark", "left", "other_call", "skip"]
 # What one id's failure means for that id alone; everything else goes on.
 OF_ONE_ID: frozenset[str] = frozenset({"mark", "left", "other_call", "skip"})
-_EXITS: dict[str, Exit] = {"stop": Exit.SOURCE_REFUSED, "refresh": Exit.SOURCE_REFUSED, "bug": Exit.UNEXPECTED, "ok": Exit.DONE}
+_EXITS: dict[str, Exit] = {"stop": Exit.SOURCE_REFUSED, "refresh": Exit.SOURCE_REFUSED, "ok": Exit.DONE}
 
 
 class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,46 +34,30 @@ class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def exit_code(self) -> Exit:
-        """How a command ends when this code is what remains: 0, 1, 4, else 3 (something is left for later)."""
+        """How a command ends when this code is what remains: 0, 4, else 3 (something is left for later)."""
         return Exit.DONE if self.action in OF_ONE_ID else _EXITS.get(self.action, Exit.LEFT_OVER)
 
 
-class _Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     actions: tuple[Action, ...]
     errcodes: tuple[Code, ...]
-    return_codes: tuple[Code, ...]
 
 
 @cache
-def _tables() -> _Tables:
-    found: Any = yaml.safe_load((data_folder("schemas") / "wecom-errcodes.yaml").read_text("utf-8"))
-    return msgspec.convert(found, type=_Tables)
-
-
 def errcodes() -> tuple[Code, ...]:
-    """Return the codes of the server in the order of the file, `other` last."""
-    return _tables().errcodes
-
-
-def return_codes() -> tuple[Code, ...]:
-    """Return the codes of the vendor library in the order of the file, `other` last."""
-    return _tables().return_codes
+    """Return the codes in the order of the file, `other` last."""
+    found: Any = yaml.safe_load((data_folder("schemas") / "wecom-errcodes.yaml").read_text("utf-8"))
+    return msgspec.convert(found, type=_Table).errcodes
 
 
 @cache
-def _by_code(which: Literal["errcodes", "return_codes"]) -> dict[int | str, Code]:
-    return {c.code: c for c in getattr(_tables(), which)}
+def _by_code() -> dict[int | str, Code]:
+    return {c.code: c for c in errcodes()}
 
 
 def server(code: int) -> Code:
     """Return what an errcode of the server's JSON means and what is done about it."""
-    known = _by_code("errcodes")
-    return known.get(code, known["other"])
-
-
-def library(code: int) -> Code:
-    """Return what a return code of the vendor library means and what is done about it."""
-    known = _by_code("return_codes")
+    known = _by_code()
     return known.get(code, known["other"])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import ingest
 from pipeline.config import Wecom
 from pipeline.errors import ArchiveError, SourceRefused, UsageError
 from pipeline.wecom import errcodes
@@ -185,3 +186,14 @@ def test_never_more_calls_than_documented_in_any_sixty_seconds() -> None:
         now[0] += 0.001
     assert all(later - first >= 60.0 for first, later in zip(at, at[2500:], strict=False))
     assert len(slept) > 0 and now[0] < 125
+
+
+def test_the_errcodes_that_refuse_are_the_same_for_calls_and_for_saved_answers() -> None:
+    assert errcodes.refusals() == ingest.REFUSALS
+
+
+def test_every_errcode_has_a_known_action_and_words_in_both_languages() -> None:
+    codes = [c.code for c in errcodes.errcodes()]
+    assert len(codes) == len(set(codes)) == 24 and codes[-1] == "other"
+    assert all(c.zh and c.en and c.do_zh and c.do_en for c in errcodes.errcodes())
+    assert {c.error for c in errcodes.errcodes() if c.action == "ok"} == {""}
