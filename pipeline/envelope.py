@@ -31,7 +31,7 @@ Keys are their first 32 bytes, filled with zeros, as the vendor does. No error h
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -95,10 +95,17 @@ class OpenSslRsa:
             return None
 
 
-def open_page(page: SealedPage, malformed: tuple[Unopened, ...], *, keys: KeySet, rsa: Rsa | None = None) -> OpenedPage:
+# (key block, encrypt_chat_msg) -> the message's bytes; raises RecordError: `decrypt_data`, or the vendor's library (source/native.py).
+Decrypt = Callable[[bytes, bytes], bytes]
+
+
+def open_page(
+    page: SealedPage, malformed: tuple[Unopened, ...], *, keys: KeySet, rsa: Rsa | None = None, decrypt: Decrypt | None = None
+) -> OpenedPage:
     """Return the page with its records opened, and those that stay sealed with their reasons; both in item order.
 
     page, malformed: the two results of `answers.read_page`. rsa: what does the private operations (default OpenSSL with `keys`).
+    decrypt: what opens the envelope once its random key is known (default `decrypt_data`).
     """
     if tuple(m.failure for m in malformed) != page.failures:
         raise RuntimeError("open_page wants both results of one read_page")
@@ -117,7 +124,7 @@ def open_page(page: SealedPage, malformed: tuple[Unopened, ...], *, keys: KeySet
     opened: list[OpenedItem] = []
     for item, key_block in zip(ready, key_blocks, strict=True):
         try:
-            opened.append(_opened(item, key_block, proved))
+            opened.append(_opened(item, key_block, proved, decrypt or decrypt_data))
         except RecordError as error:
             failed.append(_unopened(item, error))
     return OpenedPage(page.ref, tuple(opened), tuple(sorted(failed, key=lambda f: f.failure.item)))
@@ -126,15 +133,15 @@ def open_page(page: SealedPage, malformed: tuple[Unopened, ...], *, keys: KeySet
 def open_item(item: SealedItem, keys: KeySet) -> OpenedItem:
     """Return one record opened; raises RecordError with the code of the check that failed (KEY_WRONG for (3): nothing else is known)."""
     (block,) = OpenSslRsa(keys).decrypt_many([(item.key_version, _rsa_block(item, keys))])
-    return _opened(item, random_key(block), frozenset())
+    return _opened(item, random_key(block), frozenset(), decrypt_data)
 
 
-def _opened(item: SealedItem, key_block: bytes | None, proved: frozenset[int]) -> OpenedItem:
+def _opened(item: SealedItem, key_block: bytes | None, proved: frozenset[int], decrypt: Decrypt) -> OpenedItem:
     if key_block is None and item.key_version in proved:
         raise RecordError("UNDECRYPTABLE", "encrypt_random_key does not open, though the private key opens others of its page")
     if key_block is None:
         raise RecordError("KEY_WRONG", f"the private key of version {item.key_version} opens no record of this page")
-    plaintext = decrypt_data(key_block, item.chat_msg.encode("ascii"))
+    plaintext = decrypt(key_block, item.chat_msg.encode("ascii"))
     # (8)
     if not plaintext.lstrip(_JSON_SPACE).startswith(b"{"):
         raise RecordError("UNDECRYPTABLE", "what the envelope holds is no JSON object")

@@ -15,6 +15,7 @@ from pipeline import consent, envelope, importing, landing, message
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
 from pipeline.enterprise_keys import KeySet
+from pipeline.envelope import Decrypt
 from pipeline.home import Home
 from pipeline.lake import Snapshot
 from pipeline.lakerows import directory_of, events_of
@@ -23,6 +24,7 @@ from pipeline.match.lexicon import Lexicon
 from pipeline.match.packfile import PackSource
 from pipeline.records import GatedPage, MatchedPage, OpenedPage, PageRef, ParsedPage, SealedPage, Unopened
 from pipeline.register import Event, Register
+from pipeline.source import native
 from pipeline.stage import Builder
 
 
@@ -77,6 +79,11 @@ class Workbench:
         c = self.home.config.consent
         return ConsentPolicy(default=c.default, room=c.room, withheld_days=c.withheld_days, lawful_basis=c.lawful_basis)
 
+    @cached_property
+    def decrypt(self) -> Decrypt | None:
+        """What opens envelopes: the vendor's library, or None for our own opener."""
+        return native.decrypt_of(self.home)
+
     def builder(self) -> Builder:
         """Return a new, empty stage builder."""
         return Builder(
@@ -95,7 +102,7 @@ class Workbench:
         """Sealed → opened."""
         if isinstance(landed, OpenedPage):
             return landed
-        return envelope.open_page(landed[0], landed[1], keys=self.keys)
+        return envelope.open_page(landed[0], landed[1], keys=self.keys, decrypt=self.decrypt)
 
     def message(self, page: OpenedPage) -> ParsedPage:
         """Opened → parsed."""

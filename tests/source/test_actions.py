@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "source.md"
 def told(heading: str) -> dict[str, list[str]]:
     """The rows below a heading of the document, by their first cell."""
     body = DOCUMENT.read_text("utf-8").split(f"### {heading}\n", 1)[1].split("\n## ", 1)[0].split("\n### ", 1)[0]
-    rows = [[c.strip().strip("`") for c in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", body, re.MULTILINE)[2:]]
+    rows = [[re.sub(r"^`([^`]*)`$", r"\1", c.strip()) for c in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", body, re.MULTILINE)[2:]]
     return {row[0]: row[1:] for row in rows}
 
 
