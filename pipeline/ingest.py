@@ -210,7 +210,7 @@ def _key_state(home: Home, corp_id: str) -> str:
     """Return a word that changes when the enterprise keys, the packs or the configuration of the home change."""
     keys = [(k.version, k.fingerprint, k.retired) for k in home.enterprise_keys(corp_id)]
     packs = sorted((p.name, p.stat().st_mtime_ns) for p in (home.path / "lexicon").iterdir() if p.suffix in (".pack", ".texts"))
-    return repr((keys, packs, home.config.consent, home.config.lexicon))
+    return repr((keys, packs, home.config.consent, home.config.lexicon, home.config.source))
 
 
 def _discard_stale(home: Home, corp_id: str) -> None:
