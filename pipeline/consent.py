@@ -36,6 +36,7 @@ from pipeline.register import SILENT, Register, State, Status, pair_scope, room_
 PROVEN: Final = ("employee", "robot")
 BREAKER_RECORDS: Final = 200
 BREAKER_SHARE: Final = 100  # one record in so many: 1 %
+_CONVERSATIONS: Final = 65_536
 
 # The answer that decides among several scopes: the greatest.
 _WEIGHT: Final[dict[Status, int]] = {"agree": 0, "default_agree": 1, "silent": 2, "pending": 3, "refused": 4}
@@ -74,6 +75,17 @@ class _Verdict(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...] = ()
     scope: str | None = None
     event_id: str | None = None
+
+
+class _Memo:
+    """Decisions on single chats under one directory and policy (kept alive here, so that their identity stays theirs)."""
+
+    __slots__ = ("directory", "found", "policy")
+
+    def __init__(self, directory: Directory, policy: ConsentPolicy) -> None:
+        self.directory, self.policy = directory, policy
+        # (sender, recipient) → from when, until when (exclusive), what is decided
+        self.found: dict[tuple[str | None, str], tuple[int, int, Decision]] = {}
 
 
 class _Parties(msgspec.Struct, frozen=True):
@@ -120,6 +132,27 @@ def decide(message: Message, *, captured_at_ms: int, register: Register, directo
     captured_at_ms: when its page was captured (milliseconds UTC), the time that counts when sent_at is unknown. Never raises; later
     events are deliberately looked at only as far as they reach back: late news is the reconciler's business."""
     at_ms = message.sent_at_ms if message.sent_at_ms is not None else captured_at_ms
+    recipients = message.recipient_ids
+    if message.kind == "message" and len(recipients) == 1 and not message.room_id and message.control is None:
+        return _remembered(message, recipients[0], at_ms, register, directory, policy)
+    return _decide(message, at_ms, register, directory, policy)
+
+
+def _remembered(message: Message, recipient: str, at_ms: int, register: Register, directory: Directory, policy: ConsentPolicy) -> Decision:
+    """Return the decision on a message between two people, worked out once for the time in which nothing about them changes."""
+    memo = register.decided.get((id(directory), id(policy)))
+    if memo is None or len(memo.found) >= _CONVERSATIONS:
+        memo = register.decided[id(directory), id(policy)] = _Memo(directory, policy)
+    known = memo.found.get((message.sender_id, recipient))
+    if known is not None and known[0] <= at_ms < known[1]:
+        return known[2]
+    decision = _decide(message, at_ms, register, directory, policy)
+    spans = [directory.span_at(message.sender_id, at_ms), directory.span_at(recipient, at_ms), *(register.span_at(s, at_ms) for s in decision.scopes)]
+    memo.found[message.sender_id, recipient] = (max(s[0] for s in spans), min(s[1] for s in spans), decision)
+    return decision
+
+
+def _decide(message: Message, at_ms: int, register: Register, directory: Directory, policy: ConsentPolicy) -> Decision:
     parties = _parties_of(message, directory, at_ms)
     if message.control is not None:  # (0)
         verdict = _control(message)

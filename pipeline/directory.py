@@ -109,6 +109,14 @@ class Directory:
         known = self._kinds.get(party) or self._remember(party)
         return known[1][bisect_right(known[0], at_ms)]
 
+    def span_at(self, party: str | None, at_ms: int) -> tuple[int, int]:
+        """Return from when to when (exclusive, ms) the kinds of this id at at_ms hold."""
+        if not party:
+            return _BEGINNING, _END
+        bounds = (self._kinds.get(party) or self._remember(party))[0]
+        at = bisect_right(bounds, at_ms)
+        return bounds[at - 1] if at else _BEGINNING, bounds[at] if at < len(bounds) else _END
+
     def kind_at(self, party: str | None, at_ms: int) -> PartyKind:
         """Return employee or robot when proven at at_ms, unknown for a missing id, external for everybody else (rule 1)."""
         return self.kinds_at(party, at_ms)[0]

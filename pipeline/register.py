@@ -30,7 +30,7 @@ import hashlib
 import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 import msgspec
 
@@ -48,11 +48,11 @@ FUTURE_MS: Final = 600_000
 ALWAYS_MS: Final = -(1 << 62)
 DAY_MS: Final = 86_400_000
 
-_MEANING: Final[dict[str, Status]] = {AGREE: "agree", DEFAULT_AGREE: "default_agree", DISAGREE: "refused"}
+MEANING: Final[dict[str, Status]] = {AGREE: "agree", DEFAULT_AGREE: "default_agree", DISAGREE: "refused"}
 _RANK: Final[dict[Status, int]] = {"silent": 0, "default_agree": 1, "agree": 2, "pending": 3, "refused": 4}
 _PLATFORM: Final = ("stream", "api")
-_SOURCES: Final[dict[str, EventSource]] = {source: source for source in get_args(EventSource)}
-_SOURCE_ORDER: Final = {source: order for order, source in enumerate(_SOURCES)}
+SOURCES: Final[dict[str, EventSource]] = {source: source for source in get_args(EventSource)}
+_SOURCE_ORDER: Final = {source: order for order, source in enumerate(SOURCES)}
 _OVERLAY_LIMIT: Final = 4096
 _REMEMBERED: Final = 65_536
 
@@ -91,7 +91,7 @@ class State(msgspec.Struct, frozen=True):
 SILENT: Final = State("silent")
 
 
-class _Row(msgspec.Struct, frozen=True, gc=False):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """What of an event the judgement needs. unit_ms: 1, 1000 or a day."""
 
     event_id: str
@@ -104,7 +104,21 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
 
 
 _SILENCE: Final[tuple[tuple[int, ...], tuple[State, ...]]] = ((), (SILENT,))
-_Rows = dict[str, tuple[_Row, ...]]
+_Rows = dict[str, tuple[Row, ...]]
+
+
+class Rows(Protocol):
+    """What a register is based on: the rows of each scope, in memory or mapped from a file (consenting/register_file.py)."""
+
+    def get(self, scope: str, /) -> tuple[Row, ...] | None:
+        """Return the rows of a scope."""
+        ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __len__(self) -> int: ...
+
+
 _Timeline = tuple[tuple[int, ...], tuple[State, ...]]
 
 
@@ -202,14 +216,16 @@ def _digest(content: object) -> str:
 class Register:
     """The consent events of one corp, by scope. Immutable: `with_events` returns another register that shares what did not change."""
 
-    __slots__ = ("_base", "_recent", "_timelines", "_undone", "version")
+    __slots__ = ("_base", "_recent", "_timelines", "_undone", "decided", "version")
 
-    def __init__(self, base: _Rows, recent: _Rows, undone: frozenset[str], version: int) -> None:
+    def __init__(self, base: Rows, recent: _Rows, undone: frozenset[str], version: int) -> None:
         self._base = base
         self._recent = recent
         self._undone = undone
         self.version = version
         self._timelines: dict[str, _Timeline] = {}
+        # What the gate remembers of decisions under this register (consent.py); dies with it.
+        self.decided: dict[tuple[int, int], Any] = {}
 
     @classmethod
     def of(cls, events: Iterable[Event], *, version: int) -> Register:
@@ -229,7 +245,7 @@ class Register:
             if row not in rows:
                 touched[scope] = (*rows, row)
         base, recent = self._base, {**self._recent, **touched}
-        if len(recent) > max(_OVERLAY_LIMIT, len(base) // 8):
+        if isinstance(base, dict) and len(recent) > max(_OVERLAY_LIMIT, len(base) // 8):
             base, recent = {**base, **recent}, {}
         return Register(base, recent, frozenset(undone), version)
 
@@ -237,6 +253,12 @@ class Register:
         """Return what holds in the scope at at_ms (milliseconds UTC); silence for a scope without events."""
         timeline = self._timelines.get(scope) or self._remember(scope)
         return timeline[1][bisect_right(timeline[0], at_ms)]
+
+    def span_at(self, scope: str, at_ms: int) -> tuple[int, int]:
+        """Return from when to when (exclusive, ms) the state at at_ms holds."""
+        starts = (self._timelines.get(scope) or self._remember(scope))[0]
+        at = bisect_right(starts, at_ms)
+        return starts[at - 1] if at else ALWAYS_MS, starts[at] if at < len(starts) else -ALWAYS_MS
 
     def timeline(self, scope: str) -> tuple[State, ...]:
         """Return every state of the scope in order of time, each with its since_ms; empty when no event counts."""
@@ -269,7 +291,7 @@ class Register:
 
     def __len__(self) -> int:
         """How many scopes have an event."""
-        return sum(1 for _ in self.scopes())
+        return len(self._base) + sum(1 for scope in self._recent if self._base.get(scope) is None)
 
     def __reduce__(self) -> tuple[type[Register], tuple[object, ...]]:
         """Travel to workers without the remembered timelines: they are cheap to make again."""
@@ -283,7 +305,7 @@ class Register:
             row.event_id == event.event_id and row.recorded_ms <= event.recorded_at_ms for row in counted
         )
 
-    def _rows(self, scope: str) -> tuple[_Row, ...]:
+    def _rows(self, scope: str) -> tuple[Row, ...]:
         return self._recent.get(scope) or self._base.get(scope) or ()
 
     def _remember(self, scope: str) -> _Timeline:
@@ -293,18 +315,18 @@ class Register:
         return timeline
 
 
-def _row(event: Event) -> _Row:
+def _row(event: Event) -> Row:
     unit_ms = DAY_MS if event.flag == "day_only" else 1000 if event.precision == "s" else 1
     batch = sys.intern(event.batch) if event.batch is not None else None
     # Status and source out of the dictionaries, not the event's own strings: a million rows share them.
-    status = _MEANING.get(event.status, "pending")
-    return _Row(event.event_id, status, _SOURCES[event.source], event.changed_at_ms, unit_ms, event.recorded_at_ms, batch)
+    status = MEANING.get(event.status, "pending")
+    return Row(event.event_id, status, SOURCES[event.source], event.changed_at_ms, unit_ms, event.recorded_at_ms, batch)
 
 
 # --- judgement of one scope ---
 
 
-def _timeline(rows: tuple[_Row, ...], undone: frozenset[str]) -> _Timeline:
+def _timeline(rows: tuple[Row, ...], undone: frozenset[str]) -> _Timeline:
     """Return the starts in ascending order and, before the first and from each of them on, the state that holds."""
     if not rows:
         return _SILENCE
@@ -322,9 +344,9 @@ def _timeline(rows: tuple[_Row, ...], undone: frozenset[str]) -> _Timeline:
     return tuple(starts), tuple(states)
 
 
-def _first_recorded(rows: Iterable[_Row]) -> list[_Row]:
+def _first_recorded(rows: Iterable[Row]) -> list[Row]:
     """Drop repeats: of the rows of one event the one recorded first counts (rule 7)."""
-    first: dict[str, _Row] = {}
+    first: dict[str, Row] = {}
     for row in rows:
         known = first.get(row.event_id)
         if known is None or row.recorded_ms < known.recorded_ms:
@@ -332,7 +354,7 @@ def _first_recorded(rows: Iterable[_Row]) -> list[_Row]:
     return list(first.values())
 
 
-def _spans(row: _Row) -> tuple[tuple[int, int, _Row], ...]:
+def _spans(row: Row) -> tuple[tuple[int, int, Row], ...]:
     """Return (start, effective time, row) of an event; two of them for an unknown status without a time (rules 1, 3, 4, 5)."""
     recorded, changed = row.recorded_ms, row.changed_ms
     if changed is not None and changed > recorded + FUTURE_MS:
@@ -349,24 +371,24 @@ def _spans(row: _Row) -> tuple[tuple[int, int, _Row], ...]:
     return (ALWAYS_MS, ALWAYS_MS, row), (recorded, recorded, row)
 
 
-def _span_order(span: tuple[int, int, _Row]) -> tuple[int, int, int, int, str]:
+def _span_order(span: tuple[int, int, Row]) -> tuple[int, int, int, int, str]:
     """Order by start; within a start by effective time and rank, so that the last one stands; then the platform's own records first."""
     start_ms, effective_ms, row = span
     return start_ms, effective_ms, _RANK[row.status], _SOURCE_ORDER[row.source], row.event_id
 
 
-def _stands_back(row: _Row, rows: list[_Row]) -> bool:
+def _stands_back(row: Row, rows: list[Row]) -> bool:
     """Tell whether an event in seconds is told by a millisecond record (rule 1) or loses the tie of its second (rule 2)."""
     if row.unit_ms != 1000 or not _believed(row) or len(rows) == 1:
         return False
     return any(_tells_the_same(other, row) or _outranks_in_second(other, row) for other in rows if _believed(other))
 
 
-def _believed(row: _Row) -> bool:
+def _believed(row: Row) -> bool:
     return row.changed_ms is not None and row.changed_ms <= row.recorded_ms + FUTURE_MS
 
 
-def _tells_the_same(record: _Row, row: _Row) -> bool:
+def _tells_the_same(record: Row, row: Row) -> bool:
     second = row.changed_ms or 0
     return (
         record.unit_ms == 1
@@ -377,7 +399,7 @@ def _tells_the_same(record: _Row, row: _Row) -> bool:
     )
 
 
-def _outranks_in_second(other: _Row, row: _Row) -> bool:
+def _outranks_in_second(other: Row, row: Row) -> bool:
     return (
         row.status in ("agree", "default_agree")
         and other.status in ("refused", "pending")

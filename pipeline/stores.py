@@ -46,6 +46,7 @@ CONTENT_FREE: Mapping[str, str] = {
     "seats": "who had a seat on a day",
     "behaviour": "counts of a member and day",
     "runs": "counts",
+    "scans": "months, versions and counts",
     "identities": "the firm's own numbers of a person, by external id; no message",
     "reviews": "decisions about findings and the reviewers' reasons; findings by id",
     "acks": "reasons of officers",
@@ -55,7 +56,6 @@ CONTENT_FREE: Mapping[str, str] = {
     "holds": "whom a hold covers, by whom and why",
     "consent_asks": "when consent was asked of whom",
     "notices": "digests of notices and who was shown them",
-    "gaps": "numbers and times; counts of messages that are not there",
 }
 # Folders of a home that hold no message, and why.
 CONTENT_FREE_FOLDERS: Mapping[str, str] = {
@@ -66,7 +66,9 @@ CONTENT_FREE_FOLDERS: Mapping[str, str] = {
     "callbacks": "events about people and rooms, encrypted, until they are taken over; no message",
     "source": "sequence numbers and times",
     "metrics": "numbers and times",
-    "locks": "empty files",
+    "matching": "numbers: up to which record the findings over several messages were looked for",
+    "register": "times and statuses by keyed digests of scopes; made again from the lake",
+    "locks": "empty files, and when something went out of view",
 }
 
 

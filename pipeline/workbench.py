@@ -13,6 +13,7 @@ import msgspec
 
 from pipeline import consent, envelope, importing, landing, message
 from pipeline.consent import ConsentPolicy
+from pipeline.consenting.register_file import register_of
 from pipeline.directory import Directory
 from pipeline.enterprise_keys import KeySet
 from pipeline.envelope import Decrypt
@@ -61,7 +62,7 @@ class Workbench:
     @cached_property
     def register(self) -> Register:
         """The consent register as of the snapshot; its version is the version of the lake it was read at."""
-        return Register.of(self.events, version=self.snapshot.version)
+        return register_of(self.home, self.corp_id, self.snapshot)
 
     @cached_property
     def directory(self) -> Directory:
@@ -71,7 +72,7 @@ class Workbench:
     @cached_property
     def packs(self) -> Lexicon:
         """The shipped packs and the firm's own."""
-        return compiled_packs((*lexicon.shipped_packs(), *self.home.own_packs()))
+        return packs_of(self.home)
 
     @cached_property
     def policy(self) -> ConsentPolicy:
@@ -124,9 +125,16 @@ class Workbench:
 
 
 @lru_cache(maxsize=2)
-def compiled_packs(sources: tuple[PackSource, ...]) -> Lexicon:
+def compiled_packs(sources: tuple[PackSource, ...], on: tuple[str, ...] = (), off: tuple[str, ...] = ()) -> Lexicon:
     """Compile packs once a process: a run asks for them at every commit."""
-    return lexicon.load_packs(sources)
+    return lexicon.load_packs(sources, on=on, off=off)
+
+
+def packs_of(home: Home, *others: PackSource) -> Lexicon:
+    """Return the packs in force in `home`, and `others` beside them: shipped, its own, and the rules its settings switch on and off."""
+    names = {other.name for other in others}
+    own = tuple(pack for pack in home.own_packs() if pack.name not in names)
+    return compiled_packs((*lexicon.shipped_packs(), *own, *others), home.config.lexicon.on, home.config.lexicon.off)
 
 
 @lru_cache(maxsize=4)

@@ -17,7 +17,7 @@ from pipeline.consenting import fates
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.lake import Lake, Snapshot
-from pipeline.register import Event, Register
+from pipeline.register import Event, Register, scope_of
 from pipeline.stage import Pseudonyms
 from pipeline.words import Lang
 from pipeline.workbench import Workbench
@@ -73,7 +73,8 @@ def _deciding(home: Home, bench: Workbench, row: Row) -> Event | None:
     if row["scope_ref"] is None:
         return None
     names = Pseudonyms(home, bench.corp_id)
-    scope = next((s for s in bench.register.scopes() if names.scope_ref(s) == row["scope_ref"]), None)
+    scopes = dict.fromkeys(scope_of(e) for e in bench.events if e.undoes is None)
+    scope = next((s for s in scopes if names.scope_ref(s) == row["scope_ref"]), None)
     return None if scope is None else _event_of(bench.register, bench.events, scope, row)
 
 

@@ -54,7 +54,7 @@ def hide(home: Home, corp_id: str, run_id: str, fresh: Sequence[Event], rules: R
 def judged(home: Home, bench: Workbench, fresh: Sequence[Event], rules: Rules) -> list[Hidden]:
     """Return the archived records that these events take out of view, recalls of them included."""
     lake, snapshot = home.lake(bench.corp_id), bench.snapshot
-    touched = candidates.scopes_of(fresh, bench.events)
+    touched = candidates.scopes_of(fresh, bench.events if any(e.undoes for e in fresh) else ())
     what = candidates.asked(touched, bench.register, from_the_beginning=rules.withdrawal == "restrict")
     rows = candidates.rows(lake, snapshot, what, sender_decides=bench.policy.room == "sender")
     gone = {(origin, seq) for origin, seqs in hidden.keys(lake, snapshot).items() for seq in seqs}
