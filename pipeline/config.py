@@ -123,6 +123,13 @@ class Pii(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy_patterns: tuple[str, ...] = ()
 
 
+class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rules of keyword packs that are switched on or off by id, against what their pack says."""
+
+    on: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything an operator can set."""
 
@@ -138,6 +145,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media: Media = Media()
     alerts: Alerts = Alerts()
     pii: Pii = Pii()
+    lexicon: Lexicon = Lexicon()
 
 
 TEMPLATE = """\
@@ -241,6 +249,11 @@ language = "zh"
 [pii]
 # 本单位保单号的写法（RE2 正则），如 ["P[0-9]{{12}}"] / how the firm's policy numbers look (RE2)
 policy_patterns = []
+
+[lexicon]
+# 单独启用、停用的规则编号；`liuhen lexicon list` 列出 / rules switched on or off by id; `liuhen lexicon list` shows them
+on = []
+off = []
 """
 CORP_TEMPLATE = """
 [[corp]]

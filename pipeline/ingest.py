@@ -26,6 +26,7 @@ from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile
 from pipeline.left_over import unacknowledged
 from pipeline.records import PageRef
+from pipeline.rescan import follow
 from pipeline.stage import MANIFEST_SUFFIX, UNOPENED
 from pipeline.workbench import Settings, Workbench
 
@@ -104,6 +105,7 @@ def run(
         summary = _summary(at, lake.snapshot().rows("pages") - pages_before, unacknowledged(home, corp_id).total())
         if summary.pages or summary.landed:
             _write_run(home, corp_id, at, started, command, summary.exit_code)
+        follow.follow(home, corp_id)
         compact.after_ingest(home, corp_id)
         refused = tuple(sorted(at.source_errcodes))
         return Ended(summary=summary, waiting_for_key=dict(at.waiting_for_key), refused=refused, breaker=at.breaker)

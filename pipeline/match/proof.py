@@ -9,7 +9,7 @@ what suppressed it, or which need was not met.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ from pipeline.match.fold import ALL, fold
 from pipeline.match.judge import Words
 from pipeline.match.lexicon import Lexicon, looked_for, said
 from pipeline.match.matching import examine
-from pipeline.match.rules import Example, Pack, Rule, Said
+from pipeline.match.rules import Example, Rule, Said
 from pipeline.records import Finding, PartyKind
 
 EXAMPLE_MS = 1_767_240_000_000  # 2026-01-01 12:00 Beijing: when examples without a day of their own are said
@@ -28,36 +28,52 @@ _WAIT_MS = 61 * DAY_MS  # silence is judged after the longest that a rule may as
 _OUTCOME = {"must_match": "not found", "must_not_match": "found"}
 
 
+class Failure(NamedTuple):
+    """An example that does not do what its rule says. kind: must_match or must_not_match; number counts from 1."""
+
+    pack: str
+    rule: str
+    kind: str
+    number: int
+    why: str
+
+
 def prove(lexicon: Lexicon) -> None:
     """Raise UsageError LEXICON_EXAMPLE_FAILED for the first example of a live rule that does not do what its rule says."""
+    for failure in failures(lexicon):
+        raise UsageError(
+            "LEXICON_EXAMPLE_FAILED",
+            f"keyword pack {failure.pack}, rule {failure.rule}: {failure.kind} example number {failure.number} is {failure.why}",
+            remedy="correct the terms, the allow phrases or the example; until then no pack of this set is used",
+        )
+
+
+def failures(lexicon: Lexicon) -> Iterator[Failure]:
+    """Yield every example of a live rule that does not do what its rule says."""
     number = 0
     for pack in lexicon.packs:
         for rule in pack.rules:
             if number in lexicon.live:
-                for kind, at, example in _examples(rule):
-                    _prove_one(lexicon, pack, rule, kind, at, example)
+                for kind, at, example in examples(rule):
+                    if why := _fault(lexicon, rule, kind, example):
+                        yield Failure(pack.id, rule.id, kind, at, why)
             number += 1
 
 
-def _prove_one(lexicon: Lexicon, pack: Pack, rule: Rule, kind: str, at: int, example: Example) -> None:
+def _fault(lexicon: Lexicon, rule: Rule, kind: str, example: Example) -> str | None:
     found = of_example(lexicon, rule, example)
     counting = [f for f in found if f.rule_id == rule.id and f.suppressed_by is None]
     if kind == "must_match" and example.via and counting and example.via not in {f.via for f in counting}:
-        raise _failed(pack, rule, kind, at, f"found, but via {counting[0].via} instead of {example.via}")
+        return f"found, but via {counting[0].via} instead of {example.via}"
     if bool(counting) != (kind == "must_match"):
-        raise _failed(pack, rule, kind, at, f"{_OUTCOME[kind]}: {reason(lexicon, rule, example, found)}")
+        return f"{_OUTCOME[kind]}: {reason(lexicon, rule, example, found)}"
+    return None
 
 
-def _failed(pack: Pack, rule: Rule, kind: str, at: int, why: str) -> UsageError:
-    return UsageError(
-        "LEXICON_EXAMPLE_FAILED", f"keyword pack {pack.id}, rule {rule.id}: {kind} example number {at} is {why}",
-        remedy="correct the terms, the allow phrases or the example; until then no pack of this set is used",
-    )  # fmt: skip
-
-
-def _examples(rule: Rule) -> Iterator[tuple[str, int, Example]]:
-    for kind, examples in (("must_match", rule.examples.must_match), ("must_not_match", rule.examples.must_not_match)):
-        for number, example in enumerate(examples, 1):
+def examples(rule: Rule) -> Iterator[tuple[str, int, Example]]:
+    """Yield (must_match or must_not_match, number from 1, example) of a rule."""
+    for kind, listed in (("must_match", rule.examples.must_match), ("must_not_match", rule.examples.must_not_match)):
+        for number, example in enumerate(listed, 1):
             yield kind, number, Example(example) if isinstance(example, str) else example
 
 
@@ -104,7 +120,7 @@ def reason(lexicon: Lexicon, rule: Rule, example: Example, found: list[Finding])
     if rule.context:
         return "its conditions over several messages are not met"
     sentences = [one.text for one in example.messages] or [example.text]
-    return next((why for text in sentences if (why := _need(lexicon, rule, text))), "none of its terms is there") + _others(found)
+    return next((why for text in sentences if (why := unmet(lexicon, rule, text))), "none of its terms is there") + _others(found)
 
 
 def _term(rule: Rule, finding: Finding) -> str:
@@ -121,7 +137,7 @@ def _suppressor(rule: Rule, by: str) -> str:
     return {"negation": f"the negation {what}", "question": f"the question {what}"}.get(kind, by)
 
 
-def _need(lexicon: Lexicon, rule: Rule, text: str) -> str | None:
+def unmet(lexicon: Lexicon, rule: Rule, text: str) -> str | None:
     """Return which need failed for a term of the rule that stands in `text`."""
     judge = lexicon.judges[next(n for n, other in enumerate(lexicon.rules) if other.id == rule.id)]
     folded, origins = ALL.fold_map(text)

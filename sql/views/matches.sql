@@ -1,7 +1,17 @@
 -- Which findings count under the current packs?
--- One row per finding: where one was stored under several lexicon versions the newest row counts, and then only if
--- nothing suppresses it there. Findings carry what audits need, so no audit over findings has to read message text.
+-- One row per finding. Where a month was matched again (lake_scans), the newest scan says what counts of the messages it read: the findings
+-- under its version; messages that came after it keep theirs. Where a finding is left under several versions the newest row counts, and then
+-- only if nothing suppresses it there. Findings carry what audits need, so no audit over findings has to read message text.
 CREATE VIEW matches AS
+WITH scans AS (
+    SELECT
+        scan_month,
+        arg_max(lexicon_version, read_at) AS lexicon_version,
+        max(read_at) AS read_at
+    FROM lake_scans
+    GROUP BY scan_month
+)
+
 SELECT
     m.finding_id,
     lake_corp_id() AS corp_id,
@@ -28,12 +38,20 @@ SELECT
     m.lexicon_version,
     m.matched_at
 FROM lake_matches AS m
+LEFT JOIN scans
+    ON scans.scan_month = strftime(m.dt, '%Y-%m')
 LEFT JOIN (
-    SELECT finding_id, max((matched_at, lexicon_version)) AS newest
-    FROM lake_matches
-    GROUP BY finding_id
+    SELECT f.finding_id, max((f.matched_at, f.lexicon_version)) AS newest
+    FROM lake_matches AS f
+    LEFT JOIN scans
+        ON scans.scan_month = strftime(f.dt, '%Y-%m')
+    WHERE scans.scan_month IS NULL
+        OR f.lexicon_version = scans.lexicon_version
+        OR f.matched_at > scans.read_at
+    GROUP BY f.finding_id
     HAVING count(*) > 1
 ) AS again
     ON again.finding_id = m.finding_id
 WHERE m.suppressed_by IS NULL
+    AND (scans.scan_month IS NULL OR m.lexicon_version = scans.lexicon_version OR m.matched_at > scans.read_at)
     AND (again.newest IS NULL OR (m.matched_at, m.lexicon_version) = again.newest);

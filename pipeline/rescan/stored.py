@@ -1,0 +1,168 @@
+"""Rows of messages → turns → findings → rows of matches. What lies in the archive is read as ingest saw it: clear text where it was masked.
+
+Before: ../lake.py, ../match/. After: follow.py, months.py, preview.py.
+
+Findings carry the masked text, as at ingest. Messages without a time of sending are matched by themselves and belong to no conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from pipeline import schema
+from pipeline.consenting import hidden
+from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.match.context import Across, Span, Turn, across, finding_key
+from pipeline.match.judge import Approved
+from pipeline.match.lexicon import Lexicon
+from pipeline.match.matching import examine, version_of
+from pipeline.records import Decision, Finding, Message, Part, Quote
+
+COLUMNS = (
+    "origin", "seq", "msgid", "kind", "action", "msgtype", "sent_at", "sender_id", "sender_kind", "recipient_ids", "room_id", "conversation_id",
+    "direction", "employee_id", "customer_id", "parts", "parts_clear", "quotes", "recalls_msgid", "consent", "captured_at", "dt",
+)  # fmt: skip
+SLICE = 4_096  # rows turned into objects at once
+
+
+class Stored(NamedTuple):
+    """One message as it is stored, and its masked parts. turn.at_ms is None-free: messages without a time are not in a conversation (`timed`)."""
+
+    turn: Turn
+    conversation_id: str
+    dt: Any
+    masked: tuple[str, ...]
+    timed: bool
+
+
+class Row(NamedTuple):
+    """A finding ready to be stored: with its places, the message it belongs to, and what stands there, masked."""
+
+    stored: Stored
+    finding: Finding
+    spans: tuple[Span, ...]
+    matched_text: str
+
+
+def read(lake: Lake, snapshot: Snapshot, files: Sequence[DataFile], where: pc.Expression | None = None) -> pa.Table:
+    """Return the rows of message files that are in view and meet `where`, with the columns that matching needs, in order of conversation, time, seq."""
+    visible = hidden.visible(lake, snapshot)
+    if visible is not None:
+        where = visible if where is None else where & visible
+    table = lake.read("messages", files, columns=list(COLUMNS), where=where)
+    return table.sort_by([(name, "ascending") for name in ("conversation_id", "sent_at", "seq", "origin")])
+
+
+def conversations(table: pa.Table) -> Iterator[list[Stored]]:
+    """Yield the conversations of a table that `read` gave, each in order; messages without a time come last in theirs."""
+    current: list[Stored] = []
+    for at in range(0, table.num_rows, SLICE):
+        for one in _stored(table.slice(at, SLICE)):
+            if current and current[0].conversation_id != one.conversation_id:
+                yield current
+                current = []
+            current.append(one)
+    if current:
+        yield current
+
+
+def _stored(table: pa.Table) -> Iterator[Stored]:
+    columns = {name: table[name].to_pylist() for name in COLUMNS if name not in ("sent_at", "captured_at")}
+    times = [table[name].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_pylist() for name in ("sent_at", "captured_at")]
+    names = list(columns)
+    for sent, captured, *values in zip(*times, *columns.values(), strict=True):
+        yield _one(dict(zip(names, values, strict=True)), sent, captured)
+
+
+def _one(row: dict[str, Any], sent_ms: int | None, captured_ms: int) -> Stored:
+    clear = row["parts_clear"] if row["parts_clear"] is not None else row["parts"]
+    parts = tuple(Part(p["path"], p["text"]) for p in clear or ())
+    message = Message(
+        msgid=row["msgid"], kind=row["kind"], action=row["action"] or "", msgtype=row["msgtype"] or "", sender_id=row["sender_id"],
+        recipient_ids=tuple(row["recipient_ids"] or ()), room_id=row["room_id"], sent_at_ms=sent_ms, text="", parts=parts,
+        quotes=tuple(Quote(q["part"], q["start_cp"], q["end_cp"]) for q in row["quotes"] or ()), recalls_msgid=row["recalls_msgid"],
+    )  # fmt: skip
+    decision = Decision(
+        fate="archived", consent=row["consent"], source="", rule="", reason="", lawful_basis=(), sender_kind=row["sender_kind"],
+        direction=row["direction"], employee_id=row["employee_id"], customer_id=row["customer_id"],
+    )  # fmt: skip
+    turn = Turn(captured_ms if sent_ms is None else sent_ms, row["seq"], row["origin"], message, decision)
+    return Stored(turn, row["conversation_id"], row["dt"], tuple(p["text"] for p in row["parts"] or ()), sent_ms is not None)
+
+
+# -- matching -----------------------------------------------------------------------------------------------------------
+
+
+def matched(
+    conversation: Sequence[Stored], lexicon: Lexicon, approved: Approved | None, *, as_of_ms: int, alone: bool = True
+) -> Iterator[Row]:
+    """Yield the findings of one conversation: of each message by itself when `alone`, then over several."""
+    examined = [examine(s.turn.message, s.turn.decision, lexicon, approved) for s in conversation]
+    if alone:
+        for stored, found in zip(conversation, examined, strict=True):
+            for finding in found.findings:
+                span = Span(stored.turn.message.msgid, finding.part, finding.start_cp, finding.end_cp)
+                yield Row(stored, finding, (span,), stored.masked[finding.part][finding.start_cp : finding.end_cp])
+    timed = [(s, s.turn._replace(anchors=found.anchors)) for s, found in zip(conversation, examined, strict=True) if s.timed]
+    for one in across([turn for _, turn in timed], lexicon, as_of_ms=as_of_ms, approved=approved):
+        yield Row(timed[one.turn][0], one.finding, one.spans, _masked_text([s for s, _ in timed], one))
+
+
+def _masked_text(conversation: Sequence[Stored], one: Across) -> str:
+    """What stands at the places, masked: all pieces of a term that was written over several messages, else the finding's own place."""
+    if one.finding.via != "split":
+        masked = conversation[one.turn].masked
+        return masked[one.finding.part][one.finding.start_cp : one.finding.end_cp] if one.finding.part < len(masked) else ""
+    by_id = {s.turn.message.msgid: s.masked for s in conversation}
+    return "".join(by_id[span.msgid][span.part][span.start_cp : span.end_cp] for span in one.spans)
+
+
+def rows_table(corp_id: str, rows: Iterable[Row], version: str, found_ms: int) -> pa.Table | None:
+    """Return findings as rows of kind `matches`, or None when there are none."""
+    columns: dict[str, list[Any]] = {c.name: [] for c in schema.kind("matches").columns}
+    for row in rows:
+        turn, finding = row.stored.turn, row.finding
+        values = {
+            "finding_id": finding_key(corp_id, finding.rule_id, row.spans), "origin": turn.origin, "seq": turn.seq, "msgid": turn.message.msgid,
+            "conversation_id": row.stored.conversation_id, "dt": row.stored.dt, "sent_at": turn.message.sent_at_ms, "sender_id": turn.message.sender_id,
+            "employee_id": turn.decision.employee_id, "customer_id": turn.decision.customer_id, "direction": turn.decision.direction,
+            "rule_id": finding.rule_id, "category": finding.category, "severity": finding.severity, "party": finding.party, "term": finding.term,
+            "matched_text": row.matched_text, "part": finding.part, "start_cp": finding.start_cp, "end_cp": finding.end_cp,
+            "spans": [span._asdict() for span in row.spans], "via": finding.via, "suppressed_by": finding.suppressed_by,
+            "lexicon_version": version, "matched_at": found_ms,
+        }  # fmt: skip
+        for name, value in values.items():
+            columns[name].append(value)
+    return schema.table("matches", columns) if columns["finding_id"] else None
+
+
+def known(lake: Lake, files: Sequence[DataFile], where: pc.Expression | None = None) -> set[tuple[str, str | None]]:
+    """Return (finding_id, suppressed_by) of the findings in files of `matches`."""
+    table = lake.read("matches", files, columns=["finding_id", "suppressed_by"], where=where)
+    return set(zip(table["finding_id"].to_pylist(), table["suppressed_by"].to_pylist(), strict=True))
+
+
+def fresh(corp_id: str, rows: Iterable[Row], there: set[tuple[str, str | None]]) -> list[Row]:
+    """Return the rows that are not stored yet, each once."""
+    seen = set(there)
+    found = []
+    for row in rows:
+        key = finding_key(corp_id, row.finding.rule_id, row.spans), row.finding.suppressed_by
+        if key not in seen:
+            seen.add(key)
+            found.append(row)
+    return found
+
+
+def ms_of(value: datetime) -> int:
+    """Return a time as milliseconds since 1970 UTC."""
+    return round(value.timestamp() * 1000)
+
+
+__all__ = ["Row", "Stored", "conversations", "ds", "fresh", "known", "matched", "ms_of", "read", "rows_table", "version_of"]
