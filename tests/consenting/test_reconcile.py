@@ -67,6 +67,7 @@ def test_a_late_refusal_takes_what_it_covers_out_of_every_view_and_nothing_else(
     sound(at)
 
 
+@pytest.mark.slow
 def test_a_second_reconciliation_finds_nothing_to_do(tmp_path: Path) -> None:
     at = two_customers(tmp_path)
     told(at, disagree("wmA", T0))
@@ -76,6 +77,7 @@ def test_a_second_reconciliation_finds_nothing_to_do(tmp_path: Path) -> None:
     assert (again.events, again.restricted, again.moved, at.lake(CORP).snapshot().version) == (0, 0, 0, version)
 
 
+@pytest.mark.slow
 def test_a_reader_that_was_open_before_shows_it_no_more(tmp_path: Path) -> None:
     at = two_customers(tmp_path)
     with Reader(at, CORP) as reader:
@@ -85,6 +87,7 @@ def test_a_reader_that_was_open_before_shows_it_no_more(tmp_path: Path) -> None:
         assert [r["msgid"] for r in reader.rows("select msgid from messages order by seq")] == ["m3", "m4", "m5", "m6"]
 
 
+@pytest.mark.slow
 def test_before_their_rows_are_moved_hidden_records_are_in_no_view(tmp_path: Path) -> None:
     at = two_customers(tmp_path)
     told(at, disagree("wmA", T0))
@@ -113,6 +116,7 @@ def test_undoing_a_wrong_import_brings_every_row_back_as_it_was(tmp_path: Path) 
     sound(at)
 
 
+@pytest.mark.slow
 def test_an_agreement_known_later_brings_nothing_back_that_a_refusal_covers(tmp_path: Path) -> None:
     at = two_customers(tmp_path)
     told(at, disagree("wmA", T0))
@@ -122,6 +126,7 @@ def test_an_agreement_known_later_brings_nothing_back_that_a_refusal_covers(tmp_
     assert values(at, "select count(*) from restricted") == [2]
 
 
+@pytest.mark.slow
 def test_an_employee_s_id_in_another_case_and_a_pair_that_is_another_one(tmp_path: Path) -> None:
     at = home(tmp_path)
     run(at, page(tmp_path, "a.json", {1: message(1, sender="ZhangSan"), 2: message(2, sender="lisi"), 3: message(3, to=["wma"])}))
@@ -130,6 +135,7 @@ def test_an_employee_s_id_in_another_case_and_a_pair_that_is_another_one(tmp_pat
     assert values(at, "select msgid from messages order by seq") == ["m2", "m3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("room", "left"), [("sender", ["m2", "m3"]), ("everyone", ["m3"])])
 def test_a_late_refusal_in_a_room(tmp_path: Path, room: str, left: list[str]) -> None:
     at = home(tmp_path, settings={"consent.room": room})
@@ -148,6 +154,7 @@ def _staff() -> list[object]:
     return [Entry(userid="zhangsan", kind="employee")]
 
 
+@pytest.mark.slow
 def test_a_recall_goes_with_its_original_and_comes_back_with_it(tmp_path: Path) -> None:
     at = home(tmp_path)
     run(at, page(tmp_path, "a.json", {1: message(1), 2: recall(2, "m1"), 3: message(3, to=["wmB"]), 4: recall(4, "m3", to=["wmB"])}))
@@ -161,6 +168,7 @@ def test_a_recall_goes_with_its_original_and_comes_back_with_it(tmp_path: Path) 
     sound(at)
 
 
+@pytest.mark.slow
 def test_an_unknown_status_takes_out_of_view_until_it_is_known(tmp_path: Path) -> None:
     at = two_customers(tmp_path)
     told(at, disagree("wmA", T0, status="Maybe"))
@@ -171,6 +179,7 @@ def test_an_unknown_status_takes_out_of_view_until_it_is_known(tmp_path: Path) -
     assert values(at, "select count(*) from messages") == [6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("withdrawal", "left"), [("keep", ["m1", "m9"]), ("restrict", ["m9"])])
 def test_withdrawal_now_of_an_earlier_consent(tmp_path: Path, withdrawal: str, left: list[str]) -> None:
     at = home(tmp_path, settings={"consent.withdrawal": withdrawal})
@@ -181,6 +190,7 @@ def test_withdrawal_now_of_an_earlier_consent(tmp_path: Path, withdrawal: str, l
     sound(at)
 
 
+@pytest.mark.slow
 def test_pending_records_are_archived_when_a_record_of_the_platform_says_they_had_agreed(tmp_path: Path) -> None:
     at = home(tmp_path, settings={"consent.default": "pending"})
     run(at, page(tmp_path, "a.json", {1: message(1, BAN), 2: message(2, to=["wmB"]), 3: recall(3, "m1")}))
@@ -195,6 +205,7 @@ def test_pending_records_are_archived_when_a_record_of_the_platform_says_they_ha
     sound(at)
 
 
+@pytest.mark.slow
 def test_pending_records_are_withheld_when_a_refusal_covers_them(tmp_path: Path) -> None:
     at = home(tmp_path, settings={"consent.default": "pending"})
     run(at, page(tmp_path, "a.json", {1: message(1), 2: message(2, to=["wmB"])}))
@@ -204,6 +215,7 @@ def test_pending_records_are_withheld_when_a_refusal_covers_them(tmp_path: Path)
     sound(at)
 
 
+@pytest.mark.slow
 def test_pending_records_count_as_refused_after_their_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = home(tmp_path, settings={"consent.default": "pending", "consent.pending_days": "2"})
     run(at, page(tmp_path, "a.json", {1: message(1)}))
@@ -219,6 +231,7 @@ def later(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
     monkeypatch.setattr(clock, "now_ms", lambda: now() + round(days * clock.DAY_MS))
 
 
+@pytest.mark.slow
 def test_what_a_wrong_import_withheld_is_archived_while_its_bytes_are_there(tmp_path: Path) -> None:
     at = home(tmp_path)
     told(at, disagree("wmA", T0))
@@ -230,6 +243,7 @@ def test_what_a_wrong_import_withheld_is_archived_while_its_bytes_are_there(tmp_
     sound(at)
 
 
+@pytest.mark.slow
 def test_withheld_bytes_are_destroyed_with_their_day_s_key_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = home(tmp_path, settings={"consent.withheld_days": "3"})
     told(at, disagree("wmA", T0))
@@ -246,6 +260,7 @@ def test_withheld_bytes_are_destroyed_with_their_day_s_key_and_not_before(tmp_pa
     sound(at)
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumped_destroys_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = home(tmp_path)
     told(at, disagree("wmA", T0))
@@ -256,6 +271,7 @@ def test_a_clock_that_jumped_destroys_nothing(tmp_path: Path, monkeypatch: pytes
     assert list((at.lake(CORP).root / "kind=withheld_sealed").rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_hiding_is_one_small_commit_without_content(tmp_path: Path) -> None:
     at = two_customers(tmp_path)
     told(at, disagree("wmA", T0))

@@ -1,0 +1,69 @@
+"""A hold stops the clock of withheld bytes: they lie under a key of their own while the rest of their day is destroyed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import clock, holds
+from pipeline.consenting import destroying, reconcile
+from pipeline.errors import UsageError
+from pipeline.holds import Hold
+from tests.consenting.test_reconcile import disagree, later, sound, told
+from tests.firm import CORP, T0, home, message, page, run, values
+
+
+@pytest.mark.parametrize(
+    ("given", "people", "room", "covered"),
+    [
+        pytest.param({"external_userid": "wmA"}, ["zhangsan", "wmA"], None, True, id="a customer, everywhere"),
+        pytest.param({"external_userid": "wmA"}, ["zhangsan", "wma"], None, False, id="ids of customers byte by byte"),
+        pytest.param({"userid": "ZhangSan"}, ["zhangsan", "wmB"], "wr1", True, id="an employee in any case, in rooms too"),
+        pytest.param({"userid": "zhangsan", "external_userid": "wmA"}, ["lisi", "wmA"], None, False, id="another employee's pair"),
+        pytest.param({"room_id": "wr1"}, ["lisi", "wmQ"], "wr1", True, id="everybody in a room"),
+        pytest.param({"room_id": "wr1"}, ["lisi", "wmQ"], None, False, id="a room is no single chat"),
+        pytest.param({"room_id": "wr1", "external_userid": "wmA"}, ["lisi", "wmQ"], "wr1", False, id="a person in a room"),
+    ],
+)
+def test_whom_a_hold_covers(given: dict[str, str], people: list[str], room: str | None, covered: bool) -> None:
+    fields = {"userid": None, "room_id": None, "external_userid": None, **given}
+    hold = Hold(hold_id="h", matter="M", reason="r", actor="a", at_ms=0, **fields)  # type: ignore[arg-type]  # ids or None
+    assert hold.covers(people=people, room_id=room) is covered
+
+
+def test_a_hold_without_anybody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs an employee"):
+        holds.place(home(tmp_path, keys=()), CORP, matter="M", reason="r")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [{"userid": "zhangsan", "external_userid": "wmA"}, {"external_userid": "wmA"}], ids=["pair", "customer"])
+def test_held_bytes_outlive_their_day_and_go_when_the_hold_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: dict[str, str]) -> None:
+    at = home(tmp_path, settings={"consent.withheld_days": "3"})
+    told(at, disagree("wmA", T0), disagree("wmB", T0))
+    run(at, page(tmp_path, "a.json", {1: message(1), 2: message(2, to=["wmB"])}))
+    hold = holds.place(at, CORP, matter="M1", reason="lawsuit", **by)
+    assert destroying.keep_for(at, CORP, hold) == 1
+    sound(at)
+    later(monkeypatch, 3.1)
+    done = reconcile.run(at, CORP)
+    assert (done.destroyed, done.held) == (1, 1)
+    assert [n.split("/")[2] for n in at.keyring.names(f"{CORP}/withheld/")] == [f"hold-{hold.hold_id}#0"]
+    sound(at)
+    holds.release(at, CORP, hold.hold_id, reason="closed")
+    assert reconcile.run(at, CORP).destroyed == 1
+    assert at.keyring.names(f"{CORP}/withheld/") == []
+    assert values(at, "select msgid from withheld order by seq") == ["m1", "m2"]
+    sound(at)
+
+
+def test_a_released_hold_stays_in_the_list_and_cannot_be_released_again(tmp_path: Path) -> None:
+    at = home(tmp_path, keys=())
+    hold = holds.place(at, CORP, matter="M1", reason="lawsuit", external_userid="wmA")
+    holds.release(at, CORP, hold.hold_id, reason="closed")
+    lake = at.lake(CORP)
+    (found,) = holds.all_of(lake, lake.snapshot())
+    assert found.hold_id == hold.hold_id and found.released_at_ms is not None and found.released_at_ms <= clock.now_ms()
+    with pytest.raises(UsageError, match="no open hold"):
+        holds.release(at, CORP, hold.hold_id, reason="again")
