@@ -74,6 +74,7 @@ It is settled
     left_over.py         what failed or waits, and who has acknowledged it
     holds.py             what a legal hold covers
     consenting/          late refusals, pending and withheld records, asking WeCom; its own __init__.py lists the modules
+    rescan/              findings over several messages; the archive matched again under other packs
     ingest.py            one run: land, re-open, stage, commit, sum up
     alerts/              serious findings told at once, without their words
 
@@ -120,6 +121,7 @@ It is shown
 
     source/              the source: pulled page by page, gaps told, media fetched, the cycle of all steps
     cli/                 the command line: root.py, one file a group of commands
+    doctor/              is everything as it must be, before the first pull
     demo/                a made-up firm, and the truth about it
     simulate/            a WeCom double on loopback in front of that firm
     templates/           the conversation's page

@@ -32,7 +32,7 @@ from pipeline.keyring_file import WITNESS
 from pipeline.lake import Lake
 from pipeline.match.packfile import PackSource
 
-FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "alerts", "callbacks", "source", "media", "metrics", "register", "locks")
+FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "matching", "alerts", "callbacks", "source", "media", "metrics", "register", "locks")
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
