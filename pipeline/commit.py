@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import clock, commitrows, consent, durable, manifests, purges, settle, trusted_clock
-from pipeline.commitrows import Commit
+from pipeline.commitrows import Commit, RecordRow
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
 from pipeline.errors import VerifyFailed
@@ -162,8 +162,7 @@ class Plan:
                 if self.manifest_of.get(page) is manifest:
                     outlines[page] = rows
         events = self._events(outlines)  # (c)
-        known = self.bench.register.new_events([*events, *self.ahead])
-        self.bench.register = self.bench.register.with_events(known, version=self.snapshot.version)
+        known = self._merged([*events, *self.ahead])
         again = self._changed(outlines, {e.external_userid for e in known})
         self._verdict(outlines, again)  # (d)
         self._adopt(outlines, again)
@@ -173,7 +172,15 @@ class Plan:
 
     def _events(self, outlines: dict[str, list[Outline]]) -> tuple[Event, ...]:
         """Return the consent events that the batch's own records bring and the register does not know."""
-        return self.bench.register.new_events(e for rows in outlines.values() for o in rows for e in o.events)
+        found = [e for rows in outlines.values() for o in rows if o.events for e in o.events]
+        return self.bench.register.new_events(found) if found else ()
+
+    def _merged(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        """Merge events into the register that this commit judges by; return those that it did not know. Most commits have none."""
+        known = self.bench.register.new_events(events) if events else ()
+        if known:
+            self.bench.register = self.bench.register.with_events(known, version=self.snapshot.version)
+        return known
 
     def _changed(self, outlines: dict[str, list[Outline]], touched: set[str]) -> dict[tuple[str, int], Decision]:
         """Return, by (page, item), the new decision of records whose old one no longer holds under the merged register."""
@@ -282,6 +289,8 @@ class Plan:
 
     def _walk_again(self, rewalk: dict[str, dict[int, Settled]], again: dict[tuple[str, int], Decision]) -> None:
         """Take records from their landing pages through the steps again, now with the fate that was settled."""
+        if not rewalk:
+            return
         builder = self._builder
         for page, wanted in rewalk.items():
             ref = self.pages[page].ref
@@ -363,13 +372,11 @@ class Plan:
             corp_id=self.corp_id, run_id=self.run.run_id, version=self.snapshot.version, withheld_days=self.policy.withheld_days, now_ms=now,
             keep_from_ms=trusted_clock.latest_ms(self.home),
         )  # fmt: skip
-        rows = [commitrows.record_row(s, at) for s in self.settled]
-        rows += [commitrows.superseded_row(p, self.settled, at) for p in self.superseded]
         first = self.snapshot.next_leaf
-        for n, row in enumerate(rows):
-            row["leaf"] = first + n
+        rows = [commitrows.record_row(s, at, n) for n, s in enumerate(self.settled, first)]
+        rows += [commitrows.superseded_row(p, self.settled, at, n) for n, p in enumerate(self.superseded, first + len(rows))]
         if rows:
-            self._write(commitrows.table("records", rows), "records")
+            self._write(commitrows.records_table(rows), "records")
         self._write(commitrows.table("pages", self._page_rows(rows, now)), "pages")
         if events:
             self._write(consent_table(events), "consent")
@@ -377,29 +384,31 @@ class Plan:
         if recalls:
             self._write(commitrows.table("recalls", recalls), "recalls")
 
-    def _page_rows(self, rows: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
-        by_page: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    def _page_rows(self, rows: Sequence[RecordRow], now: int) -> list[dict[str, Any]]:
+        by_page: dict[str, list[RecordRow]] = defaultdict(list)
         for row in rows:
-            by_page[row["page"]].append(row)
+            by_page[row.page].append(row)
         found = []
         for page, at in self.pages.items():
             own = by_page.get(page, [])
-            fates = Counter(r["fate"] for r in own)
+            fates = Counter([r.fate for r in own])
             found.append({
                 "page": page, "source": at.ref.source, "name": at.ref.name, "first_seq": at.ref.first_seq, "last_seq": at.ref.last_seq,
                 "requested_seq": at.ref.requested_seq, "answer_code": at.ref.answer_code,
                 "library": at.ref.library, "clock_offset_ms": at.ref.clock_offset_ms, "records": at.ref.records, "size": at.ref.size, "captured_at": at.ref.captured_at_ms,
                 "committed_at": now, "register_version": self.snapshot.version, "lexicon_version": self.manifest_of[page].lexicon_version,
-                "first_leaf": min((r["leaf"] for r in own), default=self.snapshot.next_leaf), "leaves": len(own), "run_id": self.run.run_id,
+                "first_leaf": min((r.leaf for r in own), default=self.snapshot.next_leaf), "leaves": len(own), "run_id": self.run.run_id,
                 **{f: fates[f] for f in FATES},
             })  # fmt: skip
         return found
 
     def tally(self) -> None:
         """Add what became visible to the run's counts."""
+        self.run.counts.update([s.fate for s in self.settled])
+        self.run.reopened += sum([s.prior is not None for s in self.settled])
         for s in self.settled:
-            self.run.counts[s.fate] += 1
-            self.run.reopened += s.prior is not None
+            if s.fate != "failed":
+                continue
             outline = s.candidate.outline
             if s.code in ("KEY_MISSING", "KEY_WRONG"):
                 self.run.waiting_for_key[outline.key_version or 0] += 1

@@ -18,6 +18,7 @@ from pipeline import clock, leaf, schema, settle
 from pipeline.lake import Lake, Snapshot
 from pipeline.settle import Candidate, Key, Prior, Settled
 from pipeline.stage import item_variant
+from pipeline.stagerows import Columns, spread
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,25 +36,76 @@ def table(kind: str, rows: list[dict[str, Any]]) -> pa.Table:
     return schema.table(kind, {c.name: list(map(dict.get, rows, repeat(c.name))) for c in schema.kind(kind).columns})
 
 
-def record_row(s: Settled, at: Commit) -> dict[str, Any]:
+class RecordRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One row of `records`."""
+
+    origin: str
+    seq: int | None
+    variant: str
+    fate_no: int
+    fate: str
+    reason: str | None = None
+    rule: str | None = None
+    step: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    key_version: int | None = None
+    key_tried: str | None = None
+    scope_ref: str | None = None
+    msgid: str | None
+    msgid_fp: bytes | None
+    content_fp: bytes | None
+    commitment: bytes
+    nonce: bytes | None
+    page: str
+    item: int
+    dt: int | None = None
+    employee_id: str | None = None
+    room_id: str | None = None
+    duplicate_of: int | None = None
+    duplicate_origin: str | None = None
+    register_version: int
+    attempts: int
+    first_seen: int
+    settled_at: int
+    keep_until: int | None = None
+    run_id: str
+    leaf: int
+
+
+def records_table(rows: Sequence[RecordRow]) -> pa.Table:
+    """Return rows of kind `records`."""
+    columns: Columns = {name: [] for name in RecordRow.__struct_fields__}
+    spread(columns, rows)
+    return schema.table("records", columns)
+
+
+def record_row(s: Settled, at: Commit, number: int) -> RecordRow:
+    """Return the row of a settled record; number: of its leaf."""
     o, ref = s.candidate.outline, s.candidate.ref
-    nonce, commitment = o.nonce, o.commitment
-    if s.fate != o.fate or not s.adopt:
-        nonce, commitment = _decision_leaf(s, at.corp_id) if s.fate in ("duplicate", "failed") else (nonce, commitment)
-    failed, content_free = s.fate == "failed", s.fate not in ("archived", "control")
-    return {
-        "origin": ref.origin, "seq": o.seq, "variant": s.variant, "fate_no": s.prior.fate_no + 1 if s.prior else 0, "fate": s.fate,
-        "reason": s.reason, "rule": o.rule, "step": ("commit" if not s.adopt else o.step) if failed else None,
-        "code": s.code if failed else None, "detail": s.detail if failed else None, "key_version": o.key_version, "key_tried": o.key_tried,
-        "scope_ref": o.scope_ref if s.fate in ("pending", "withheld") else None, "msgid": o.msgid if s.fate != "archived" else None,
-        "msgid_fp": o.msgid_fp, "content_fp": o.content_fp if not failed else None, "commitment": commitment, "nonce": nonce if content_free else None,
-        "page": ref.page, "item": o.item, "dt": o.dt, "employee_id": o.employee_id if s.fate in ("withheld", "control") and not o.room_id else None,
-        "room_id": o.room_id if s.fate in ("withheld", "control") else None,
-        "duplicate_of": s.duplicate_of.seq if s.duplicate_of else None, "duplicate_origin": s.duplicate_of.origin if s.duplicate_of else None,
-        "register_version": at.version, "attempts": s.prior.attempts + 1 if s.prior else 1,
-        "first_seen": s.prior.first_seen_ms if s.prior and s.prior.first_seen_ms else at.now_ms, "settled_at": at.now_ms,
-        "keep_until": at.keep_from_ms + at.withheld_days * clock.DAY_MS if s.fate == "withheld" else None, "run_id": at.run_id,
-    }  # fmt: skip
+    nonce, commitment, prior, fate = o.nonce, o.commitment, s.prior, s.fate
+    if fate != o.fate or not s.adopt:
+        nonce, commitment = _decision_leaf(s, at.corp_id) if fate in ("duplicate", "failed") else (nonce, commitment)
+    if fate == "archived" and prior is None:  # nearly all of them
+        return RecordRow(
+            origin=ref.origin, seq=o.seq, variant=s.variant, fate_no=0, fate=fate, reason=s.reason, rule=o.rule, key_version=o.key_version,
+            key_tried=o.key_tried, msgid=None, msgid_fp=o.msgid_fp, content_fp=o.content_fp, commitment=commitment, nonce=None, page=ref.page, item=o.item,
+            dt=o.dt, register_version=at.version, attempts=1, first_seen=at.now_ms, settled_at=at.now_ms, run_id=at.run_id, leaf=number,
+        )  # fmt: skip
+    failed, content_free = fate == "failed", fate not in ("archived", "control")
+    return RecordRow(
+        origin=ref.origin, seq=o.seq, variant=s.variant, fate_no=prior.fate_no + 1 if prior else 0, fate=fate,
+        reason=s.reason, rule=o.rule, step=("commit" if not s.adopt else o.step) if failed else None,
+        code=s.code if failed else None, detail=s.detail if failed else None, key_version=o.key_version, key_tried=o.key_tried,
+        scope_ref=o.scope_ref if fate in ("pending", "withheld") else None, msgid=o.msgid if fate != "archived" else None,
+        msgid_fp=o.msgid_fp, content_fp=o.content_fp if not failed else None, commitment=commitment, nonce=nonce if content_free else None,
+        page=ref.page, item=o.item, dt=o.dt, employee_id=o.employee_id if fate in ("withheld", "control") and not o.room_id else None,
+        room_id=o.room_id if fate in ("withheld", "control") else None,
+        duplicate_of=s.duplicate_of.seq if s.duplicate_of else None, duplicate_origin=s.duplicate_of.origin if s.duplicate_of else None,
+        register_version=at.version, attempts=prior.attempts + 1 if prior else 1,
+        first_seen=prior.first_seen_ms if prior and prior.first_seen_ms else at.now_ms, settled_at=at.now_ms,
+        keep_until=at.keep_from_ms + at.withheld_days * clock.DAY_MS if fate == "withheld" else None, run_id=at.run_id, leaf=number,
+    )  # fmt: skip
 
 
 def _decision_leaf(s: Settled, corp_id: str) -> tuple[bytes, bytes]:
@@ -65,20 +117,21 @@ def _decision_leaf(s: Settled, corp_id: str) -> tuple[bytes, bytes]:
     return nonce, leaf.commitment(nonce, fields)
 
 
-def superseded_row(prior: Prior, settled: Sequence[Settled], at: Commit) -> dict[str, Any]:
+def superseded_row(prior: Prior, settled: Sequence[Settled], at: Commit, number: int) -> RecordRow:
+    """Return the row of an import that its sealed original outranks; number: of its leaf."""
     by = next(s for s in settled if s.candidate.outline.msgid_fp == prior.msgid_fp and s.key[0] == "sealed")
     nonce = leaf.new_nonce()
     fields = leaf.decision_fields(
         corp_id=at.corp_id, origin=prior.origin, seq=prior.seq, msgid=prior.msgid, captured_at_ms=by.candidate.ref.captured_at_ms,
         key_version=None, fate="duplicate", reason="outranked by its sealed original",
     )  # fmt: skip
-    return {
-        "origin": prior.origin, "seq": prior.seq, "variant": prior.variant, "fate_no": prior.fate_no + 1, "fate": "duplicate",
-        "reason": "outranked by its sealed original", "msgid": prior.msgid, "msgid_fp": prior.msgid_fp, "content_fp": prior.content_fp,
-        "commitment": leaf.commitment(nonce, fields), "nonce": nonce, "page": by.candidate.ref.page, "item": by.candidate.outline.item,
-        "duplicate_of": by.key[1], "duplicate_origin": "sealed", "register_version": at.version, "attempts": prior.attempts,
-        "first_seen": prior.first_seen_ms, "settled_at": at.now_ms, "run_id": at.run_id,
-    }  # fmt: skip
+    return RecordRow(
+        origin=prior.origin, seq=prior.seq, variant=prior.variant, fate_no=prior.fate_no + 1, fate="duplicate",
+        reason="outranked by its sealed original", msgid=prior.msgid, msgid_fp=prior.msgid_fp, content_fp=prior.content_fp,
+        commitment=leaf.commitment(nonce, fields), nonce=nonce, page=by.candidate.ref.page, item=by.candidate.outline.item,
+        duplicate_of=by.key[1], duplicate_origin="sealed", register_version=at.version, attempts=prior.attempts,
+        first_seen=prior.first_seen_ms, settled_at=at.now_ms, run_id=at.run_id, leaf=number,
+    )  # fmt: skip
 
 
 def recall_row(s: Settled) -> dict[str, Any]:

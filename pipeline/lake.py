@@ -293,10 +293,10 @@ class Lake:
     ) -> DataFile:
         """Write `table` as one durable, still invisible file of `kind`, sorted as its schema says."""
         declared = schema.kind(kind)
-        table = table.sort_by([(c, "ascending") for c in declared.order]) if table.num_rows > 1 else table
+        table = _sorted(table, declared.order)
         sink = pa.BufferOutputStream()
         pq.write_table(
-            table, sink, compression="zstd", row_group_size=group_rows, use_dictionary=_dictionary_columns(kind),
+            table, sink, compression="zstd", compression_level=1, row_group_size=group_rows, use_dictionary=_dictionary_columns(kind),
             write_statistics=list(declared.statistics), encryption_properties=self._encryption(kind, month, bucket), store_schema=False,
         )  # fmt: skip
         data = sink.getvalue()
@@ -412,6 +412,12 @@ def _whole_entry(path: Path) -> bool:
         return bool(lines) and all(isinstance(json.loads(line), dict) for line in lines)
     except ValueError:
         return False
+
+
+def _sorted(table: pa.Table, order: Sequence[str]) -> pa.Table:
+    """Return the rows in `order`; the table itself when they are."""
+    places = pc.sort_indices(table, sort_keys=[(c, "ascending") for c in order])
+    return table if places.equals(pa.array(range(table.num_rows), pa.uint64())) else table.take(places)
 
 
 def _add(file: DataFile, at_ms: int) -> AddAction:

@@ -17,12 +17,15 @@ import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from pipeline.records import Gated, Message
 from pipeline.schema import leaf_schema
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _LABEL = leaf_schema().label.encode() + b"\0"
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -36,27 +39,42 @@ def _prefix(group: str) -> bytes:
 class _Group(NamedTuple):
     """A group made ready, since every record needs all of them: a struct whose fields are sorted writes JSON that is.
 
-    pick takes the fields out of a dictionary that has them all, in the struct's order."""
+    begun: the digest after the prefix; pick takes the fields out of a dictionary that has them all, in the struct's order."""
 
     salted: bytes
-    prefix: bytes
+    begun: _Hash
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]
     struct: Callable[..., msgspec.Struct]
 
 
 def _group(name: str, fields: Sequence[str]) -> _Group:
     ordered = sorted(fields)
-    return _Group(name.encode(), _prefix(name), itemgetter(*ordered), msgspec.defstruct(name, [(f, Any) for f in ordered], gc=False))
+    return _Group(name.encode(), sha256(_prefix(name)), itemgetter(*ordered), msgspec.defstruct(name, [(f, Any) for f in ordered], gc=False))
 
 
 _GROUPS = tuple(_group(name, fields) for name, fields in leaf_schema().groups.items())
 _ABSENT: dict[str, Any] = {name: None for fields in leaf_schema().groups.values() for name in fields}
-_RAW = _prefix("raw")
+# The fields that may be whole numbers; only those can be too large for JSON.
+_NUMBERS = ("seq", "sent_at_ms", "captured_at_ms", "key_version")
+_EMPTY, _LABELLED, _RAW = sha256(), sha256(_LABEL), sha256(_prefix("raw"))
 
 
 def new_nonce() -> bytes:
     """Return 32 random bytes."""
     return os.urandom(32)
+
+
+def new_nonces(count: int) -> list[bytes]:
+    """Return `count` nonces, asked for at once."""
+    drawn = os.urandom(32 * count)
+    return [drawn[at : at + 32] for at in range(0, len(drawn), 32)]
+
+
+def _digest_of(data: bytes) -> bytes:
+    """Return the SHA-256. A copy of a fresh state costs half of a new one, which looks the algorithm up every time."""
+    digest = _EMPTY.copy()
+    digest.update(data)
+    return digest.digest()
 
 
 def group_digest(nonce: bytes, group: str, canonical: bytes) -> bytes:
@@ -88,14 +106,23 @@ def _safe(value: Any) -> Any:
 
 def commitment(nonce: bytes, fields: dict[str, Any]) -> bytes:
     """Return what the leaf commits to, 32 bytes; fields that are not given are null."""
-    told = {**_ABSENT, **fields, **_large(fields)}
-    digests = [_digest(g.prefix, nonce + g.salted, _encode(g.struct(*g.pick(told)))) for g in _GROUPS]
-    return sha256(_LABEL + b"".join(digests)).digest()
+    told = fields if len(fields) == len(_ABSENT) else {**_ABSENT, **fields}
+    if large := _large({name: told[name] for name in _NUMBERS}):
+        told = {**told, **large}
+    whole = _LABELLED.copy()
+    for salted, begun, pick, struct in _GROUPS:
+        body, digest = _encode(struct(*pick(told))), begun.copy()
+        digest.update(_digest_of(nonce + salted) + len(body).to_bytes(8) + body)
+        whole.update(digest.digest())
+    return whole.digest()
 
 
 def raw_commitment(nonce: bytes, raw: bytes) -> str:
     """Return the salted digest of the JSON as received, hex."""
-    return sha256(_RAW + sha256(nonce + b"raw").digest() + raw).hexdigest()
+    digest = _RAW.copy()
+    digest.update(_digest_of(nonce + b"raw"))
+    digest.update(raw)
+    return digest.hexdigest()
 
 
 def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: int, nonce: bytes, fate: str) -> dict[str, Any]:
@@ -119,8 +146,11 @@ def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: i
         "captured_at_ms": captured_at_ms,
         "key_version": opened.key_version,
         "raw_commitment": raw_commitment(nonce, opened.plaintext),
-        "sealed_sha256": sha256(opened.sealed).hexdigest() if opened.key_version is not None else None,
+        "sealed_sha256": _digest_of(opened.sealed).hex() if opened.key_version is not None else None,
         "media": _media(message),
+        "reason": None,
+        "scope_ref": None,
+        "code": None,
     }
 
 

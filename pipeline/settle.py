@@ -100,26 +100,28 @@ class _Court:
     """Gathers fates one candidate at a time."""
 
     def __init__(self, seqs: Mapping[Key, Prior], msgids: Mapping[bytes, Prior]) -> None:
-        self.seqs = dict(seqs)
-        self.msgids = dict(msgids)
+        self._seqs: dict[Key, Prior | Settled] = dict(seqs)
+        self._msgids: dict[bytes, Prior | Settled] = dict(msgids)
         self.settled: list[Settled] = []
         self.superseded: list[Prior] = []
 
     def take(self, result: Settled) -> None:
         self.settled.append(result)
-        prior = result.as_prior()
-        self.seqs[prior.key] = prior
-        if result.fate in OPENED and prior.msgid_fp is not None:
-            self.msgids[prior.msgid_fp] = prior
+        self._seqs[result.key] = result
+        if result.fate in OPENED and (msgid_fp := result.candidate.outline.msgid_fp) is not None:
+            self._msgids[msgid_fp] = result
+
+    def _prior(self, key: Key) -> Prior | None:
+        return _as_prior(self._seqs.get(key))
 
     def judge(self, candidate: Candidate) -> None:
         outline, origin = candidate.outline, candidate.ref.origin
         if outline.seq is None:  # (1)
             variant = item_variant(candidate.ref.page, outline.item)
-            if (origin, None, variant) not in self.seqs:
+            if (origin, None, variant) not in self._seqs:
                 self.take(Settled(candidate=candidate, fate="failed", variant=variant, code=outline.code, detail=outline.detail))
             return
-        prior = self.seqs.get((origin, outline.seq, ""))
+        prior = self._prior((origin, outline.seq, ""))
         if prior is None:
             self._by_msgid(candidate, None)
         elif outline.msgid_fp is not None and prior.msgid_fp is not None and prior.msgid_fp != outline.msgid_fp:  # (2)
@@ -128,7 +130,7 @@ class _Court:
             self._by_msgid(candidate, prior)
 
     def _conflict(self, candidate: Candidate, code: str, detail: str, variant: str, prior: Prior | None = None) -> None:
-        if variant and (candidate.ref.origin, candidate.outline.seq, variant) in self.seqs:
+        if variant and (candidate.ref.origin, candidate.outline.seq, variant) in self._seqs:
             return
         self.take(Settled(candidate=candidate, fate="failed", variant=variant, adopt=False, code=code, detail=detail, prior=prior))
 
@@ -137,7 +139,7 @@ class _Court:
         if outline.fate == "failed":
             self.take(Settled(candidate=candidate, fate="failed", code=outline.code, detail=outline.detail, prior=prior))
             return
-        owner = self.msgids.get(outline.msgid_fp or b"")
+        owner = _as_prior(self._msgids.get(outline.msgid_fp or b""))
         if owner is not None and owner.key != (candidate.ref.origin, outline.seq, ""):  # (4)
             if owner.origin == "imported" and candidate.ref.origin == "sealed":
                 self._supersede(owner)
@@ -158,6 +160,11 @@ class _Court:
             self.superseded.append(owner)
         else:
             self.settled[in_batch] = msgspec.structs.replace(self.settled[in_batch], fate="duplicate", adopt=False)
+
+
+def _as_prior(found: Prior | Settled | None) -> Prior | None:
+    """Return what later candidates meet; most records meet nothing, so it is made when it is asked for."""
+    return found.as_prior() if isinstance(found, Settled) else found
 
 
 def judge(candidates: Iterable[Candidate], *, seqs: Mapping[Key, Prior], msgids: Mapping[bytes, Prior], fingerprint: Callable[[str], bytes]) -> Verdict:

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 import zstandard
 
-from pipeline import clock, durable, leaf, pii, schema
+from pipeline import clock, durable, leaf, pii, schema, stagerows
 from pipeline.consent_events import events_from_control
 from pipeline.home import Home
 from pipeline.keyring import Keyring
@@ -32,6 +32,7 @@ from pipeline.lake import DataFile, Lake
 from pipeline.message import conversation_id
 from pipeline.records import Finding, Gated, Matched, MatchedPage, Message, PageRef, Unopened
 from pipeline.register import Event
+from pipeline.stagerows import Columns, MatchRow, MessageRow, Place, Row
 
 HOT = "hot"
 UNOPENED = "x"
@@ -99,7 +100,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     has_events: bool = True
 
 
-Rows = dict[tuple[str, str, str], dict[str, list[Any]]]
+Rows = dict[Place, Columns]
 
 
 class Pseudonyms:
@@ -141,12 +142,14 @@ class _Fingerprint:
 
     def of(self, data: bytes) -> bytes:
         """Return 16 bytes."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(hashlib.sha256(data).hexdigest().encode())
+        inner, outer, plain = self._inner.copy(), self._outer.copy(), _EMPTY.copy()
+        plain.update(data)
+        inner.update(plain.hexdigest().encode())
         outer.update(inner.digest())
         return outer.digest()[:16]
 
 
+_EMPTY = hashlib.sha256()  # its copy costs half of a new one
 _NAMES = "names"
 _HMAC_BLOCK = 64  # bytes; RFC 2104 with SHA-256
 _FEW = 20
@@ -172,6 +175,7 @@ class Builder:
     def clear(self) -> None:
         """Forget what was gathered."""
         self.rows: Rows = defaultdict(lambda: defaultdict(list))
+        self._fresh: dict[Place, list[Row]] = defaultdict(list)  # of the page at hand
         self.outlines: dict[str, list[Outline]] = {}
         self.pages: list[StagedPage] = []
         self.weight = 0
@@ -187,8 +191,12 @@ class Builder:
     def add(self, page: MatchedPage) -> None:
         """Gather one page."""
         ingested = clock.now_ms()
-        outlines = [self._settled(page, m, ingested) for m in page.items]
-        outlines += [self._failed(page.ref, u) for u in page.failed]
+        nonces = leaf.new_nonces(len(page.items) + len(page.failed))
+        outlines = [self._settled(page, m, nonce, ingested) for m, nonce in zip(page.items, nonces, strict=False)]
+        outlines += [self._failed(page.ref, u, nonce) for u, nonce in zip(page.failed, nonces[len(page.items) :], strict=True)]
+        for place, rows in self._fresh.items():
+            stagerows.spread(self.rows[place], rows)
+        self._fresh.clear()
         self.outlines[page.ref.page] = sorted(outlines, key=lambda o: (o.seq is None, o.seq or 0, o.item))
         self.pages.append(StagedPage(ref=page.ref, register_version=page.register_version))
         self.count += len(outlines)
@@ -196,38 +204,39 @@ class Builder:
 
     # -- one record ---------------------------------------------------------------------------------------------
 
-    def _settled(self, page: MatchedPage, matched: Matched, ingested_ms: int) -> Outline:
+    def _settled(self, page: MatchedPage, matched: Matched, nonce: bytes, ingested_ms: int) -> Outline:
         gated = matched.gated
-        fate, ref = gated.decision.fate, page.ref
-        at_ms = gated.message.sent_at_ms if gated.message.sent_at_ms is not None else ref.captured_at_ms
-        day = clock.beijing_day(at_ms)
+        message, opened, decision, ref = gated.message, gated.opened, gated.decision, page.ref
+        fate = decision.fate
+        day = clock.beijing_day(ref.captured_at_ms if message.sent_at_ms is None else message.sent_at_ms)
         month = _month_of_day(day)
-        nonce = leaf.new_nonce()
-        message_fp = self.fingerprint("msgid", gated.message.msgid.encode())
-        content_fp = self.fingerprint("content", gated.message.canonical)
-        scope_ref = self.names.scope_ref(gated.decision.scope)
-        if fate in ("archived", "control"):
+        scope_ref = self.names.scope_ref(decision.scope)
+        content_fp = self.fingerprint("content", message.canonical)
+        has_content = fate in ("archived", "control")
+        if has_content:
             fields = leaf.content_fields(gated, corp_id=self.corp_id, origin=ref.origin, captured_at_ms=ref.captured_at_ms, nonce=nonce, fate=fate)
         else:
             fields = leaf.decision_fields(
-                corp_id=self.corp_id, origin=ref.origin, seq=gated.opened.seq, msgid=gated.message.msgid, captured_at_ms=ref.captured_at_ms,
-                key_version=gated.opened.key_version, fate=fate, reason=gated.decision.reason, scope_ref=scope_ref,
+                corp_id=self.corp_id, origin=ref.origin, seq=opened.seq, msgid=message.msgid, captured_at_ms=ref.captured_at_ms,
+                key_version=opened.key_version, fate=fate, reason=decision.reason, scope_ref=scope_ref,
             )  # fmt: skip
-        twin = self._twin(ref.origin, gated.opened.seq, gated.message.msgid, failed=False)
+        twin = self._twin(ref.origin, opened.seq, message.msgid, failed=False)
         if twin:
             pass
         elif fate == "archived":
             self._archive(page, matched, day, month, nonce, content_fp, fields["sealed_sha256"], ingested_ms)
         elif fate == "control":
-            self._keep_sealed(ref, gated, month, nonce, clear=gated.opened.plaintext)
+            self._fresh["sealed", month, HOT].append(stagerows.kept(ref, gated, conversation_id(message), nonce=nonce, plaintext=opened.plaintext))
         else:
-            self._hold(ref, gated, fate, scope_ref)
-        content_nonce = None if fate in ("archived", "control") else nonce
-        outline = _outline(gated, fate, message_fp, content_fp, leaf.commitment(nonce, fields), content_nonce, day, month, scope_ref, ref.captured_at_ms)
-        return msgspec.structs.replace(outline, twin=True) if twin else outline
+            captured = clock.iso(ref.captured_at_ms + 8 * 3_600_000)[:10]
+            self._fresh[f"{fate}_sealed", captured if fate == "withheld" else captured[:7], ANY_BUCKET].append(stagerows.held(ref, gated, scope_ref))
+        return _outline(
+            gated, fate=fate, msgid_fp=self.fingerprint("msgid", message.msgid.encode()), content_fp=content_fp, commitment=leaf.commitment(nonce, fields),
+            nonce=None if has_content else nonce, day=day, month=month, scope_ref=scope_ref, captured_at_ms=ref.captured_at_ms, twin=twin,
+        )  # fmt: skip
 
-    def _failed(self, ref: PageRef, unopened: Unopened) -> Outline:
-        failure, nonce = unopened.failure, leaf.new_nonce()
+    def _failed(self, ref: PageRef, unopened: Unopened, nonce: bytes) -> Outline:
+        failure = unopened.failure
         month = _month_of_day(clock.beijing_day(ref.captured_at_ms))
         fields = leaf.decision_fields(
             corp_id=self.corp_id, origin=ref.origin, seq=failure.seq, msgid=failure.msgid, captured_at_ms=ref.captured_at_ms,
@@ -236,9 +245,7 @@ class Builder:
         twin = failure.seq is not None and self._twin(ref.origin, failure.seq, failure.msgid, failed=True)
         if unopened.sealed and not twin:
             variant = "" if failure.seq is not None else item_variant(ref.page, failure.item)
-            _append(self.rows["sealed", month, UNOPENED], origin=ref.origin, seq=failure.seq, variant=variant, msgid=failure.msgid,
-                    key_version=failure.key_version, envelope=unopened.sealed, key_block=None, plaintext=None, nonce=None,
-                    captured_at=ref.captured_at_ms, page=ref.page, conversation_id=None)  # fmt: skip
+            self._fresh["sealed", month, UNOPENED].append(stagerows.unopened(ref, unopened, variant))
         return Outline(
             item=failure.item, seq=failure.seq, fate="failed", step=failure.step, code=failure.code, detail=failure.detail, key_version=failure.key_version,
             key_tried=self.key_fingerprints.get(failure.key_version or 0), msgid=failure.msgid, month=month,
@@ -264,46 +271,42 @@ class Builder:
     ) -> None:
         gated, ref = matched.gated, page.ref
         message, decision, opened = gated.message, gated.decision, gated.opened
-        masked = [pii.mask(p.text, found) if (found := pii.find(p.text, self._policies)) else p.text for p in message.parts]
-        parts = [(p.path, p.text) for p in message.parts]
-        masked_parts = [(p.path, m) for p, m in zip(message.parts, masked, strict=True)]
-        clear_too = masked_parts != parts
+        texts = [p.text for p in message.parts]
+        masked = [pii.mask(t, found) if (found := pii.find(t, self._policies)) else t for t in texts]
+        clear_too = masked != texts
+        paths = [p.path for p in message.parts]
         conversation = conversation_id(message)
-        _append(
-            self.rows["messages", month, HOT],
-            origin=ref.origin, seq=opened.seq, msgid=message.msgid, kind=message.kind, action=message.action, msgtype=message.msgtype,
-            sent_at=message.sent_at_ms, time_flag=message.time_flag, sender_id=message.sender_id, sender_kind=decision.sender_kind,
-            recipient_ids=message.recipient_ids, room_id=message.room_id, conversation_id=conversation, direction=decision.direction,
-            employee_id=decision.employee_id, customer_id=decision.customer_id,
-            text="\n".join(masked) if clear_too else message.text,
-            parts=masked_parts,
-            quotes=[(q.part, q.start_cp, q.end_cp) for q in message.quotes],
-            text_clear=message.text if clear_too else None, parts_clear=parts if clear_too else None,
-            raw=opened.plaintext.decode("utf-8", "replace"), recalls_msgid=message.recalls_msgid, consent=decision.consent, consent_source=decision.source,
-            consent_rule=decision.rule, consent_event=decision.event_id, lawful_basis=decision.lawful_basis, key_version=opened.key_version,
-            captured_at=ref.captured_at_ms, ingested_at=ingested_ms, dt=day, dt_basis="captured" if message.sent_at_ms is None else "sent",
-            register_version=page.register_version, policy_version=self.policy_version,
-            subjects=self.names.subjects((message.sender_id, *message.recipient_ids), decision.scopes), nonce=nonce,
-            content_fp=content_fp, sealed_sha256=bytes.fromhex(sealed_sha256) if sealed_sha256 else None,
+        self._fresh["messages", month, HOT].append(
+            MessageRow(
+                origin=ref.origin, seq=opened.seq, msgid=message.msgid, kind=message.kind, action=message.action, msgtype=message.msgtype,
+                sent_at=message.sent_at_ms, time_flag=message.time_flag, sender_id=message.sender_id, sender_kind=decision.sender_kind,
+                recipient_ids=message.recipient_ids, room_id=message.room_id, conversation_id=conversation, direction=decision.direction,
+                employee_id=decision.employee_id, customer_id=decision.customer_id,
+                text="\n".join(masked) if clear_too else message.text,
+                parts=list(zip(paths, masked, strict=True)),
+                quotes=[(q.part, q.start_cp, q.end_cp) for q in message.quotes],
+                text_clear=message.text if clear_too else None, parts_clear=list(zip(paths, texts, strict=True)) if clear_too else None,
+                raw=opened.plaintext, recalls_msgid=message.recalls_msgid, consent=decision.consent, consent_source=decision.source,
+                consent_rule=decision.rule, consent_event=decision.event_id, lawful_basis=decision.lawful_basis, key_version=opened.key_version,
+                captured_at=ref.captured_at_ms, ingested_at=ingested_ms, dt=day, dt_basis="captured" if message.sent_at_ms is None else "sent",
+                register_version=page.register_version, policy_version=self.policy_version,
+                subjects=self.names.subjects((message.sender_id, *message.recipient_ids), decision.scopes), nonce=nonce,
+                content_fp=content_fp, sealed_sha256=bytes.fromhex(sealed_sha256) if sealed_sha256 else None,
+            )
         )  # fmt: skip
         if opened.key_version is not None and self._keep:
-            self._keep_sealed(ref, gated, month, None, clear=None)
+            self._fresh["sealed", month, HOT].append(stagerows.kept(ref, gated, conversation))
         for finding in matched.findings:
-            self._finding(page, gated, finding, masked, conversation, day, month, ingested_ms)
-        for media in message.media:
-            _append(
-                self.rows["media", month, HOT],
-                origin=ref.origin, seq=opened.seq, msgid=message.msgid, ref_no=media.ref_no, state_no=0, kind=media.kind, path=media.path,
-                sdkfileid=media.sdkfileid, file_name=media.file_name, declared_size=media.declared_size, declared_md5=media.declared_md5,
-                status="pending", sha256=None, size=None, dt=day, conversation_id=conversation, recorded_at=ingested_ms,
-            )  # fmt: skip
+            self._fresh["matches", month, HOT].append(self._finding(page, gated, finding, masked, conversation, day, ingested_ms))
+        for file in message.media:
+            row = stagerows.media(ref, opened.seq, message, file, day=day, conversation=conversation, recorded_ms=ingested_ms)
+            self._fresh["media", month, HOT].append(row)
 
     def _finding(
-        self, page: MatchedPage, gated: Gated, finding: Finding, masked: Sequence[str], conversation: str, day: int, month: str, found_ms: int
-    ) -> None:
+        self, page: MatchedPage, gated: Gated, finding: Finding, masked: Sequence[str], conversation: str, day: int, found_ms: int
+    ) -> MatchRow:
         message, decision = gated.message, gated.decision
-        _append(
-            self.rows["matches", month, HOT],
+        return MatchRow(
             finding_id=finding_id(self.corp_id, message.msgid, finding), origin=page.ref.origin, seq=gated.opened.seq, msgid=message.msgid,
             conversation_id=conversation, dt=day, sent_at=message.sent_at_ms, sender_id=message.sender_id, employee_id=decision.employee_id,
             customer_id=decision.customer_id, direction=decision.direction, rule_id=finding.rule_id, category=finding.category,
@@ -311,23 +314,6 @@ class Builder:
             part=finding.part, start_cp=finding.start_cp, end_cp=finding.end_cp,
             spans=[{"msgid": message.msgid, "part": finding.part, "start_cp": finding.start_cp, "end_cp": finding.end_cp}], via=finding.via,
             suppressed_by=finding.suppressed_by, lexicon_version=page.lexicon_version, matched_at=found_ms,
-        )  # fmt: skip
-
-    def _keep_sealed(self, ref: PageRef, gated: Gated, month: str, nonce: bytes | None, *, clear: bytes | None) -> None:
-        opened = gated.opened
-        _append(
-            self.rows["sealed", month, HOT],
-            origin=ref.origin, seq=opened.seq, variant="", msgid=gated.message.msgid, key_version=opened.key_version, envelope=opened.sealed,
-            key_block=opened.key_block or None, plaintext=clear, nonce=nonce, captured_at=ref.captured_at_ms, page=ref.page,
-            conversation_id=conversation_id(gated.message),
-        )  # fmt: skip
-
-    def _hold(self, ref: PageRef, gated: Gated, fate: str, scope_ref: str | None) -> None:
-        day = clock.iso(ref.captured_at_ms + 8 * 3_600_000)[:10]
-        _append(
-            self.rows[f"{fate}_sealed", day if fate == "withheld" else day[:7], ANY_BUCKET],
-            origin=ref.origin, seq=gated.opened.seq, msgid=gated.message.msgid, scope_ref=scope_ref, key_version=gated.opened.key_version,
-            envelope=gated.opened.sealed, captured_at=ref.captured_at_ms, page=ref.page, item=gated.opened.item,
         )  # fmt: skip
 
     # -- files --------------------------------------------------------------------------------------------------
@@ -389,19 +375,12 @@ def read_outline(home: Home, manifest: Manifest) -> dict[str, list[Outline]]:
 
 
 def _pack(outlines: dict[str, list[Outline]]) -> bytes:
-    return zstandard.compress(msgspec.msgpack.encode(outlines))
-
-
-def _append(columns: dict[str, list[Any]], **values: Any) -> None:
-    if not columns:
-        columns.update((name, []) for name in values)
-    for column, value in zip(map(columns.__getitem__, values), values.values(), strict=True):
-        column.append(value)
+    return zstandard.compress(msgspec.msgpack.encode(outlines), level=1)
 
 
 def _outline(
-    gated: Gated, fate: str, msgid_fp: bytes, content_fp: bytes, commitment: bytes, nonce: bytes | None, day: int, month: str, scope_ref: str | None,
-    captured_at_ms: int,
+    gated: Gated, *, fate: str, msgid_fp: bytes, content_fp: bytes, commitment: bytes, nonce: bytes | None, day: int, month: str, scope_ref: str | None,
+    captured_at_ms: int, twin: bool,
 ) -> Outline:
     message: Message = gated.message
     decision, control = gated.decision, gated.message.control
@@ -412,7 +391,7 @@ def _outline(
         sender_id=message.sender_id,
         recipient_ids=message.recipient_ids, sent_at_ms=message.sent_at_ms, kind=message.kind, recalls_msgid=message.recalls_msgid,
         events=events_from_control(message, gated.opened, recorded_at_ms=captured_at_ms) if control else (),
-        consent=decision.consent, consent_source=decision.source, consent_event=decision.event_id,
+        consent=decision.consent, consent_source=decision.source, consent_event=decision.event_id, twin=twin,
     )  # fmt: skip
 
 
