@@ -1,6 +1,6 @@
-"""The demo: a made-up firm, end to end, by the very commands a user runs.
+"""The demo: a made-up firm behind a double of WeCom, end to end, by the very commands a user runs.
 
-Before: root.py. After: demo/generate.py, and the command line itself.
+Before: root.py. After: simulate/, demo/generate.py, and the command line itself.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.output import progress
 from pipeline.cli.root import CALL, DEFAULT_HOME, LANG, app, err, say, t
 from pipeline.clock import BEIJING
-from pipeline.demo import generate
-from pipeline.demo.truth import Truth
 from pipeline.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.demo.truth import Truth
 
 DEMO_HOME = "liuhen-demo"
 MARK = "DEMO"
@@ -34,6 +35,10 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help=t("usage.demo.seed"))] = 1,
 ) -> None:
     """Make a made-up firm and ask it questions."""
+    from pipeline.demo import generate
+    from pipeline.simulate.server import serving
+    from pipeline.simulate.simulator import Setting, Simulator
+
     home = Path(DEMO_HOME) if str(CALL.home_path) == DEFAULT_HOME else CALL.home_path
     _clear(home)
     source = home / "source"
@@ -43,11 +48,11 @@ def demo(
     say(t("demo.generating", n=messages, folder=source))
     yesterday = datetime.now(BEIJING).date() - timedelta(days=1)
     with progress() as shown:
-        truth = generate.generate(
-            source, messages=messages, seed=seed, end_day=yesterday, progress=lambda done, total: shown("generate", done, total)
-        )
-    for words in generate.commands(source, truth):
-        _command(home / "home", words, truth)
+        setting = Setting(folder=source, messages=messages, seed=seed, end_day=yesterday)
+        double = Simulator(setting, progress=lambda done, total: shown("generate", done, total))
+    with serving(double) as server:
+        for words in generate.commands(source, double.truth, address=server.base):
+            _command(home / "home", words, double.truth)
     say(t("demo.next", home=home / "home"))
 
 
@@ -61,6 +66,8 @@ def _clear(home: Path) -> None:
 
 def _command(home: Path, words: list[str], truth: Truth) -> None:
     """Run one command of ours as a user would, showing the line first."""
+    from pipeline.demo import generate
+
     err.print("\n$ " + shlex.join(["liuhen", "--home", str(home), *words]), style="bold", markup=False)
     sys.stdout.flush()
     passphrase = next((k.passphrase for k in truth.keys if k.passphrase), None)

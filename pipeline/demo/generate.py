@@ -140,23 +140,26 @@ def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
 # --- by hand ---
 
 
-def commands(source: Path, told: Truth) -> list[list[str]]:
+def commands(source: Path, told: Truth, *, address: str = "") -> list[list[str]]:
     """Return the words of the commands that walk through the demonstration under `source`, in order; `liuhen` and the home are left out.
 
-    The passphrase of version 2 is expected in the environment variable LIUHEN_DEMO_PASSPHRASE."""
+    address: of the double that serves it (pipeline/simulate); "" for saved pages. The passphrase of version 2 is expected in the
+    environment variable LIUHEN_DEMO_PASSPHRASE."""
     early, late = ([_keys_add(source, key) for key in told.keys if key.late == wanted] for wanted in (False, True))
     busiest = max(told.per_employee_later, key=lambda userid: sum(told.per_employee_later[userid].values()))
     place = next(p.conversation_id for p in told.phrases if p.kind == "violations" and p.employee == busiest and p.fate_later == "archived")
     return [
         ["init", "--corp-id", told.corp_id, "--corp-name", told.firm],
         ["config", "set", "demo", "true"],
+        *(_connected(source, told, address) if address else []),
         *early,
         ["people", "import", str(source / "directory.jsonl")],
         ["consent", "import", str(source / "consent.jsonl")],
-        ["ingest", "--from", str(source / "pages")],
+        *([["pull"], ["ingest"], ["consent", "sync"]] if address else [["ingest", "--from", str(source / "pages")]]),
         ["audit", "run", "unopened"],
         *late,
         ["ingest"],
+        *([["media", "fetch"]] if address else []),
         ["audit", "run", "findings-by-category"],
         ["audit", "run", "findings-of-employee", "-p", f"employee={busiest}"],
         ["audit", "run", "consent-by-employee"],
@@ -164,6 +167,17 @@ def commands(source: Path, told: Truth) -> list[list[str]]:
         ["conversation", place],
         ["status"],
     ]
+
+
+def _connected(source: Path, told: Truth, address: str) -> list[list[str]]:
+    """The settings that lead to a double: its address, where its secrets are, and no slower than it can do."""
+    secrets = {name: f"file:{(source / 'secrets' / name).absolute()}" for name in ("archive", "contacts")}
+    wanted = {
+        "wecom.base_url": address,
+        **{f"corp.{told.corp_id}.{name}_secret": where for name, where in secrets.items()},
+        "media.calls_per_minute": "25000",
+    }
+    return [["config", "set", key, value] for key, value in wanted.items()]
 
 
 def _keys_add(source: Path, key: KeyTruth) -> list[str]:

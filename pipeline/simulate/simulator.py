@@ -82,23 +82,25 @@ class Simulator:
             url=setting.callback_url, token=_secret(setting, "token")[:20], encoding_aes_key=_aes_key(setting), corp_id=setting.corp_id
         )
         self._growth = Growth(self.plan)
-        self._write_truth()
+        self.truth = self._write_truth()
         self._keys = CorpKeys(setting.folder, keys if keys is not None else generate.make_keys(setting.folder))
         self._take_in(self.plan, progress)
         self.sender = Sender(self.callback, self.clock.now, notice_every_s=setting.notice_every_s, pause_s=setting.retry_pause_s) if setting.callback_url else None
 
     # --- how it begins ---
 
-    def _write_truth(self) -> None:
+    def _write_truth(self) -> truth.Truth:
         folder = self.setting.folder
         for name in ("keys", "late-key", SECRETS):
             (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         told = truth.tell(self.plan, [], generate.key_truths(self.plan))
         (folder / "truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
         generate.write_lines(folder / "directory.jsonl", directory_lines(self.plan.firm, self.plan.calendar))
+        generate.write_lines(folder / "consent.jsonl", self.plan.consent_lines)
         shared = (("callback-token", self.callback.token), ("callback-aes-key", self.callback.encoding_aes_key))
         for name, value in (*self.secrets.items(), *shared):
             generate.write_secret(folder / SECRETS / name, value.encode())
+        return told
 
     def _take_in(self, plan: Plan, progress: Progress | None) -> None:
         """Write the book, seal every record, and let it have arrived (rule 2)."""
