@@ -270,15 +270,20 @@ def _judged(errcode: int, path: str) -> Exception:
     return _Again(found, refused if found.action == "refresh" else Unreachable(found.error, sentence, remedy=found.do_en))
 
 
-def _network(error: httpx.HTTPError, path: str) -> Exception:
-    """Return what a failed connection leads to: a certificate that does not hold stops, everything else is tried again."""
+def network_error(error: httpx.HTTPError, path: str) -> SourceRefused | Unreachable:
+    """Return what a failed connection is: a certificate that does not hold is a refusal, everything else may be better later."""
     if _about_certificate(error):
         remedy = "check wecom.ca_file, and any proxy that intercepts"
         return SourceRefused("WECOM_TLS", "the certificate of WeCom's address could not be verified", remedy=remedy)
     if isinstance(error, httpx.ProxyError):
-        return _Again(None, Unreachable("WECOM_PROXY", "the proxy refused or could not connect", remedy="check wecom.proxy and wecom.proxy_credentials"))
+        return Unreachable("WECOM_PROXY", "the proxy refused or could not connect", remedy="check wecom.proxy and wecom.proxy_credentials")
     kind = "time-out" if isinstance(error, httpx.TimeoutException) else "no connection"
-    return _Again(None, Unreachable("WECOM_NETWORK", f"WeCom cannot be reached for {path}: {kind}", remedy="check the network and wecom.proxy"))
+    return Unreachable("WECOM_NETWORK", f"WeCom cannot be reached for {path}: {kind}", remedy="check the network and wecom.proxy")
+
+
+def _network(error: httpx.HTTPError, path: str) -> Exception:
+    told = network_error(error, path)
+    return told if isinstance(told, SourceRefused) else _Again(None, told)
 
 
 def _about_certificate(error: BaseException | None) -> bool:

@@ -109,7 +109,9 @@ def _colleague(one: dict[str, Any], userid: str) -> Colleague:
     return Colleague(
         userid=answers.text(one.get("userid")) or userid, name=answers.text(one.get("name")), alias=answers.text(one.get("alias")),
         department_ids=departments_of, main_department=main if main else next(iter(departments_of), None),
-        position=answers.text(one.get("position")), short_name=answers.text(profile.get("external_corp_name")) if isinstance(profile, dict) else None, leader_ids=tuple(answers.texts(one.get("direct_leader"))),
+        position=answers.text(one.get("position")),
+        short_name=answers.text(profile.get("external_corp_name")) if isinstance(profile, dict) else None,
+        leader_ids=tuple(answers.texts(one.get("direct_leader"))),
         left=answers.number(one.get("status")) == LEFT_STATUS,
     )  # fmt: skip
 
