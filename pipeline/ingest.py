@@ -25,6 +25,7 @@ from pipeline.errors import EXIT_PRECEDENCE, Exit, UsageError
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile
 from pipeline.left_over import unacknowledged
+from pipeline.match import history
 from pipeline.records import PageRef
 from pipeline.rescan import follow
 from pipeline.stage import MANIFEST_SUFFIX, UNOPENED
@@ -220,7 +221,7 @@ def _discard_stale(home: Home, corp_id: str) -> None:
     bench = Workbench(home, corp_id, home.lake(corp_id).snapshot())
     stale = [
         (path, m) for path, m in manifests.staged(home, corp_id)
-        if (m.lexicon_version, m.policy_version) != (bench.packs.version, bench.policy.version)
+        if (m.lexicon_version, m.policy_version) != (bench.lexicon_version, bench.policy.version)
     ]  # fmt: skip
     if stale:
         manifests.discard(home, corp_id, stale)
@@ -259,12 +260,13 @@ def _trailing(home: Home, corp_id: str) -> tuple[tuple[int, int], ...]:
 def _write_run(home: Home, corp_id: str, at: Run, started_ms: int, command: str, exit_code: int) -> None:
     lake, now = home.lake(corp_id), clock.now_ms()
     bench = Workbench(home, corp_id, lake.snapshot())
+    history.keep(home, bench.packs, bench.lexicon_version)
     common = {"run_id": at.run_id, "command": command, "actor": custody.actor(), "started_at": started_ms}
     counts: dict[str, Any] = {"landed": at.landed, "reopened": at.reopened, **{f: at.counts[f] for f in FATES}}
     rows = [
         {**common, "phase": "start"},
         {
-            **common, **counts, "phase": "end", "finished_at": now, "exit_code": exit_code, "lexicon_version": bench.packs.version,
+            **common, **counts, "phase": "end", "finished_at": now, "exit_code": exit_code, "lexicon_version": bench.lexicon_version,
             "register_version": bench.snapshot.version,
         },
     ]  # fmt: skip

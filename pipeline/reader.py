@@ -74,11 +74,11 @@ class Reader:
         self.connection.register("lake_context", self._context())
 
     def _context(self) -> pa.Table:
-        packs = Workbench(self.home, self.corp_id, self.snapshot).packs
+        version = Workbench(self.home, self.corp_id, self.snapshot).lexicon_version
         return pa.table(
             {
                 "corp_id": [self.corp_id],
-                "lexicon_version": [packs.version],
+                "lexicon_version": [version],
                 "withheld_days": pa.array([self.home.config.consent.withheld_days], pa.int32()),
                 "now": pa.array([clock.now_ms()], pa.timestamp("ms", "UTC")),
             }

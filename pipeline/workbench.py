@@ -25,6 +25,8 @@ from pipeline.match.lexicon import Lexicon
 from pipeline.match.packfile import PackSource
 from pipeline.records import GatedPage, MatchedPage, OpenedPage, PageRef, ParsedPage, SealedPage, Unopened
 from pipeline.register import Event, Register
+from pipeline.scripts import store
+from pipeline.scripts.covering import ApprovedTexts
 from pipeline.source import native
 from pipeline.stage import Builder
 
@@ -75,6 +77,17 @@ class Workbench:
         return packs_of(self.home)
 
     @cached_property
+    def approved(self) -> ApprovedTexts | None:
+        """The firm's approved texts, None when there are none."""
+        texts = store.load(self.home)
+        return ApprovedTexts(texts) if texts else None
+
+    @cached_property
+    def lexicon_version(self) -> str:
+        """What findings carry: the digest of packs and approved texts."""
+        return matching.version_of(self.packs, self.approved)
+
+    @cached_property
     def policy(self) -> ConsentPolicy:
         """The consent policy of the configuration."""
         c = self.home.config.consent
@@ -88,7 +101,7 @@ class Workbench:
     def builder(self) -> Builder:
         """Return a new, empty stage builder."""
         return Builder(
-            self.home, self.corp_id, lexicon_version=self.packs.version, policy_version=self.policy.version, key_fingerprints=self.keys.fingerprints
+            self.home, self.corp_id, lexicon_version=self.lexicon_version, policy_version=self.policy.version, key_fingerprints=self.keys.fingerprints
         )
 
     # -- the walk, one function a step ----------------------------------------------------------------------------
@@ -117,7 +130,7 @@ class Workbench:
 
     def matching(self, page: GatedPage) -> MatchedPage:
         """Gated → matched."""
-        return matching.match_page(page, lexicon=self.packs)
+        return matching.match_page(page, lexicon=self.packs, approved=self.approved)
 
     def walk(self, landed: Landed) -> MatchedPage:
         """All steps in record order."""

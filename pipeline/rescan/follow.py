@@ -26,9 +26,7 @@ from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.match import context
 from pipeline.match.lexicon import Lexicon
-from pipeline.match.matching import version_of
 from pipeline.rescan import stored
-from pipeline.rescan.months import approved_of
 from pipeline.stage import HOT
 from pipeline.workbench import Workbench
 
@@ -67,7 +65,7 @@ def follow(home: Home, corp_id: str, *, now_ms: int | None = None) -> int:
     rows: list[stored.Row] = []
     for period in (*_settled_since(lake, snapshot, mark.leaves), *_waited(lake, snapshot, lexicon, mark.waited_ms, now)):
         rows += _found(lake, snapshot, bench, period, now)
-    added = _write(lake, snapshot, rows, version_of(lexicon, approved_of(bench)), now) if rows else 0
+    added = _write(lake, snapshot, rows, bench.lexicon_version, now) if rows else 0
     write_mark(home, corp_id, Mark(leaves=snapshot.next_leaf, waited_ms=now))
     return added
 
@@ -149,14 +147,14 @@ def _day(at_ms: int) -> date:
 
 def _found(lake: Lake, snapshot: Snapshot, bench: Workbench, period: Period, now_ms: int) -> list[stored.Row]:
     """Findings over several messages whose message lies within reach of the period; twice the reach is read, so that none is cut."""
-    lexicon, approved = bench.packs, approved_of(bench)
+    lexicon, approved = bench.packs, bench.approved
     back, ahead = context.reach_ms(lexicon)
     low, high = period.from_ms - back, period.to_ms + ahead
     first, last = _day(max(0, low - back - ahead)), _day(high + back + ahead)
     months = [m for m in {f.month for f in snapshot.of("messages")} if first.strftime("%Y-%m") <= m <= last.strftime("%Y-%m")]
     where = (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") <= pa.scalar(last)) & ds.field("conversation_id").isin(list(period.conversations))
     table = stored.read(lake, snapshot, snapshot.of("messages", months=sorted(months)), where)
-    there = _known(lake, snapshot, version_of(lexicon, approved), months, period.conversations)
+    there = _known(lake, snapshot, bench.lexicon_version, months, period.conversations)
     rows: list[stored.Row] = []
     for conversation in stored.conversations(table):
         across = stored.matched(conversation, lexicon, approved, as_of_ms=now_ms, alone=False)

@@ -32,10 +32,9 @@ from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.layout import bucket_of
-from pipeline.match import context
+from pipeline.match import context, history
 from pipeline.match.judge import Approved
 from pipeline.match.lexicon import Lexicon
-from pipeline.match.matching import version_of
 from pipeline.rescan import stored
 from pipeline.stage import HOT
 from pipeline.workbench import Workbench
@@ -102,7 +101,8 @@ def rescan(
         lake.mend_log()
         snapshot = lake.snapshot()
         bench = Workbench(home, corp_id, snapshot)
-        version = version_of(bench.packs, approved_of(bench))
+        version = bench.lexicon_version
+        history.keep(home, bench.packs, version)
         months = months_between(snapshot, first, last)
         total, scanned, added, skipped = snapshot.rows("messages"), 0, 0, 0
         for month in months:
@@ -113,11 +113,6 @@ def rescan(
             scanned, added = scanned + done.scanned, added + done.added
             progress("rescan", scanned, total)
         return Summary(lexicon_version=version, months=len(months) - skipped, skipped=skipped, scanned=scanned, added=added)
-
-
-def approved_of(bench: Workbench) -> Approved | None:
-    """Return the approved texts a workbench knows, if it knows any."""
-    return getattr(bench, "approved", None)
 
 
 def covered(lake: Lake, snapshot: Snapshot, month: str, version: str) -> bool:
@@ -200,8 +195,7 @@ def match_share(share: Share) -> Done:
     lake = home.lake(share.corp_id)
     snapshot = lake.snapshot_at(share.version)
     bench = Workbench(home, share.corp_id, snapshot)
-    lexicon, approved = bench.packs, approved_of(bench)
-    version = version_of(lexicon, approved)
+    lexicon, approved, version = bench.packs, bench.approved, bench.lexicon_version
     there = stored.known(lake, [f for f in snapshot.of("matches", months=[share.month]) if f.lexicon == version])
     scanned = added = 0
     files: list[DataFile] = []

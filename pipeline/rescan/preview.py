@@ -42,7 +42,7 @@ def preview(home: Home, corp_id: str, lexicon: Lexicon, *, first: date, last: da
     """Return how many messages of the days [first, last] were matched, and what would change, the rules with most new findings first."""
     lake = home.lake(corp_id)
     snapshot = lake.snapshot()
-    approved = months.approved_of(Workbench(home, corp_id, snapshot))
+    approved = Workbench(home, corp_id, snapshot).approved
     share = months.Share(home=str(home.path), corp_id=corp_id, version=snapshot.version, month="", first=first, last=last, as_of_ms=as_of_ms)
     now = _now(home, corp_id, first, last)
     then: dict[str, dict[str, stored.Row]] = defaultdict(dict)

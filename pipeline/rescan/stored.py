@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from pipeline import schema
 from pipeline.consenting import hidden
@@ -21,7 +20,7 @@ from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.match.context import Across, Span, Turn, across, finding_key
 from pipeline.match.judge import Approved
 from pipeline.match.lexicon import Lexicon
-from pipeline.match.matching import examine, version_of
+from pipeline.match.matching import examine
 from pipeline.records import Decision, Finding, Message, Part, Quote
 
 COLUMNS = (
@@ -165,4 +164,4 @@ def ms_of(value: datetime) -> int:
     return round(value.timestamp() * 1000)
 
 
-__all__ = ["Row", "Stored", "conversations", "ds", "fresh", "known", "matched", "ms_of", "read", "rows_table", "version_of"]
+__all__ = ["Row", "Stored", "conversations", "fresh", "known", "matched", "ms_of", "read", "rows_table"]
