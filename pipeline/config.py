@@ -75,6 +75,7 @@ class Wecom(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proxy_credentials: str = ""
     ca_file: str = ""
     timeout_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 10
+    calls_per_minute: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 300
 
 
 class Callback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -197,6 +198,8 @@ proxy_credentials = ""
 ca_file = ""
 # 每次调用的超时秒数 / seconds a call may take
 timeout_s = 10
+# 官方未公布频率的接口，每分钟每个接口的调用次数 / calls a minute of each call whose limit is not documented
+calls_per_minute = 300
 
 [callback]
 # 回调服务监听地址；TLS 由前面的反向代理终止 / where `liuhen callback serve` listens; TLS ends at the reverse proxy in front

@@ -34,12 +34,13 @@ from pipeline.people_history import counts, customers, kinds, members, rooms, to
 from pipeline.people_history.facts import Fact, Key, Seen, changes, current
 from pipeline.reader import Reader
 from pipeline.wecom import callback_store as store
-from pipeline.wecom import calls, contacts
+from pipeline.wecom import calls, contacts, statistics
 from pipeline.wecom.client import Client, Unreachable, Unresolved
 from pipeline.wecom.contacts import Customer
 
 BUDGET: Final = 2_000
 WEEK_MS: Final = 7 * DAY_MS
+MASS_DAYS: Final = 30
 WHAT: Final = "directory"
 _ALL: Final = "~"  # after every digest
 _EPOCH: Final = date(1970, 1, 1)
@@ -53,6 +54,7 @@ class Progress(msgspec.Struct, kw_only=True):
     seats_ms: int = 0
     counts_ms: int = 0
     chats_ms: int = 0
+    mass_ms: int = 0
     cursors: dict[str, str] = {}
 
 
@@ -66,6 +68,7 @@ class Synced(msgspec.Struct, kw_only=True):
     left_over: int = 0
     leavers_doubted: bool = False
     unlicensed: int = 0
+    mass_messages: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -113,7 +116,7 @@ class _Sync:
             parts += [("members", self._members)]
         parts += [("rooms", self._rooms)]
         if self.has_contacts:
-            parts += [("customers", self._customers), ("handovers", self._unassigned), ("counts", self._counts)]
+            parts += [("customers", self._customers), ("handovers", self._unassigned), ("mass", self._mass), ("counts", self._counts)]
         try:
             for name, part in parts:
                 self._part(name, part)
@@ -229,6 +232,17 @@ class _Sync:
         # Who was taken over since stays taken over: WeCom lists a customer until then only.
         seen = {key: now for key, now in customers.ask_unassigned(self.client).items() if key not in known}
         self._add(handovers=changes(known, seen, at_ms=self.now_ms(), source=customers.SOURCE))
+
+    def _mass(self) -> None:
+        """The firm's mass messages of the last month: not charged to the members who confirmed them."""
+        if self._today(self.progress.mass_ms):
+            return
+        from pipeline.scripts import mass  # its folding tables cost more than a second to load
+
+        asked_at = self.now_ms()
+        today = _EPOCH + timedelta(days=beijing_day(asked_at))
+        self.done.mass_messages = mass.take(self.home, statistics.mass_messages(self.client, today - timedelta(days=MASS_DAYS - 1), today))
+        self._reached(mass_ms=asked_at)
 
     def _counts(self) -> None:
         if self._today(self.progress.counts_ms):

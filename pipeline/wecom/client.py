@@ -33,7 +33,7 @@ from pipeline.errors import ArchiveError, Exit, RecordError, SourceRefused, Usag
 from pipeline.home import Home
 from pipeline.wecom import errcodes
 from pipeline.wecom.errcodes import Action, Code
-from pipeline.wecom.limits import Pace
+from pipeline.wecom.limits import UNKNOWN_A_MINUTE, Pace
 from pipeline.wecom.token import Tokens
 
 Secret = Literal["archive", "contacts", "app"]
@@ -128,14 +128,15 @@ def open_client(home: Home, corp_id: str, *, sleep: Callable[[float], None] = ti
     def secret(name: str) -> str:
         return secret_refs.resolve(getattr(corp, f"{name}_secret"), home.path, setting=f"corp.{corp_id}.{name}_secret")
 
-    return Client(corp_id, secret, http_client(home.config.wecom, home.path), sleep=sleep, monotonic=monotonic)
+    http = http_client(home.config.wecom, home.path)
+    return Client(corp_id, secret, http, calls_per_minute=home.config.wecom.calls_per_minute, sleep=sleep, monotonic=monotonic)
 
 
 class Client:
     """The calls of one corp. Close it, or use it as a context manager. Not for several threads at once."""
 
     def __init__(
-        self, corp_id: str, secret: Callable[[str], str], http: httpx.Client, *,
+        self, corp_id: str, secret: Callable[[str], str], http: httpx.Client, *, calls_per_minute: int = UNKNOWN_A_MINUTE,
         sleep: Callable[[float], None] = time.sleep, monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """secret: name of a secret → its value."""
@@ -145,7 +146,7 @@ class Client:
         self._http = http
         self._sleep = sleep
         self._monotonic = monotonic
-        self._pace = Pace(monotonic=monotonic, sleep=sleep)
+        self._pace = Pace(unknown=calls_per_minute, monotonic=monotonic, sleep=sleep)
         self._tokens = Tokens(self._fetch_token, monotonic=monotonic)
 
     def get(self, path: str, params: Mapping[str, str | int], *, secret: Secret = "archive") -> Answer:

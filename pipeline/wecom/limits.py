@@ -26,14 +26,18 @@ PAIRS_A_CALL: Final = 100
 class Pace:
     """Never more calls of one path than allowed in any sixty seconds; the caller waits."""
 
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, *, unknown: int = UNKNOWN_A_MINUTE, monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """unknown: calls a minute where no figure is documented."""
+        self._unknown = unknown
         self._monotonic = monotonic
         self._sleep = sleep
         self._calls: dict[str, deque[float]] = {}
 
     def take(self, path: str) -> None:
         """Return when the next call of `path` may be made, and count it."""
-        limit = A_MINUTE.get(path, UNKNOWN_A_MINUTE)
+        limit = A_MINUTE.get(path, self._unknown)
         calls = self._calls.setdefault(path, deque(maxlen=limit))
         now = self._monotonic()
         if len(calls) == limit and (wait := calls[0] + WINDOW_S - now) > 0:

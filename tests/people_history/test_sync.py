@@ -33,6 +33,10 @@ WANG = {
     "external_contact": {"external_userid": "wmA", "name": "王女士", "type": 1},
     "follow_info": {"userid": "zhangsan", "remark": "王姐", "createtime": 1525779812, "add_way": 1},
 }  # fmt: skip
+MASS = {
+    "msgid": "msgGCAAAXtWyujaWJHDDGi0mAC", "creator": "zhangsan", "create_time": firm.T0 // 1000, "create_type": 0,
+    "text": {"content": "尊敬的客户，公司年度报告已发布，请查阅官方网站"},
+}  # fmt: skip
 ANSWERS: dict[str, list[Any]] = {
     "msgaudit__get_permit_user_list": [{**OK, "ids": ["zhangsan"]}, {**OK, "ids": ["zhangsan"]}, {**OK, "ids": []}],
     "msgaudit__get_robot_info": [{**OK, "data": {"robot_id": "wbHelper", "name": "小助手", "creator_userid": "zhangsan"}}],
@@ -46,6 +50,9 @@ ANSWERS: dict[str, list[Any]] = {
     "externalcontact__batch__get_by_user": [{**OK, "external_contact_list": [WANG]}],
     "externalcontact__get": [{"errcode": 84061, "errmsg": "no relation"}],
     "externalcontact__get_unassigned_list": [{**OK, "info": [{"handover_userid": "zhaoliu", "external_userid": "wmZ", "dimission_time": 1550838571}]}],
+    "externalcontact__get_groupmsg_list_v2": [
+        lambda asked: {**OK, "group_msg_list": [MASS] if asked.body["chat_type"] == "single" else []},
+    ],
     "externalcontact__get_user_behavior_data": [{**OK, "behavior_data": [{"stat_time": firm.T0 // 1000 - 2 * 3600 - 86400, "chat_cnt": 2, "message_cnt": 9}]}],
 }  # fmt: skip
 
@@ -70,7 +77,7 @@ def first(made: Home) -> Iterator[tuple[Home, Platform, Synced]]:
 
 def test_everybody_who_chats_is_known_afterwards_with_their_kind(first: tuple[Home, Platform, Synced]) -> None:
     home, _, done = first
-    assert done.exit_code == 0 and done.rows == {
+    assert done.mass_messages == 1 and done.exit_code == 0 and done.rows == {
         "seats": 2, "people": 6, "departments": 2, "rooms": 2, "memberships": 3, "follows": 1, "handovers": 1, "behaviour": 1
     }  # fmt: skip
     people = directory_of(home.lake("ww1"), home.lake("ww1").snapshot())
