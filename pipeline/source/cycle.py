@@ -80,8 +80,8 @@ STEPS: tuple[Step, ...] = (
     Step("consent_new", "pipeline.consenting.cycle_steps:sync_new"),
     Step("reconcile", "pipeline.consenting.cycle_steps:reconcile"),
     Step("media", "pipeline.source.cycle:media"),
-    Step("alerts", "pipeline.alerts.cycle_steps:send"),
-    Step("checkpoint", "pipeline.evidence.cycle_steps:checkpoint"),
+    Step("alerts", "pipeline.source.cycle:alerts"),
+    Step("checkpoint", "pipeline.source.cycle:checkpoint"),
     Step("summaries", "pipeline.search.cycle_steps:summaries"),
 )
 # Not configured: nothing to do, not a failure.
@@ -193,3 +193,19 @@ def media(cycle: Cycle) -> Told:
         return Told(skipped="no file waits")
     told = Fetch(cycle.home, cycle.corp_id, cycle.source, progress=cycle.progress, stop=cycle.stop).run()
     return Told(told=told, exit_code=told.exit_code, code=told.code)
+
+
+def alerts(cycle: Cycle) -> Told:
+    """Serious findings, told at once where somebody wants to be told."""
+    from pipeline.alerts import step
+
+    told = step.run(cycle.home, cycle.corp_id)
+    return Told(told=told._asdict(), exit_code=int(Exit.LEFT_OVER) if told.waiting else 0, code=told.errors[0] if told.errors else "")
+
+
+def checkpoint(cycle: Cycle) -> Told:
+    """The tree of all leaves, signed when it grew."""
+    from pipeline.evidence import checkpoint as work
+
+    made, grown = work.make(cycle.home, cycle.corp_id)
+    return Told(told={"size": made.size, "new": grown})

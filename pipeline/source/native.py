@@ -1,6 +1,6 @@
 """The vendor's library as an opener: the same interface as envelope.py's own, so that either can stand behind a page.
 
-Before: vendor.py. After: workbench.py (`source.opener`), doctor (compares both on the operator's own records).
+Before: vendor.py. After: workbench.py (`source.opener`). doctor/ compares both openers on the operator's own records.
 One child a process, shared by its threads. A record that ends the child is asked once more (the child may have been killed from outside);
 ends it again, it is kept sealed as a failure and the rest of the page goes on.
 """
@@ -11,10 +11,6 @@ import atexit
 import threading
 from functools import lru_cache
 
-import msgspec
-import pyarrow.dataset as ds
-
-from pipeline import envelope
 from pipeline.envelope import Decrypt
 from pipeline.errors import RecordError
 from pipeline.home import Home
@@ -65,45 +61,3 @@ def decrypt_of(home: Home) -> Decrypt | None:
     if settings.opener == "open" or (settings.opener == "auto" and not settings.library):
         return None
     return _opener(find(home.path, library=settings.library, sha256=settings.library_sha256))
-
-
-class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """How both openers did on the same records: equal bytes, different ones, opened by one alone."""
-
-    equal: int = 0
-    different: int = 0
-    native_only: int = 0
-    open_only: int = 0
-
-
-class _Envelope(msgspec.Struct):
-    encrypt_chat_msg: str
-
-
-def compare(home: Home, corp_id: str, *, most: int = 200) -> Compared:
-    """Open the newest kept sealed records by both openers. Raises UsageError when no library is configured."""
-    settings, lake = home.config.source, home.lake(corp_id)
-    native = _opener(find(home.path, library=settings.library, sha256=settings.library_sha256))
-    where = ds.field("key_block").is_valid() & ds.field("envelope").is_valid()
-    found = lake.read("sealed", lake.snapshot().of("sealed"), columns=["seq", "envelope", "key_block"], where=where)
-    rows = found.sort_by([("seq", "descending")]).slice(0, most).to_pylist()
-    counts = dict.fromkeys(Compared.__struct_fields__, 0)
-    for row in rows:
-        sealed = msgspec.json.decode(row["envelope"], type=_Envelope).encrypt_chat_msg.encode()
-        counts[_outcome(_tried(native, row["key_block"], sealed), _tried(envelope.decrypt_data, row["key_block"], sealed))] += 1
-    return Compared(**counts)
-
-
-def _tried(decrypt: Decrypt, key_block: bytes, sealed: bytes) -> bytes | None:
-    try:
-        return decrypt(key_block, sealed)
-    except RecordError:
-        return None
-
-
-def _outcome(native: bytes | None, own: bytes | None) -> str:
-    if native == own:
-        return "equal"
-    if native is None:
-        return "open_only"
-    return "native_only" if own is None else "different"

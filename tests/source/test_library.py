@@ -189,8 +189,7 @@ def test_an_archive_opened_by_the_library_equals_one_opened_by_ours(home: Home, 
     assert native.decrypt_of(own) is None and isinstance(native.decrypt_of(home), native.Opener)
     firm.run(own, saved)
     query = "select seq, msgid, raw, text from messages order by seq"
-    assert firm.rows(home, query) == firm.rows(own, query)
-    assert native.compare(home, CORP) == native.Compared(equal=29)
+    assert firm.rows(home, query) == firm.rows(own, query) and len(firm.rows(own, query)) == 29
 
 
 @vendor
