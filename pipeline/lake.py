@@ -289,9 +289,10 @@ class Lake:
     # -- files --------------------------------------------------------------------------------------------------
 
     def write(
-        self, table: pa.Table, kind: str, *, month: str = ANY, bucket: str = ANY, lexicon: str = ANY, group_rows: int = HOT_GROUP_ROWS
-    ) -> DataFile:
-        """Write `table` as one durable, still invisible file of `kind`, sorted as its schema says."""
+        self, table: pa.Table, kind: str, *, month: str = ANY, bucket: str = ANY, lexicon: str = ANY, group_rows: int = HOT_GROUP_ROWS,
+        token: str = "",
+    ) -> DataFile:  # fmt: skip
+        """Write `table` as one durable, still invisible file of `kind`, sorted as its schema says. token: 16 hex digits its name begins with."""
         declared = schema.kind(kind)
         table = _sorted(table, declared.order)
         sink = pa.BufferOutputStream()
@@ -302,7 +303,7 @@ class Lake:
         data = sink.getvalue()
         digest = hashlib.sha256(data).hexdigest()
         partition = f"kind={kind}/month={month}/bucket={bucket}/lexicon={lexicon}"
-        path = f"{partition}/{secrets.token_hex(8)}-{digest}.parquet"
+        path = f"{partition}/{token or secrets.token_hex(8)}-{digest}.parquet"
         durable.make_folder(self.root / partition)
         durable.write_once(self.root / path, memoryview(data))
         return DataFile(path=path, kind=kind, month=month, bucket=bucket, lexicon=lexicon, rows=table.num_rows, size=len(data), stats=_log_statistics(table))

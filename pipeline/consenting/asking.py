@@ -292,17 +292,16 @@ def _store(home: Home, corp_id: str, portion: _Portion, register: Register, told
         return register
     fresh = news(register, portion.events)
 
-    def plan(lake: Lake, snapshot: Snapshot) -> Change:
-        made = Change()
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         if fresh:
-            made.write(lake, lakerows.consent_table(fresh), "consent")
+            made.write(lakerows.consent_table(fresh), "consent")
         asks = table("consent_asks", portion.asks)
         before = snapshot.of("consent_asks")
         if len(before) >= MOST_FILES:
             asks = _newest(pa.concat_tables([lake.read("consent_asks", before), asks]))
             made.removes += before
-        made.write(lake, asks, "consent_asks")
-        return made
+        made.write(asks, "consent_asks")
+        return True
 
     change.commit(home, corp_id, plan, what="consent sync")
     told.events += len(fresh)

@@ -1,61 +1,102 @@
 """One planned commit of rows and files, made anew when another one comes first.
 
 Before: lake.py, purges.py, manifests.py. After: hiding.py, moving.py, resealing.py, destroying.py.
-Killed anywhere: before the commit nothing has happened but files that no commit names (the list written before it names their token
-or they are swept by the next run of the same command); after it the list says what to unlink.
+Killed anywhere: before the commit nothing has happened but files that no commit names, and the list that was written before each of them names
+their token and folder; after it the list says what to unlink.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
-import msgspec
 import pyarrow as pa
 
 from pipeline import manifests, purges
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.layout import FileWriter
+from pipeline.purges import Noted
 
 TRIES = 200
 
 
-class Change(msgspec.Struct, kw_only=True):
-    """What one commit adds and takes out. written: files made for it, unlinked when it loses."""
+class Change:
+    """What one commit adds and takes out, on the snapshot it is planned on. Its files bear its token, and are listed before they are written."""
 
-    adds: list[DataFile] = []
-    removes: list[DataFile] = []
-    written: list[DataFile] = []
+    def __init__(self, home: Home, lake: Lake, snapshot: Snapshot) -> None:
+        self.home, self.lake, self.snapshot = home, lake, snapshot
+        self.adds: list[DataFile] = []
+        self.removes: list[DataFile] = []
+        self.token = secrets.token_hex(8)
+        self.noted: Noted | None = None
+        self._folders: set[str] = set()
 
-    def write(self, lake: Lake, table: pa.Table, kind: str, *, month: str = "-", bucket: str = "-", lexicon: str = "-") -> None:
+    def write(self, table: pa.Table, kind: str, *, month: str = "-", bucket: str = "-", lexicon: str = "-") -> None:
         """Write rows as one file of the commit; none for no rows."""
         if table.num_rows:
-            self.take(lake.write(table, kind, month=month, bucket=bucket, lexicon=lexicon))
+            self._announce(kind, month, bucket, lexicon)
+            self.adds.append(self.lake.write(table, kind, month=month, bucket=bucket, lexicon=lexicon, token=self.token))
 
-    def take(self, file: DataFile) -> None:
-        """Make a file that was just written part of the commit."""
-        self.adds.append(file)
-        self.written.append(file)
+    def rewrite(self, file: DataFile, rest: pa.Table) -> None:
+        """Write sorted rows in place of a compacted file, with the row groups of its kind."""
+        self._announce(file.kind, file.month, file.bucket, file.lexicon)
+        writer = FileWriter(self.lake, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon, token=self.token)
+        try:
+            writer.write(rest)
+            self.adds.append(writer.close())
+        except BaseException:
+            writer.abandon()
+            raise
+
+    def _announce(self, kind: str, month: str, bucket: str, lexicon: str) -> None:
+        folder = f"kind={kind}/month={month}/bucket={bucket}/lexicon={lexicon}"
+        if folder not in self._folders:
+            self._folders.add(folder)
+            self.list_files()
+
+    def list_files(self) -> None:
+        """Write the list of what this commit takes out and of where its files lie."""
+        self.noted = purges.note(self.home, self.lake.corp_id, self.snapshot, self.removes, token=self.token, folders=self._folders)
+
+    def forget(self) -> None:
+        """Unlink what was written for a commit that is not made."""
+        self.lake.purge(self.adds)
+        if self.noted is not None:
+            purges.forget(self.noted)
 
 
-def commit(home: Home, corp_id: str, plan: Callable[[Lake, Snapshot], Change | None], *, what: str) -> int | None:
+# Plans the commit; returns whether there is anything to commit.
+Plan = Callable[[Lake, Snapshot, Change], bool]
+
+
+def commit(home: Home, corp_id: str, plan: Plan, *, what: str) -> int | None:
     """Make the commit that `plan` plans on a snapshot, as often anew as others come first; return its version, None when nothing is to be done."""
     lake = home.lake(corp_id)
     for _ in range(TRIES):
         snapshot = lake.snapshot()
-        change = plan(lake, snapshot)
-        if change is None:
+        made = Change(home, lake, snapshot)
+        if not plan(lake, snapshot, made):
+            made.forget()
             return None
-        noted = purges.note(home, corp_id, snapshot, change.removes) if change.removes else None
+        if made.removes:
+            made.list_files()
         try:
             with manifests.files_held(home, corp_id):
-                version = lake.commit(snapshot, change.adds, change.removes, what=what)
+                version = lake.commit(snapshot, made.adds, made.removes, what=what)
         except CommitConflict:
-            lake.purge(change.written)
-            if noted is not None:
-                purges.forget(noted)
+            made.forget()
             continue
-        if noted is not None:
-            purges.begin(home, corp_id, noted, version=version)
+        _begin(home, corp_id, made, version)
         return version
     raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+def _begin(home: Home, corp_id: str, made: Change, version: int) -> None:
+    if made.noted is None:
+        return
+    if made.removes:
+        purges.begin(home, corp_id, made.noted, version=version)
+    else:
+        purges.forget(made.noted)

@@ -54,13 +54,14 @@ def destroy_due(home: Home, corp_id: str) -> Destroyed:
         keep_for(home, corp_id, hold)
     gone: dict[str, int] = {}
 
-    def plan(lake: Lake, snapshot: Snapshot) -> Change | None:
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal gone
         due = [f for files in _by_partition(snapshot).values() if _over(lake, snapshot, files, now, open_holds) for f in files]
         gone = {}
         for file in due:
             gone[file.month] = gone.get(file.month, 0) + file.rows
-        return Change(removes=due) if due else None
+        made.removes += due
+        return bool(due)
 
     change.commit(home, corp_id, plan, what="destroy withheld")
     if gone:
@@ -123,9 +124,9 @@ def keep_for(home: Home, corp_id: str, hold: Hold) -> int:
     """Move the withheld bytes that a hold covers under a key of the hold's own; return how many records."""
     moved = 0
 
-    def plan(lake: Lake, snapshot: Snapshot) -> Change | None:
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal moved
-        made, kept, moved = Change(), [], 0
+        kept, moved = [], 0
         for file in snapshot.of(KIND):
             if file.month.startswith(HELD):
                 continue
@@ -134,14 +135,14 @@ def keep_for(home: Home, corp_id: str, hold: Hold) -> int:
             mask = moving.among(table, covered)
             if covered and pc.any(mask).as_py():
                 made.removes.append(file)
-                made.write(lake, table.filter(pc.invert(mask)), KIND, month=file.month, bucket=file.bucket)
+                made.write(table.filter(pc.invert(mask)), KIND, month=file.month, bucket=file.bucket)
                 kept.append(table.filter(mask))
         if not kept:
-            return None
+            return False
         whole = pa.concat_tables(kept)
         moved = whole.num_rows
-        made.write(lake, whole, KIND, month=HELD + hold.hold_id)
-        return made
+        made.write(whole, KIND, month=HELD + hold.hold_id)
+        return True
 
     change.commit(home, corp_id, plan, what="hold")
     return moved

@@ -40,11 +40,13 @@ def hide(home: Home, corp_id: str, run_id: str, fresh: Sequence[Event], rules: R
     """Restrict, in one commit, what these events now cover; return how many records went out of view."""
     done = 0
 
-    def plan(lake: Lake, snapshot: Snapshot) -> Change | None:
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal done
         found = judged(home, Workbench(home, corp_id, snapshot), fresh, rules)
         done = len(found)
-        return _change(home, lake, snapshot, found, run_id) if found else None
+        if found:
+            _write(home, made, found, run_id)
+        return bool(found)
 
     if change.commit(home, corp_id, plan, what="restrict") is not None:
         hidden.ring(home, corp_id)
@@ -74,7 +76,8 @@ def _recalls(rows: Iterable[Stored], found: Sequence[Hidden]) -> list[Hidden]:
     return [Hidden(r, msgspec.structs.replace(originals[r.recalls_msgid], rule="7")) for r in rows if r.kind == "recall" and r.recalls_msgid in originals]
 
 
-def _change(home: Home, lake: Lake, snapshot: Snapshot, found: Sequence[Hidden], run_id: str) -> Change:
+def _write(home: Home, made: Change, found: Sequence[Hidden], run_id: str) -> None:
+    lake, snapshot = made.lake, made.snapshot
     names = Pseudonyms(home, lake.corp_id)
     fated = [
         Fated(
@@ -83,10 +86,9 @@ def _change(home: Home, lake: Lake, snapshot: Snapshot, found: Sequence[Hidden],
         )
         for h in found
     ]
-    known, made = fates.histories(lake, snapshot, {h.key for h in found}), Change()
-    made.write(lake, fates.later_rows(fated, known, corp_id=lake.corp_id, snapshot=snapshot, now_ms=clock.now_ms(), run_id=run_id), "records")
+    known = fates.histories(lake, snapshot, {h.key for h in found})
+    made.write(fates.later_rows(fated, known, corp_id=lake.corp_id, snapshot=snapshot, now_ms=clock.now_ms(), run_id=run_id), "records")
     places = [
         {"origin": h.row.origin, "seq": h.row.seq, "row_month": h.row.month, "row_bucket": layout.bucket_of(h.row.conversation_id)} for h in found
     ]
-    made.write(lake, table("hidden", places), "hidden")
-    return made
+    made.write(table("hidden", places), "hidden")

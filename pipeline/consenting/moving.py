@@ -9,7 +9,6 @@ Rules: (1) one commit takes every row of the hidden records out of messages, sea
 
 from __future__ import annotations
 
-import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -29,7 +28,6 @@ from pipeline.consenting.judging import Rules
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
-from pipeline.layout import FileWriter
 from pipeline.stage import HOT, Pseudonyms
 from pipeline.workbench import Workbench
 
@@ -44,11 +42,13 @@ def move(home: Home, corp_id: str) -> int:
     """Move the rows of all hidden records; return how many records those were."""
     moved = 0
 
-    def plan(lake: Lake, snapshot: Snapshot) -> Change | None:
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal moved
         places = lake.read("hidden", snapshot.of("hidden")).to_pylist()
         moved = len(places)
-        return _moving(lake, snapshot, places) if places else None
+        if places:
+            _moving(lake, snapshot, places, made)
+        return bool(places)
 
     if home.lake(corp_id).snapshot().of("hidden"):
         hidden.ring(home, corp_id)  # a run killed right after the commit that hid them may not have
@@ -57,12 +57,12 @@ def move(home: Home, corp_id: str) -> int:
     return moved
 
 
-def _moving(lake: Lake, snapshot: Snapshot, places: Sequence[Row]) -> Change:
+def _moving(lake: Lake, snapshot: Snapshot, places: Sequence[Row], made: Change) -> None:
     wanted: dict[str, set[str]] = defaultdict(set)
     for place in places:
         wanted[place["row_month"]].add(place["row_bucket"])
     keys = {(p["origin"], p["seq"]) for p in places}
-    known, made = fates.histories(lake, snapshot, keys), Change()
+    known = fates.histories(lake, snapshot, keys)
     refs = {key: rows[-1]["scope_ref"] for key, rows in known.items()}
     taken: dict[str, list[Row]] = defaultdict(list)
     for file in _files(snapshot, wanted):
@@ -71,9 +71,8 @@ def _moving(lake: Lake, snapshot: Snapshot, places: Sequence[Row]) -> Change:
             taken[file.month].append(_boxed(file, row))
     _name(taken, refs)
     for month, rows in sorted(taken.items()):
-        made.write(lake, rows_table("restricted", rows), "restricted", month=month)
+        made.write(rows_table("restricted", rows), "restricted", month=month)
     made.removes += snapshot.of("hidden")
-    return made
 
 
 def _files(snapshot: Snapshot, wanted: dict[str, set[str]]) -> Iterable[DataFile]:
@@ -95,7 +94,7 @@ def _take_out(lake: Lake, file: DataFile, keys: set[Key], made: Change) -> list[
     made.removes.append(file)
     rest = whole.filter(pc.invert(mask))
     if rest.num_rows:
-        made.take(_written(lake, file, rest))
+        _write(made, file, rest)
     return _plain(whole.filter(mask))
 
 
@@ -111,17 +110,12 @@ def among(rows: pa.Table, keys: Iterable[Key]) -> pa.ChunkedArray:
     return mask
 
 
-def _written(lake: Lake, file: DataFile, rest: pa.Table) -> DataFile:
+def _write(made: Change, file: DataFile, rest: pa.Table) -> None:
     """Write the rest of a file as what it was: a hot one small, a compacted one with the row groups of its kind."""
     if layout.is_hot(file) or file.bucket not in layout.buckets_of(file.kind):
-        return lake.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
-    writer = FileWriter(lake, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon, token=secrets.token_hex(8))
-    try:
-        writer.write(rest)  # sorted already
-        return writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
+        made.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
+    else:
+        made.rewrite(file, rest)
 
 
 def _plain(rows: pa.Table) -> list[Row]:
@@ -158,12 +152,14 @@ def restore(home: Home, corp_id: str, run_id: str, wanted: Callable[[Row], bool]
     wanted: which rows of `restricted` (scope_ref, subjects) may be concerned."""
     restored = 0
 
-    def plan(lake: Lake, snapshot: Snapshot) -> Change | None:
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal restored
         stored = _stored(lake, snapshot, wanted)
         back = _judged(home, lake, Workbench(home, corp_id, snapshot), stored, rules)
         restored = len(back)
-        return _restoring(lake, snapshot, back, run_id) if back else None
+        if back:
+            _restoring(lake, snapshot, back, run_id, made)
+        return bool(back)
 
     change.commit(home, corp_id, plan, what="restore")
     return restored
@@ -201,8 +197,8 @@ def _judged(home: Home, lake: Lake, bench: Workbench, stored: Sequence[Stored], 
     return back
 
 
-def _restoring(lake: Lake, snapshot: Snapshot, back: dict[Key, Fated], run_id: str) -> Change:
-    made, known = Change(), fates.histories(lake, snapshot, back)
+def _restoring(lake: Lake, snapshot: Snapshot, back: dict[Key, Fated], run_id: str, made: Change) -> None:
+    known = fates.histories(lake, snapshot, back)
     returning: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for file in snapshot.of("restricted"):
         whole = lake.read("restricted", [file])
@@ -210,15 +206,14 @@ def _restoring(lake: Lake, snapshot: Snapshot, back: dict[Key, Fated], run_id: s
         if not pc.any(mask).as_py():
             continue
         made.removes.append(file)
-        made.write(lake, whole.filter(pc.invert(mask)), "restricted", month=file.month)
+        made.write(whole.filter(pc.invert(mask)), "restricted", month=file.month)
         for row in whole.filter(mask).to_pylist():
             returning[row["row_kind"], row["row_month"], row["row_lexicon"]].append(msgspec.msgpack.decode(row["body"]))
     for (kind, month, lexicon), rows in sorted(returning.items()):
-        made.write(lake, unboxed(kind, rows), kind, month=month, bucket=HOT, lexicon=lexicon)
+        made.write(unboxed(kind, rows), kind, month=month, bucket=HOT, lexicon=lexicon)
     made.write(
-        lake, fates.later_rows(list(back.values()), known, corp_id=lake.corp_id, snapshot=snapshot, now_ms=clock.now_ms(), run_id=run_id), "records"
+        fates.later_rows(list(back.values()), known, corp_id=lake.corp_id, snapshot=snapshot, now_ms=clock.now_ms(), run_id=run_id), "records"
     )
-    return made
 
 
 def unboxed(kind: str, rows: Sequence[Row]) -> pa.Table:

@@ -132,14 +132,13 @@ def _decide_again(home: Home, corp_id: str, done: Reconciled, rules: Rules, know
 def _note(home: Home, corp_id: str, known: Known, run_id: str) -> None:
     """Note up to which events the archive was reconciled; earlier notes are of no more use."""
 
-    def plan(lake: Lake, snapshot: Snapshot) -> Change:
-        made = Change()
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         row = {
             "consent_files": list(known.files), "policy_version": known.policy_version, "register_version": snapshot.version, "at": clock.now_ms(),
             "run_id": run_id,
         }  # fmt: skip
-        made.write(lake, table("reconciles", [row]), "reconciles")
+        made.write(table("reconciles", [row]), "reconciles")
         made.removes += snapshot.of("reconciles")
-        return made
+        return True
 
     change.commit(home, corp_id, plan, what="reconcile")

@@ -43,14 +43,14 @@ def decide_again(home: Home, corp_id: str, run_id: str, kind: Held, wanted: Call
     """Judge the `kind` records again whose newest row of `records` is `wanted`; return how many went where, by fate."""
     went: dict[str, int] = {}
 
-    def plan(lake: Lake, snapshot: Snapshot) -> Change | None:
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal went
         chosen = waiting(lake, snapshot, kind, wanted)
         if not chosen:
             went = {}
-            return None
-        made, went = _planned(home, Workbench(home, corp_id, snapshot), kind, chosen, judge, run_id)
-        return made if went else None
+            return False
+        went = _planned(home, Workbench(home, corp_id, snapshot), kind, chosen, judge, run_id, made)
+        return bool(went)
 
     change.commit(home, corp_id, plan, what=f"decide {kind}")
     return went
@@ -86,8 +86,10 @@ def _moved(decision: Decision, move: Move | None) -> Decision | None:
 # -- the plan of one commit --------------------------------------------------------------------------------------------
 
 
-def _planned(home: Home, bench: Workbench, kind: Held, chosen: dict[Key, list[Row]], judge: Judge, run_id: str) -> tuple[Change, dict[str, int]]:
-    lake, builder, made = home.lake(bench.corp_id), bench.builder(), Change()
+def _planned(
+    home: Home, bench: Workbench, kind: Held, chosen: dict[Key, list[Row]], judge: Judge, run_id: str, made: Change
+) -> dict[str, int]:
+    lake, builder = home.lake(bench.corp_id), bench.builder()
     sealed = f"{kind}_sealed"
     rows = [r for f in bench.snapshot.of(sealed) for r in sealed_rows(lake, f, chosen)]
     pages = {page.ref.page: page for page in judged_pages(bench, rows)}
@@ -99,15 +101,15 @@ def _planned(home: Home, bench: Workbench, kind: Held, chosen: dict[Key, list[Ro
             builder.add(bench.matching(msgspec.structs.replace(page, items=items)))
     outlines = [(builder_page.ref, o) for builder_page in builder.pages for o in builder.outlines[builder_page.ref.page]]
     if not outlines:
-        return made, {}
-    for file in builder.write_files():
-        made.take(file)
+        return {}
+    for name, month, bucket, rows_of_kind in builder.tables():
+        made.write(rows_of_kind, name, month=month, bucket=bucket, lexicon=builder.lexicon_version if name == "matches" else "-")
     _take_out(lake, bench.snapshot, sealed, {(ref.origin, o.seq) for ref, o in outlines if o.seq is not None}, made)
     _write_rows(home, bench, outlines, chosen, made, run_id)
     went: dict[str, int] = defaultdict(int)
     for _, outline in outlines:
         went[outline.fate] += 1
-    return made, dict(went)
+    return dict(went)
 
 
 def sealed_rows(lake: Lake, file: DataFile, chosen: Iterable[Key]) -> list[Row]:
@@ -199,13 +201,13 @@ def _take_out(lake: Lake, snapshot: Snapshot, kind: str, keys: set[Key], made: C
         mask = moving.among(table, keys)
         if pc.any(mask).as_py():
             made.removes.append(file)
-            made.write(lake, table.filter(pc.invert(mask)), kind, month=file.month, bucket=file.bucket)
+            made.write(table.filter(pc.invert(mask)), kind, month=file.month, bucket=file.bucket)
 
 
 def _write_rows(
     home: Home, bench: Workbench, outlines: Sequence[tuple[PageRef, Outline]], chosen: dict[Key, list[Row]], made: Change, run_id: str
 ) -> None:
-    lake, now = home.lake(bench.corp_id), clock.now_ms()
+    now = clock.now_ms()
     keep_until = trusted_clock.latest_ms(home) + bench.policy.withheld_days * clock.DAY_MS
     fated = []
     for ref, o in outlines:
@@ -216,11 +218,11 @@ def _write_rows(
             keep_until_ms=keep_until if withheld else None, commitment=o.commitment, nonce=None if archived else o.nonce,
         ))  # fmt: skip
     rows = fates.later_rows(fated, chosen, corp_id=bench.corp_id, snapshot=bench.snapshot, now_ms=now, run_id=run_id)
-    made.write(lake, rows, "records")
+    made.write(rows, "records")
     recalls = [
         {"original_msgid": o.recalls_msgid, "recall_msgid": o.msgid, "origin": ref.origin, "seq": o.seq, "recalled_at": o.sent_at_ms,
          "recalled_by": o.sender_id, "dt": o.dt}
         for ref, o in outlines if o.fate == "archived" and o.recalls_msgid
     ]  # fmt: skip
     if recalls:
-        made.write(lake, rows_table("recalls", recalls), "recalls")
+        made.write(rows_table("recalls", recalls), "recalls")
