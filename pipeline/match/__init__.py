@@ -6,5 +6,6 @@ Before: ../errors.py, ../records.py. After: ../flow.py, ../rescan.py, `liuhen le
     negation.py   whether the words before take a term back
     packfile.py   one pack: YAML, or a term a line
     lexicon.py    the packs in force, proven by their own examples
+    expressions.py  which regular expressions are possible in a text
     matching.py   where a rule fires, and why
 """

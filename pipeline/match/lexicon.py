@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-import re2
 from ahocorasick_rs import AhoCorasick
 
 from pipeline.errors import UsageError
 from pipeline.match import pinyin
+from pipeline.match.expressions import Expressions
 from pipeline.match.fold import FOLDS, Folding, as_written, fold, fold_digest, folding, has_firm_edges
 from pipeline.match.levels import digits_possible, runs, with_digits, without_repeats
 from pipeline.match.negation import negation_digest
@@ -74,7 +74,7 @@ class Group:
     triggers: frozenset[int]
     variants: bool
     patterns: tuple[Pattern, ...]
-    pattern_set: Any
+    pattern_set: Expressions | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,14 +277,8 @@ def _sounding(rules: list[tuple[int, Rule]], chosen: Folding) -> Iterator[tuple[
                 yield number, term, spoken
 
 
-def _pattern_set(patterns: tuple[Pattern, ...]) -> Any:
-    if not patterns:
-        return None
-    found = re2.Set.SearchSet()
-    for pattern in patterns:
-        found.Add(pattern.listed)
-    found.Compile()
-    return found
+def _pattern_set(patterns: tuple[Pattern, ...]) -> Expressions | None:
+    return Expressions([pattern.listed for pattern in patterns], [pattern.compiled for pattern in patterns]) if patterns else None
 
 
 def _bits(rule: Rule) -> int:

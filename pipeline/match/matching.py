@@ -4,7 +4,8 @@ Before: ../consent.py (gated messages), lexicon.py (compiled packs). After: ../s
 
 1. Each part is searched by itself, and nested and overlapping terms are all found.
 2. A place is `literal` when the term stands there as listed, else `folded`, `variant` (levels.py) or `pinyin`. A rule has one finding at a
-   place: literal before folded before variant before pinyin, then the longer term. A regular expression is searched in the folded text.
+   place: literal before folded before variant before pinyin, then the longer term. A regular expression is searched in the folded text
+   and adds nothing over a term of its rule that counts.
 3. Whose words: the sender's, or `quoted` when the place lies wholly within a quotation, or in quotation marks after somebody else's 说.
 4. A rule about employees fires on the words of employees and of their robots, one about external people on theirs; on words of
    an unknown sender and on quoted words each rule fires, since nobody can say that they are not the right person's.
@@ -18,6 +19,7 @@ Before: ../consent.py (gated messages), lexicon.py (compiled packs). After: ../s
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -275,17 +277,32 @@ class _Harvest:
                     self._offer(ground, entry, (ground.part, first, last), "folded", sum(counts))
 
     def take_patterns(self, ground: _Ground) -> None:
-        """Add what the regular expressions match in the folded text."""
+        """Add what the regular expressions match in the folded text, but not over a place that counts for the rule already: one utterance, one finding."""
         from pipeline.match.lexicon import Entry
 
-        for number in sorted(ground.group.pattern_set.Match(ground.base.text) or ()):
+        taken: dict[int, list[tuple[int, int]]] = {}
+        for number in (ground.group.pattern_set and ground.group.pattern_set.Match(ground.base.text)) or ():
             pattern = ground.group.patterns[number]
+            places = taken.setdefault(pattern.rule, self._places(pattern.rule, ground.part))
             for match in pattern.compiled.finditer(ground.base.text):
                 start, end = match.span()
-                if start < end:
-                    place = (ground.part, *ground.base.place(start, end))
-                    stands = ground.text[place[1] : place[2]] == match.group()
-                    self._offer(ground, Entry(pattern.rule, (pattern.listed,)), place, "literal" if stands else "folded", end - start)
+                first, last = ground.base.place(start, end)
+                if start < end and not _overlaps(places, first, last):
+                    stands = ground.text[first:last] == match.group()
+                    self._offer(ground, Entry(pattern.rule, (pattern.listed,)), (ground.part, first, last), "literal" if stands else "folded", end - start)
+                    if (shelves := self._by_rule.get(pattern.rule)) is not None and (ground.part, first, last) in shelves.counting:
+                        insort(places, (first, last))
+
+    def _places(self, rule: int, part: int) -> list[tuple[int, int]]:
+        """Where a rule has hits that count in a part: merged, so that they do not overlap, in order."""
+        shelves = self._by_rule.get(rule)
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted((place[1], place[2]) for place in shelves.counting if place[0] == part) if shelves else ():
+            if merged and start < merged[-1][1]:
+                merged[-1] = merged[-1][0], max(end, merged[-1][1])
+            else:
+                merged.append((start, end))
+        return merged
 
     def _counts(self, ground: _Ground, entry: Entry, place: tuple[int, int], via: Via, needed: int) -> bool:
         """Whether a hit at a level of variants or sounds is one for this rule."""
@@ -374,6 +391,12 @@ class _Harvest:
                     anchors.append(Anchor(number, found))
         anchors.sort(key=lambda a: (a.finding.part, a.finding.start_cp, a.rule, a.finding.end_cp))
         return Examined(tuple(finding for _, finding in sorted(kept, key=itemgetter(0))), over, tuple(anchors))
+
+
+def _overlaps(places: list[tuple[int, int]], start: int, end: int) -> bool:
+    """Whether [start, end) shares a code point with one of `places` (disjoint, in order)."""
+    before = bisect_left(places, (end, end))
+    return before > 0 and places[before - 1][1] > start
 
 
 def _better(old: _Hit, new: _Hit) -> _Hit:
