@@ -112,6 +112,7 @@ It is asked for
     search/              exact text, newest first
     persons/             who is meant; the firm's own numbers
     review/              findings as work
+    evidence/            tree, checkpoints, bundles that a stranger can check
 
 It is shown
     cells.py             strangers' text made fit to look at

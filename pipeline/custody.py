@@ -55,13 +55,14 @@ def actor() -> str:
         return f"os:uid{os.getuid()}"
 
 
-def _line(entry: Entry) -> bytes:
+def line(entry: Entry) -> bytes:
+    """Return an entry as it stands in the log."""
     return msgspec.json.encode(entry) + b"\n"
 
 
-def _chained(entry: Entry) -> str:
-    """The digest the next line names: everything but the sealed field itself, so that an erasure can drop the field."""
-    return hashlib.sha256(_line(msgspec.structs.replace(entry, params=""))).hexdigest()
+def chained(entry: Entry) -> str:
+    """Return the digest the next line names, hex: everything but the sealed field itself, so that an erasure can drop the field."""
+    return hashlib.sha256(line(msgspec.structs.replace(entry, params=""))).hexdigest()
 
 
 class Custody:
@@ -82,9 +83,9 @@ class Custody:
             box = self._keyring.seal(KEY_UNIT, msgspec.json.encode(dict(params)), context=f"custody/{n}".encode())
             entry = Entry(
                 n=n, at=iso(now_ms()), actor=actor(), role=role, command=command, phase=phase, purpose=purpose, result=result, run_id=run_id,
-                params_sha256=hashlib.sha256(box).hexdigest(), params=b64encode(box).decode(), previous=_chained(last) if last else GENESIS,
+                params_sha256=hashlib.sha256(box).hexdigest(), params=b64encode(box).decode(), previous=chained(last) if last else GENESIS,
             )  # fmt: skip
-            self._write(segment, _line(entry))
+            self._write(segment, line(entry))
             return entry
 
     def _write(self, segment: Path, line: bytes) -> None:
@@ -133,7 +134,7 @@ class Custody:
                 dropped = bool(entry.params) and hashlib.sha256(b64decode(entry.params)).hexdigest() != entry.params_sha256
                 if entry.previous != previous or entry.n != n + 1 or dropped:
                     raise VerifyFailed("CUSTODY_BROKEN", f"the custody log was changed at entry {n + 1}", remedy="compare with its backup")
-                previous, n = _chained(entry), entry.n
+                previous, n = chained(entry), entry.n
                 yield entry
 
     def params(self, entry: Entry) -> dict[str, object]:

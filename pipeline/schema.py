@@ -69,7 +69,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS = (
     "pages", "records", "messages", "sealed", "withheld_sealed", "pending_sealed",
-    "matches", "recalls", "consent", "media", "people", "runs", "acks", "scans", "rooms", "memberships", "departments", "follows", "handovers", "seats", "behaviour", "gaps", "reviews", "identities",
+    "matches", "recalls", "consent", "media", "people", "runs", "acks", "scans", "rooms", "memberships", "departments", "follows", "handovers", "seats", "behaviour", "gaps", "reviews", "identities", "matters",
     "hidden", "restricted", "reconciles", "holds", "consent_asks", "notices",
 )  # fmt: skip
 

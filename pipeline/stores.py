@@ -47,6 +47,7 @@ CONTENT_FREE: Mapping[str, str] = {
     "behaviour": "counts of a member and day",
     "runs": "counts",
     "scans": "months, versions and counts",
+    "matters": "what matters are called and why they were opened; no message",
     "identities": "the firm's own numbers of a person, by external id; no message",
     "reviews": "decisions about findings and the reviewers' reasons; findings by id",
     "acks": "reasons of officers",
@@ -61,6 +62,7 @@ CONTENT_FREE: Mapping[str, str] = {
 CONTENT_FREE_FOLDERS: Mapping[str, str] = {
     "keys": "keys, wrapped",
     "anchors": "numbers, times and digests",
+    "evidence": "hashes of commitments, signed checkpoints",
     "custody": "who did what; parameters sealed, droppable line by line",
     "lexicon": "the firm's own word lists, encrypted",
     "callbacks": "events about people and rooms, encrypted, until they are taken over; no message",

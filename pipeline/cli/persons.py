@@ -19,7 +19,7 @@ from pipeline.errors import Exit, UsageError
 if TYPE_CHECKING:
     from pipeline.persons.find import Found
 
-customer_app = typer.Typer(help=t("usage.customer"), no_args_is_help=True)
+customer_app = typer.Typer(help=t("usage.persons"), no_args_is_help=True)
 identity_app = typer.Typer(help=t("usage.identity"), no_args_is_help=True)
 app.add_typer(customer_app, name="customer")
 app.add_typer(identity_app, name="identity")

@@ -150,6 +150,7 @@ COMMANDS = (
     "directory",
     "doctor",
     "holds",
+    "evidence",
     "keyring",
     "lexicon",
     "persons",

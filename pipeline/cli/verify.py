@@ -33,12 +33,16 @@ KINDS: Sequence[Type] = ["text"] * len(COLUMNS)
 def verify(
     case: Annotated[Path | None, typer.Argument(help=t("usage.verify.case"), metavar="[CASE.zip]", show_default=False)] = None,
     archive: Annotated[bool, typer.Option("--archive", help=t("usage.verify.whole"))] = False,
+    key: Annotated[str, typer.Option("--key", help=t("usage.verify.key"), metavar="LINE")] = "",
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
     """Verify the archive by code that shares nothing with what wrote it."""
-    if case is not None or not archive:
-        raise UsageError("VERIFY_WHAT", "expected --archive (there are no case files in this version)", remedy="`liuhen verify --archive`")
+    if (case is not None) == archive:
+        raise UsageError("VERIFY_WHAT", "expected either a bundle or --archive", remedy="`liuhen verify CASE.zip` or `liuhen verify --archive`")
+    if case is not None:
+        _bundle(case, key or None, format, output)
+        return
     from pipeline.verify_keys import custody_bytes
 
     corps = [CALL.corp] if CALL.corp_id else [c.id for c in CALL.home.config.corp]
@@ -51,6 +55,20 @@ def verify(
         _tell(reports, format, output)
         if found:
             raise typer.Exit(int(Exit.VERIFY_FAILED))
+
+
+def _bundle(case: Path, key: str | None, format: Format, output: OutputFile) -> None:
+    """Check a bundle; needs no home, and leaves none."""
+    from pipeline.evidence.check import check
+
+    report = check(case, key=key)
+    rows = [(f.number, t(f"check.{f.check}"), t("check.failed" if f.fault else "check.passed"), f.fault) for f in report.findings]
+    emit(["number", "check", "result", "detail"], rows, format=format, output=output)
+    if not report.sound:
+        raise typer.Exit(int(Exit.VERIFY_FAILED))
+    say(t("check.sound", n=report.records, size=report.checkpoint, manifest=report.manifest))
+    if key is None:
+        say(t("check.key_not_compared", line=report.key))
 
 
 def _recorded(stack: contextlib.ExitStack, segments: list[bytes], corps: list[str]) -> dict[str, str]:

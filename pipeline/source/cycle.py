@@ -81,7 +81,7 @@ STEPS: tuple[Step, ...] = (
     Step("reconcile", "pipeline.consenting.cycle_steps:reconcile"),
     Step("media", "pipeline.source.cycle:media"),
     Step("alerts", "pipeline.source.cycle:alerts"),
-    Step("checkpoint", "pipeline.source.cycle:checkpoint"),
+    Step("checkpoint", "pipeline.evidence.cycle_steps:sign"),
     Step("summaries", "pipeline.search.cycle_steps:summaries"),
 )
 # Not configured: nothing to do, not a failure.

@@ -181,7 +181,7 @@ def test_what_is_no_workbook_is_refused(data: bytes, code: str) -> None:
 
 def test_a_workbook_without_its_first_row_is_refused(archive: Home) -> None:
     with pytest.raises(UsageError) as told:
-        worklist.read(filled(workbook(ask(archive)), lambda rows: rows.pop(0)))
+        worklist.read(filled(workbook(ask(archive)), lambda rows: rows.__delitem__(0)))
     assert told.value.code == "WORKLIST_COLUMNS"
 
 

@@ -1,0 +1,189 @@
+"""Commands for evidence: checkpoint, matter open, list, show, close, and export.
+
+Before: root.py. After: evidence/.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from pipeline import words
+from pipeline.cli.output import Format, OutputFile, emit, format_option, notes, output_option
+from pipeline.cli.root import CALL, LANG, app, recorded, say, t
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.evidence.bundle import Bundle
+    from pipeline.reader import Reader
+
+matter_app = typer.Typer(help=t("usage.matter"), no_args_is_help=True)
+app.add_typer(matter_app, name="matter")
+Name = Annotated[str, typer.Argument(help=t("usage.matter.name"), metavar="MATTER")]
+Reason = Annotated[str, typer.Option("--reason", help=t("usage.matter.reason"), metavar="TEXT")]
+
+
+@app.command(help=t("usage.checkpoint"))
+def checkpoint(format: Format = format_option, output: OutputFile = output_option) -> None:
+    """Sign the tree over all leaves, and list the checkpoints."""
+    from pipeline.evidence import checkpoint as points
+
+    corp = CALL.corp
+    with recorded("checkpoint", corp=corp) as told:
+        with CALL.home.lock(f"{corp}.checkpoint"):
+            made, new = points.make(CALL.home, corp)
+        rows = [(c.size, c.root.hex(), words.beijing(c.made.at_ms, LANG)) for c in points.all_of(CALL.home, corp)]
+        emit(["leaves", "root", "made_at"], rows, format=format, output=output)
+        told["result"] = f"{made.size} leaves"
+    say(t("checkpoint.made" if new else "checkpoint.same", n=made.size))
+    say(t("checkpoint.key", line=points.public_key(CALL.home, corp)))
+
+
+@matter_app.command("open", help=t("usage.matter.open"))
+def matter_open(
+    name: Name,
+    title: Annotated[str, typer.Option("--title", help=t("usage.matter.title"), metavar="TEXT")],
+    reason: Reason = "",
+    customer: Annotated[str, typer.Option("--customer", help=t("usage.matter.customer"), metavar="ID")] = "",
+    employee: Annotated[str, typer.Option("--employee", help=t("usage.matter.employee"), metavar="ID")] = "",
+    room: Annotated[str, typer.Option("--room", help=t("usage.matter.room"), metavar="ID")] = "",
+    review_on: Annotated[str, typer.Option("--review-on", help=t("usage.matter.review_on"), metavar="DAY")] = "",
+) -> None:
+    """Open a matter, with the hold it needs."""
+    from pipeline import holds
+    from pipeline.consenting import destroying
+    from pipeline.evidence import matter
+    from pipeline.reader import Reader
+    from pipeline.search.question import day
+
+    corp, review = CALL.corp, day(review_on)
+    params = {"matter": name, "title": title, "reason": reason, "customer": customer, "employee": employee, "room": room}
+    with recorded("matter open", corp=corp, mode="single", **params) as told:
+        matter.begin(CALL.home, corp, name, title=title, reason=reason or title, review_on=review.isoformat() if review else None)
+        told["result"] = name
+        if customer or employee or room:
+            held = holds.place(
+                CALL.home, corp, matter=name, reason=reason or title, userid=employee or None, room_id=room or None, external_userid=customer or None
+            )
+            destroying.keep_for(CALL.home, corp, held)
+            say(t("matter.held", id=held.hold_id))
+        say(t("matter.opened", matter=name))
+        if customer:
+            with Reader(CALL.home, corp) as reader:
+                _propose(reader, customer)
+
+
+def _propose(reader: Reader, customer: str) -> None:
+    """Name the employees, rooms and period that a customer's matter probably needs."""
+    rows = reader.rows(
+        "SELECT conversation_id, room_id, min(dt) AS first_day, max(dt) AS last_day, count(*) AS n FROM messages"
+        " WHERE sender_id = $id OR list_contains(recipient_ids, $id) GROUP BY ALL ORDER BY n DESC, conversation_id",
+        {"id": customer},
+    )
+    say(t("matter.proposed", n=len(rows)))
+    for row in rows:
+        say(f"  {row['conversation_id']}  {row['first_day']} – {row['last_day']}  {row['n']}")
+
+
+@matter_app.command("list", help=t("usage.matter.list"))
+def matter_list(format: Format = format_option, output: OutputFile = output_option) -> None:
+    """List the matters."""
+    from pipeline.evidence import matter
+
+    corp = CALL.corp
+    with recorded("matter list", corp=corp):
+        rows = [
+            (m.matter, m.title, words.beijing(m.at_ms, LANG), m.actor, m.review_on, words.beijing(m.closed_at_ms, LANG) if m.closed_at_ms is not None else None)
+            for m in matter.all_of(CALL.home, corp)
+        ]
+        emit(["matter", "title", "opened_at", "actor", "review_on", "closed_at"], rows, format=format, output=output)
+
+
+@matter_app.command("show", help=t("usage.matter.show"))
+def matter_show(name: Name) -> None:
+    """Show a matter and its holds."""
+    from pipeline import holds
+    from pipeline.evidence import matter
+
+    corp = CALL.corp
+    with recorded("matter show", corp=corp, matter=name):
+        found = matter.find(CALL.home, corp, name)
+        lake = CALL.home.lake(corp)
+        held = [h for h in holds.all_of(lake, lake.snapshot()) if h.matter == name]
+        print(msgspec.json.encode({**msgspec.structs.asdict(found), "holds": held}).decode())
+
+
+@matter_app.command("close", help=t("usage.matter.close"))
+def matter_close(name: Name, reason: Annotated[str, typer.Option("--reason", help=t("usage.matter.reason"), metavar="TEXT")]) -> None:
+    """Close a matter; its holds stay until they are released."""
+    from pipeline.evidence import matter
+
+    corp = CALL.corp
+    with recorded("matter close", corp=corp, matter=name, reason=reason):
+        matter.end(CALL.home, corp, name, reason=reason)
+    say(t("matter.closed", matter=name))
+
+
+@app.command(help=t("usage.export"))
+def export(
+    name: Annotated[str, typer.Option("--matter", help=t("usage.matter.name"), metavar="M")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help=t("usage.export.output"), metavar="CASE.zip")] = None,
+    conversation: Annotated[str, typer.Option("--conversation", help=t("usage.export.conversation"), metavar="ID")] = "",
+    customer: Annotated[str, typer.Option("--customer", help=t("usage.export.customer"), metavar="ID")] = "",
+    employee: Annotated[str, typer.Option("--employee", help=t("usage.export.employee"), metavar="ID")] = "",
+    query: Annotated[Path | None, typer.Option("--query", help=t("usage.export.query"), metavar="FILE.sql")] = None,
+    first: Annotated[str, typer.Option("--from", help=t("usage.from"), metavar="DAY")] = "",
+    last: Annotated[str, typer.Option("--to", help=t("usage.to"), metavar="DAY")] = "",
+    as_of: Annotated[int | None, typer.Option("--as-of", help=t("usage.export.as_of"), metavar="CHECKPOINT")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help=t("usage.export.preview"))] = False,
+) -> None:
+    """Write an evidence bundle that a stranger can check."""
+    from pipeline.evidence import bundle, checkpoint, matter, scope
+    from pipeline.reader import Reader
+    from pipeline.search.question import day
+
+    if output is None and not preview:
+        raise UsageError("OUTPUT_NEEDED", "expected a file to write to", remedy="name one with -o CASE.zip, or look first with --preview")
+    if query is not None and not query.is_file():
+        raise UsageError("INPUT_MISSING", f"there is no file {query}", remedy="give a file with one SELECT that yields origin and seq")
+    corp, days = CALL.corp, (day(first), day(last))
+    asked = {"conversation": conversation, "customer": customer, "employee": employee, "query": query.read_text("utf-8") if query else ""}
+    with recorded("export", corp=corp, matter=name, preview=preview, **asked, **{"from": first, "to": last}) as told:
+        about = matter.open_of(CALL.home, corp, name)
+        if as_of is None:
+            with CALL.home.lock(f"{corp}.checkpoint"):
+                checkpoint.make(CALL.home, corp)
+        point = checkpoint.find(CALL.home, corp, as_of)
+        with Reader(CALL.home, corp) as reader:
+            tree = checkpoint.tree(CALL.home, corp, reader.snapshot)
+            gathered = bundle.gather(reader, about, scope.of(reader, asked, *days), point, tree)
+            _tell(gathered)
+            if output is not None and not preview:
+                told["result"] = _write(reader, gathered, tree, output)
+
+
+def _tell(gathered: Bundle) -> None:
+    c = gathered.coverage
+    say(t("export.scope", conversations=len(c["conversations"]), records=c["records"], held=c["held"], leaves=c["leaves"]))
+
+
+def _write(reader: Reader, gathered: Bundle, tree: Any, output: Path) -> str:
+    """Write the zip beside its name, then rename; return the digest of its manifest."""
+    from pipeline.evidence import bundle
+    from pipeline.show import replacing
+
+    info = {
+        "Source-Organization": gathered.corp_id, "External-Identifier": gathered.matter.matter, "Bag-Software-Agent": "liuhen",
+        "Liuhen-Checkpoint": f"{gathered.point.origin} {gathered.point.size}",
+        **({"Liuhen-Note": "DEMO"} if gathered.demo else {}),
+    }  # fmt: skip
+    with replacing(output) as sink:
+        digest = bundle.write(sink, bundle.files(reader, gathered, tree), info=info)
+    for note in notes():
+        say(note)
+    say(t("export.written", file=output, digest=digest))
+    say(t("export.check", file=output))
+    return digest

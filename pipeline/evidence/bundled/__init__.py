@@ -1,0 +1,1 @@
+"""What travels in every bundle: verify.py, the pages that explain it. Nothing here imports the product."""

@@ -1,0 +1,83 @@
+"""What a bundle holds, what it does not hold, and why: counts that a stranger can add up, and the decisions behind what is missing.
+
+Before: scope.py, records.py. After: bundle.py. Source: evidence.md, section 9.
+
+Nothing is dropped in silence: what was withheld, waits, failed or was restricted in these conversations stands in `held`, each with its leaf
+and the proof of the decision; what cannot be attributed to a conversation (failed, pending, gaps) is counted for the whole archive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.evidence.records import Told, opening, plain
+from pipeline.evidence.scope import Scope
+from pipeline.evidence.tree import Tree
+from pipeline.names import ms_of
+from pipeline.reader import Reader
+from pipeline.register import pair_scope
+from pipeline.stage import Pseudonyms
+
+_HELD = """
+SELECT r.leaf, r.commitment, r.nonce, r.origin, r.seq, r.msgid, r.fate, r.reason, r.rule, r.code, r.dt, r.scope_ref, r.key_version, p.captured_at, s.envelope
+FROM lake_current_records AS r
+LEFT JOIN lake_pages AS p ON p.page = r.page
+LEFT JOIN lake_sealed AS s ON s.origin = r.origin AND s.seq = r.seq AND s.variant = r.variant
+WHERE r.leaf < $size AND r.fate IN ('withheld', 'pending', 'restricted', 'removed')
+    AND (list_contains($rooms, r.room_id) OR list_contains($scopes, r.scope_ref))
+ORDER BY r.leaf
+"""
+_FATES = "SELECT fate, count(*) AS n FROM lake_records WHERE leaf < $size GROUP BY fate ORDER BY fate"
+
+
+def held(reader: Reader, scope: Scope, tree: Tree, size: int) -> list[dict[str, Any]]:
+    """Return the records of these conversations whose words are not in the bundle: where they stand, why, and the proof of the decision."""
+    names = Pseudonyms(reader.home, reader.corp_id)
+    pairs = [c.split("|") for c in scope.conversations if c.count("|") == 1]
+    scopes = [names.scope_ref(s) for a, b in pairs for s in (pair_scope(a, b), pair_scope(b, a))]
+    rows = reader.rows(_HELD, {"size": size, "rooms": list(scope.conversations), "scopes": scopes})
+    return [_held(r, reader.corp_id, tree, size) for r in rows]
+
+
+def _held(row: dict[str, Any], corp_id: str, tree: Tree, size: int) -> dict[str, Any]:
+    told = {k: plain(row[k]) for k in ("leaf", "origin", "seq", "msgid", "fate", "reason", "rule", "code", "dt")}
+    fields = {
+        "corp_id": corp_id, "origin": row["origin"], "seq": row["seq"], "fate": row["fate"], "msgid": row["msgid"], "key_version": row["key_version"],
+        "captured_at_ms": ms_of(row["captured_at"]), "reason": row["reason"], "scope_ref": row["scope_ref"], "code": row["code"], "sealed_sha256": None,
+    }  # fmt: skip
+    provable = row["nonce"] is not None and row["fate"] in ("withheld", "pending")
+    return {**told, "proof": opening(row["nonce"], fields, row["leaf"], row["commitment"], tree, size) if provable else None}
+
+
+def coverage(reader: Reader, scope: Scope, told: Sequence[Told], kept_back: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
+    """Return what completeness/coverage.json says."""
+    in_bundle = Counter(t.line["conversation_id"] for t in told)
+    (totals,) = reader.rows(
+        "SELECT (SELECT count(*) FROM failures) AS failed, (SELECT count(*) FROM pending) AS pending, (SELECT count(*) FROM withheld) AS withheld,"
+        " (SELECT count(*) FROM restricted) AS restricted"
+    )
+    return {
+        "asked": scope.asked, "first_day": plain(scope.first_day), "last_day": plain(scope.last_day), "leaves": size,
+        "first_leaf": told[0].leaf if told else None, "last_leaf": told[-1].leaf if told else None,
+        "records": len(told), "marked": sum(t.line["marked"] for t in told), "held": len(kept_back),
+        "conversations": [_conversation(reader, scope, c, in_bundle[c], size) for c in scope.conversations],
+        "recalled": sum(t.line["recalled_at_ms"] is not None for t in told), "imported": sum(t.line["origin"] == "imported" for t in told),
+        "media": dict(sorted(Counter(m["status"] for t in told for m in t.line["media"]).items())),
+        "whole_archive": {**totals, "fates": {r["fate"]: r["n"] for r in reader.rows(_FATES, {"size": size})}, "gaps": _gaps(reader)},
+    }  # fmt: skip
+
+
+def _conversation(reader: Reader, scope: Scope, conversation_id: str, in_bundle: int, size: int) -> dict[str, Any]:
+    (around,) = reader.rows(
+        "SELECT count(*) AS archived, count(*) FILTER (m.dt < $first) AS before, count(*) FILTER (m.dt > $last) AS after,"
+        " min(m.dt) AS first_day, max(m.dt) AS last_day FROM messages AS m WHERE m.conversation_id = $id AND (m.origin, m.seq) IN"
+        " (SELECT (origin, seq) FROM lake_records WHERE fate = 'archived' AND leaf < $size)",
+        {"id": conversation_id, "first": scope.first_day, "last": scope.last_day, "size": size},
+    )
+    return {"conversation_id": conversation_id, "in_bundle": in_bundle, **{k: plain(v) for k, v in around.items()}}
+
+
+def _gaps(reader: Reader) -> list[dict[str, Any]]:
+    return [{k: plain(v) for k, v in r.items() if k != "corp_id"} for r in reader.rows("SELECT * FROM gaps ORDER BY after_seq")]

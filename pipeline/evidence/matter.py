@@ -1,0 +1,81 @@
+"""Matters: what exports, holds and openings belong to.
+
+Before: lake.py. After: holds.py, bundle.py, the command `matter`.
+A matter is a word that people chose (`2026-0142`), opened with a title and a reason, closed with a reason; both are rows that stay.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from pipeline import clock, custody, schema
+from pipeline.errors import UsageError
+from pipeline.home import Home
+
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
+
+
+class Matter(msgspec.Struct, frozen=True, kw_only=True):
+    """One matter; times in ms, UTC; closed_at_ms: None while it is open. review_on: Beijing day (ISO) on which its hold is looked at again."""
+
+    matter: str
+    title: str
+    reason: str
+    actor: str
+    at_ms: int
+    review_on: str | None
+    closed_at_ms: int | None = None
+
+
+def all_of(home: Home, corp_id: str) -> list[Matter]:
+    """Return every matter, oldest first, closed ones included."""
+    lake = home.lake(corp_id)
+    found: dict[str, Matter] = {}
+    for row in sorted(lake.read("matters", lake.snapshot().of("matters")).to_pylist(), key=lambda r: r["at"]):
+        at = round(row["at"].timestamp() * 1000)
+        if row["phase"] == "open":
+            fields = {k: row[k] for k in ("matter", "title", "reason", "actor", "review_on")}
+            found[row["matter"]] = Matter(**fields, at_ms=at)
+        elif row["matter"] in found:
+            found[row["matter"]] = msgspec.structs.replace(found[row["matter"]], closed_at_ms=at)
+    return list(found.values())
+
+
+def find(home: Home, corp_id: str, name: str) -> Matter:
+    """Return a matter; raises UsageError MATTER_UNKNOWN."""
+    for matter in all_of(home, corp_id):
+        if matter.matter == name:
+            return matter
+    raise UsageError("MATTER_UNKNOWN", "there is no matter of this name", remedy="`liuhen matter list` shows them; `liuhen matter open NAME --title …` opens one")
+
+
+def open_of(home: Home, corp_id: str, name: str) -> Matter:
+    """Return an open matter; raises UsageError MATTER_UNKNOWN, MATTER_CLOSED."""
+    matter = find(home, corp_id, name)
+    if matter.closed_at_ms is not None:
+        raise UsageError("MATTER_CLOSED", f"the matter {name} was closed", remedy="open a new one")
+    return matter
+
+
+def begin(home: Home, corp_id: str, name: str, *, title: str, reason: str, review_on: str | None) -> None:
+    """Open a matter; raises UsageError MATTER_NAME, MATTER_TAKEN."""
+    if not _NAME.fullmatch(name):
+        raise UsageError("MATTER_NAME", "a matter's name is 1 to 64 letters, digits, dots, dashes", remedy="for example 2026-0142")
+    if any(m.matter == name for m in all_of(home, corp_id)):
+        raise UsageError("MATTER_TAKEN", f"there is a matter {name} already", remedy="`liuhen matter show` tells it; choose another name")
+    _append(home, corp_id, name, "open", title, reason, review_on)
+
+
+def end(home: Home, corp_id: str, name: str, *, reason: str) -> None:
+    """Close an open matter; its holds are released one by one, by whoever decides so."""
+    open_of(home, corp_id, name)
+    _append(home, corp_id, name, "close", None, reason, None)
+
+
+def _append(home: Home, corp_id: str, name: str, phase: str, title: str | None, reason: str, review_on: str | None) -> None:
+    from pipeline.ingest import append
+
+    row = {"matter": name, "phase": phase, "title": title, "reason": reason, "review_on": review_on, "actor": custody.actor(), "at": clock.now_ms()}
+    append(home, corp_id, [("matters", schema.table("matters", {k: [v] for k, v in row.items()}))], what="matter")

@@ -1,0 +1,415 @@
+"""A bundle is checked by two verifiers that share no code: both pass it, both name the record when anything in it was changed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UsageError, VerifyFailed
+from pipeline.evidence import bundle, checkpoint, matter, scope
+from pipeline.evidence.check import check
+from pipeline.home import Home
+from pipeline.reader import Reader
+from tests import firm
+
+Files = dict[str, bytes]
+SCRIPT = Path(bundle.__file__).parent / "bundled" / "verify.py"
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Two conversations of a customer, one of another; a recall, a refused customer, two equal texts, a file, a phone number."""
+    folder = tmp_path_factory.mktemp("evidence")
+    at = firm.home(folder)
+    said: dict[int, dict[str, Any]] = {
+        1: firm.message(1, "您好，方便聊聊吗？"), 2: firm.message(2, "好的", sender="wmA", to=["zhangsan"]), 3: firm.message(3, "好的", sender="wmA", to=["zhangsan"]),
+        4: firm.message(4, "我的电话 13800138000"), 5: firm.recall(5, "m4"), 6: firm.message(6, "另一位经理", sender="lisi", at_ms=firm.T0 - 3 * DAY_MS),
+        7: firm.message(7, "别人的话", to=["wmB"]), 8: firm.message(8, "不想被存", sender="wmX", to=["zhangsan"]), 9: firm.message(9, "合同在此", msgtype="file"),
+        10: firm.refusal(10, "wmX", "zhangsan", at_ms=firm.T0 - DAY_MS), 11: firm.message(11, "之后", at_ms=firm.T0 + DAY_MS),
+    }  # fmt: skip
+    del said[9]["text"]
+    said[9]["file"] = {"md5sum": "0" * 32, "filename": "../合同.pdf", "fileext": "pdf", "filesize": 9, "sdkfileid": "f"}
+    firm.run(at, firm.page(folder, "p.json", said))
+    matter.begin(at, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
+    checkpoint.make(at, firm.CORP)
+    return at
+
+
+def export(at: Home, size: int | None = None, first_day: date | None = None, last_day: date | None = None, **asked: str) -> bytes:
+    point = checkpoint.find(at, firm.CORP, size)
+    with Reader(at, firm.CORP) as reader:
+        tree = checkpoint.tree(at, firm.CORP, reader.snapshot)
+        gathered = bundle.gather(reader, matter.open_of(at, firm.CORP, "2026-0142"), scope.of(reader, asked, first_day, last_day), point, tree)
+        sink = io.BytesIO()
+        bundle.write(sink, bundle.files(reader, gathered, tree), info={"Source-Organization": firm.CORP})
+    return sink.getvalue()
+
+
+@pytest.fixture(scope="module")
+def case(archive: Home) -> bytes:
+    return export(archive, customer="wmA")
+
+
+def unzipped(data: bytes) -> Files:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {i.filename.removeprefix("case/"): archive.read(i) for i in archive.infolist()}
+
+
+def zipped(files: Files, *, sealed: bool = True) -> bytes:
+    """A bundle of these files. sealed: with manifests that fit, as somebody who changed it would make them."""
+    if sealed:
+        data = {n: d for n, d in files.items() if n.startswith("data/")}
+        oxum = f"Payload-Oxum: {sum(map(len, data.values()))}.{len(data)}\n".encode()
+        tags = {"bagit.txt": files["bagit.txt"], "bag-info.txt": oxum, "manifest-sha256.txt": manifest(data)}
+        files = {**data, **tags, "tagmanifest-sha256.txt": manifest(tags)}
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"case/{name}" if not name.startswith("!") else name[1:], content)
+    return sink.getvalue()
+
+
+def manifest(files: Files) -> bytes:
+    return "".join(f"{hashlib.sha256(d).hexdigest()}  {n}\n" for n, d in sorted(files.items())).encode()
+
+
+def verdicts(folder: Path, data: bytes, *, key: str | None = None) -> tuple[str, tuple[int, str]]:
+    """What `liuhen verify` and verify.py say: the fault of the one; exit code and words of the other, run with no package in sight."""
+    path = folder / "case.zip"
+    path.write_bytes(data)
+    report = check(path, key=key)
+    words = [sys.executable, "-I", "-S", str(SCRIPT), str(path), "--lang", "en", *(["--key", key] if key else [])]
+    ended = subprocess.run(words, capture_output=True, timeout=60, check=False, cwd=folder)
+    return next((f.fault for f in report.findings if f.fault), ""), (ended.returncode, ended.stdout.decode() + ended.stderr.decode())
+
+
+def test_both_verifiers_pass_a_bundle_without_any_package(case: bytes, tmp_path: Path) -> None:
+    assert check_ok(tmp_path, case)
+
+
+def check_ok(folder: Path, data: bytes) -> bool:
+    ours, (code, words) = verdicts(folder, data)
+    assert (ours, code) == ("", 0), words
+    return "all passed: 8 records" in words
+
+
+def test_an_unpacked_bundle_is_checked_too(case: bytes, tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(case)) as archive:
+        archive.extractall(tmp_path)
+    ended = subprocess.run([sys.executable, "-I", "-S", str(tmp_path / "case/data/verify/verify.py"), str(tmp_path)], capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stdout.decode()
+
+
+def lines(files: Files, name: str = "data/02-messages.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in files[name].splitlines()]
+
+
+def test_a_bundle_tells_all_of_a_customers_conversations_and_nothing_of_others(case: bytes) -> None:
+    files = unzipped(case)
+    told = lines(files)
+    assert [(r["seq"], r["conversation_id"], r["text"]) for r in told if r["kind"] == "message"] == [
+        (1, "wmA|zhangsan", "您好，方便聊聊吗？"), (2, "wmA|zhangsan", "好的"), (3, "wmA|zhangsan", "好的"), (4, "wmA|zhangsan", "我的电话 13800138000"),
+        (6, "lisi|wmA", "另一位经理"), (9, "wmA|zhangsan", "../合同.pdf"), (11, "wmA|zhangsan", "之后"),
+    ]  # fmt: skip
+    assert [(r["seq"], r["recalls_msgid"], r["original"]) for r in told if r["kind"] == "recall"] == [(5, "m4", "here")]
+    everything = b"".join(files.values()).decode("utf-8", "replace")
+    assert "别人的话" not in everything and "不想被存" not in everything
+    assert told[0]["sent_at_beijing"].endswith("+08:00") and told[0]["sent_at_utc"].endswith("Z")
+
+
+def test_no_file_is_called_what_a_stranger_called_it(case: bytes) -> None:
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_./ABCDEFGHIJKLMNOPQRSTUVWXYZ") and ".." not in name for name in unzipped(case))
+
+
+def test_the_same_export_gives_the_same_bytes(archive: Home, case: bytes, tmp_path: Path) -> None:
+    size = checkpoint.find(archive, firm.CORP, None).size
+    firm.run(archive, firm.page(tmp_path, "later.json", {50: firm.message(50, "后来的话")}))
+    checkpoint.make(archive, firm.CORP)
+    assert hashlib.sha256(export(archive, size, customer="wmA")).digest() == hashlib.sha256(case).digest()
+    newer = export(archive, None, customer="wmA")
+    assert lines(unzipped(newer))[-1]["seq"] == 50
+    ours, (code, words) = verdicts(tmp_path, newer)
+    assert (ours, code) == ("", 0), words
+
+
+def test_a_range_of_days_is_told_with_what_lies_around(archive: Home, tmp_path: Path) -> None:
+    size = min(c.size for c in checkpoint.all_of(archive, firm.CORP))
+    data = export(archive, size, conversation="wmA|zhangsan", first_day=date(2026, 11, 20), last_day=date(2026, 11, 20))
+    (one,) = json.loads(unzipped(data)["data/completeness/coverage.json"])["conversations"]
+    assert (one["in_bundle"], one["before"], one["after"], one["archived"]) == (6, 0, 1, 7)
+    ours, (code, words) = verdicts(tmp_path, data)
+    assert (ours, code) == ("", 0), words
+
+
+def test_a_withheld_record_stands_in_its_place_with_the_proof_of_the_decision(archive: Home, tmp_path: Path) -> None:
+    data = export(archive, employee="ZhangSan")
+    files = unzipped(data)
+    assert not any("wmX" in r["conversation_id"] for r in lines(files))
+    ours, (code, words) = verdicts(tmp_path, data)
+    assert (ours, code) == ("", 0), words
+
+
+def edit(files: Files, name: str, change: Callable[[Any], None]) -> None:
+    value = json.loads(files[name])
+    change(value)
+    files[name] = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def edit_lines(files: Files, change: Callable[[list[dict[str, Any]]], None], name: str = "data/02-messages.jsonl") -> None:
+    rows = lines(files, name)
+    change(rows)
+    files[name] = b"".join(json.dumps(r, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n" for r in rows)
+
+
+def leaf_of(files: Files, seq: int) -> int:
+    return int(next(r["leaf"] for r in lines(files) if r["seq"] == seq))
+
+
+def at(files: Files, seq: int, kind: str) -> str:
+    return f"data/{'proofs' if kind == '' else 'raw'}/{leaf_of(files, seq):012d}{kind and '.' + kind}.json"
+
+
+def _plain(files: Files) -> None:
+    name = at(files, 1, "plain")
+    files[name] = files[name].replace("您好".encode(), "你好".encode())
+
+
+def _removed(files: Files) -> None:
+    leaf = leaf_of(files, 2)
+    for name in [n for n in files if f"{leaf:012d}" in n and "checkpoints" not in n]:
+        del files[name]
+    edit_lines(files, lambda rows: rows.remove(next(r for r in rows if r["leaf"] == leaf)))
+
+
+def _removed_and_counted(files: Files) -> None:
+    _removed(files)
+
+    def fewer(said: dict[str, Any]) -> None:
+        said["records"] -= 1
+        next(c for c in said["conversations"] if c["conversation_id"] == "wmA|zhangsan")["in_bundle"] -= 1
+
+    edit(files, "data/completeness/coverage.json", fewer)
+
+
+def _swapped(files: Files) -> None:
+    one, two = at(files, 2, ""), at(files, 3, "")
+    files[one], files[two] = files[two], files[one]
+
+
+def _moved(files: Files) -> None:
+    edit_lines(files, lambda rows: rows[1].update(conversation_id="lisi|wmA"))
+
+
+def _said_otherwise(files: Files) -> None:
+    edit_lines(files, lambda rows: rows[0].update(text="保本保息"))
+
+
+def _both_said_otherwise(files: Files) -> None:
+    _said_otherwise(files)
+    edit(files, at(files, 1, ""), lambda p: p["groups"]["text"]["fields"].update(text="保本保息"))
+
+
+def _recalled_dropped(files: Files) -> None:
+    leaf = leaf_of(files, 4)
+    for name in [n for n in files if f"{leaf:012d}" in n and "checkpoints" not in n]:
+        del files[name]
+    edit_lines(files, lambda rows: rows.remove(next(r for r in rows if r["leaf"] == leaf)))
+
+    def fewer(said: dict[str, Any]) -> None:
+        said["records"] -= 1
+        said["recalled"] -= 1
+        one = next(c for c in said["conversations"] if c["conversation_id"] == "wmA|zhangsan")
+        one["in_bundle"] -= 1
+        one["archived"] -= 1
+
+    edit(files, "data/completeness/coverage.json", fewer)
+
+
+def _other_corp(files: Files) -> None:
+    edit(files, at(files, 1, ""), lambda p: p["groups"]["rest"]["fields"].update(corp_id="ww2"))
+
+
+def _other_envelope(files: Files) -> None:
+    files[at(files, 1, "envelope")] = files[at(files, 2, "envelope")]
+
+
+def _place(files: Files) -> None:
+    edit(files, at(files, 1, ""), lambda p: p.update(leaf=p["leaf"]))
+    edit(files, at(files, 1, ""), lambda p: p["path"].reverse())
+
+
+def _extra_node(files: Files) -> None:
+    edit(files, at(files, 1, ""), lambda p: p["path"].append("00" * 32))
+
+
+def _note(files: Files) -> str:
+    return next(n for n in files if n.endswith(".note"))
+
+
+def _older_root(files: Files) -> None:
+    files[_note(files)] = files[_note(files)].replace(b"\n11\n", b"\n12\n", 1) if b"\n11\n" in files[_note(files)] else files[_note(files)] + b"x"
+
+
+def _unsigned(files: Files) -> None:
+    text, _, signature = files[_note(files)].rpartition(b" ")
+    files[_note(files)] = text + b" " + signature[:20] + bytes([signature[20] ^ 1]) + signature[21:]
+
+
+def _newline_in_origin(files: Files) -> None:
+    files[_note(files)] = b"liuhen/ww1/x\ny\n" + files[_note(files)].partition(b"\n")[2]
+
+
+def _key(files: Files) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from pipeline.evidence import note
+
+    other = note.key_of("liuhen/ww1/0123456789abcdef", Ed25519PrivateKey.generate())
+    files["data/checkpoints/log.vkey"] = f"{other}\n".encode()
+
+
+def _custody(files: Files) -> None:
+    files["data/custody/log.jsonl"] = b"".join(files["data/custody/log.jsonl"].splitlines(keepends=True)[1:])
+
+
+def _custody_edited(files: Files) -> None:
+    files["data/custody/log.jsonl"] = files["data/custody/log.jsonl"].replace(b'"role":"owner"', b'"role":"nobody"', 1)
+
+
+def _page_adds(files: Files) -> None:
+    name = "data/view/0001.zh.html"
+    files[name] = files[name].replace(b"</body>", b'<p data-msgid="m999">more</p></body>')
+
+
+def _page_drops(files: Files) -> None:
+    for name in [n for n in files if n.startswith("data/view/") and ".zh." in n]:
+        files[name] = files[name].replace(b'data-msgid="m2"', b'data-x="m2"')
+
+
+def _twice(files: Files) -> None:
+    files[at(files, 1, "")] = files[at(files, 1, "")].replace(b'{"commitment"', b'{"leaf":0,"commitment"', 1)
+
+
+DAMAGES = {
+    "one character of the opened JSON": (_plain, "record"),
+    "a message removed": (_removed, "records"),
+    "a message removed, and the counts with it": (_removed_and_counted, "wmA|zhangsan"),
+    "two proofs swapped": (_swapped, "about another leaf"),
+    "a message moved to another conversation": (_moved, "another conversation"),
+    "other words in the list": (_said_otherwise, "text is not what was committed to"),
+    "other words in the list and in the proof": (_both_said_otherwise, "not what was committed to"),
+    "a recalled original dropped, counts and all": (_recalled_dropped, "the original of recall"),
+    "a record of another corp": (_other_corp, "record"),
+    "the envelope of another record": (_other_envelope, "sealed bytes"),
+    "a path in another order": (_place, "not in the tree"),
+    "a path with one node more": (_extra_node, "not in the tree"),
+    "a checkpoint over more leaves with the older root": (_older_root, ""),
+    "a signature that was changed": (_unsigned, "signature"),
+    "an origin with a line break": (_newline_in_origin, ""),
+    "a key of somebody else": (_key, ""),
+    "the first custody entry cut off": (_custody, "custody log"),
+    "a custody entry edited": (_custody_edited, "custody log"),
+    "a page that shows one message more": (_page_adds, "not in the bundle"),
+    "a page that leaves one out": (_page_drops, "the pages"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_both_verifiers_name_what_was_changed(case: bytes, tmp_path: Path, name: str) -> None:
+    damage, named = DAMAGES[name]
+    files = unzipped(case)
+    before = dict(files)
+    damage(files)
+    assert files != before
+    ours, (code, words) = verdicts(tmp_path, zipped(files))
+    assert named in ours and ours
+    assert code == 6 and named in words, words
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        pytest.param(lambda f: f.update({"data/extra.txt": b"x"}), "put in by somebody else", id="an extra file"),
+        pytest.param(lambda f: f.pop("data/identity/accounts.jsonl"), "missing", id="a file gone"),
+        pytest.param(lambda f: f.update({"data/01-report.html": b"x"}), "changed", id="a file changed"),
+        pytest.param(lambda f: f.update({"!case/../evil": b"x"}), "not ours", id="a path out of the bag"),
+        pytest.param(lambda f: f.update({"data/02-MESSAGES.jsonl": b"x"}), "", id="a name in another case"),
+        pytest.param(lambda f: f.update({"!other/file": b"x"}), "not ours", id="a second folder"),
+    ],
+)
+def test_both_verifiers_see_what_was_done_to_the_files(case: bytes, tmp_path: Path, change: Callable[[Files], None], named: str) -> None:
+    files = unzipped(case)
+    change(files)
+    ours, (code, words) = verdicts(tmp_path, zipped(files, sealed=False))
+    assert ours and named in ours
+    assert code == 6 and named in words
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, 5_000, -1])
+def test_a_bundle_cut_in_two_fails_without_a_trace(case: bytes, tmp_path: Path, cut: int) -> None:
+    ours, (code, words) = verdicts(tmp_path, case[:cut])
+    assert ours and code == 6 and "Traceback" not in words
+
+
+def test_the_key_is_compared_with_the_one_that_was_published(archive: Home, case: bytes, tmp_path: Path) -> None:
+    key = str(checkpoint.public_key(archive, firm.CORP))
+    ours, (code, words) = verdicts(tmp_path, case, key=key)
+    assert (ours, code) == ("", 0) and "not checked" not in words
+    ours, (code, _) = verdicts(tmp_path, case, key=key[:-6] + "AAAAA=")
+    assert "another key" in ours and code == 6
+
+
+def test_equal_words_are_two_leaves(case: bytes) -> None:
+    files = unzipped(case)
+    two, three = (json.loads(files[at(files, s, "")]) for s in (2, 3))
+    assert two["groups"]["text"]["fields"] == three["groups"]["text"]["fields"]
+    assert two["commitment"] != three["commitment"] and two["groups"]["text"]["salt"] != three["groups"]["text"]["salt"]
+
+
+def test_a_log_that_was_put_back_gets_no_checkpoint(archive: Home, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(archive.path, tmp_path / "home")
+    copy = Home(tmp_path / "home")
+    firm.run(copy, firm.page(tmp_path, "more.json", {90: firm.message(90, "更多")}))
+    checkpoint.make(copy, firm.CORP)
+    for part in ("lake",):
+        shutil.rmtree(copy.path / part)
+        shutil.copytree(archive.path / part, copy.path / part)
+    with pytest.raises(VerifyFailed) as told:
+        checkpoint.make(copy, firm.CORP)
+    assert told.value.code == "LOG_SHRUNK"
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        pytest.param({}, "SCOPE_ONE", id="nothing asked"),
+        pytest.param({"customer": "wmA", "employee": "lisi"}, "SCOPE_ONE", id="two things asked"),
+        pytest.param({"customer": "wmX"}, "SCOPE_EMPTY", id="a refused customer"),
+        pytest.param({"conversation": "nobody"}, "SCOPE_EMPTY", id="an unknown conversation"),
+        pytest.param({"query": "SELECT 1 AS x"}, "SCOPE_COLUMNS", id="a query without the columns"),
+    ],
+)
+def test_a_scope_that_cannot_be_says_so(archive: Home, asked: dict[str, str], code: str) -> None:
+    with Reader(archive, firm.CORP) as reader, pytest.raises(UsageError) as told:
+        scope.of(reader, asked)
+    assert told.value.code == code
+
+
+def test_a_query_marks_what_it_found_inside_whole_conversations(archive: Home) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        found = scope.of(reader, {"query": "SELECT origin, seq FROM messages WHERE seq = 4"})
+    assert found.conversations == ("wmA|zhangsan",) and found.marked == {("sealed", 4)}
