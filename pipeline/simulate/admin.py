@@ -121,7 +121,7 @@ def answer(double: Simulator, routes: Routes, request: Request) -> Answer:
             with double.lock:
                 double.faults.clear()
             return answered()
-        act = _ACTS.get(what[1]) if request.method == "POST" else None
+        act = ACTS.get(what[1]) if request.method == "POST" else None
         if act is None:
             return Answer(status=404, body=b"no such thing")
         kind, done = act
@@ -250,7 +250,7 @@ def _events(double: Simulator, body: Events) -> Fields:
     return {"idle": sender.wait(body.wait_s) if body.wait_s else None}
 
 
-_ACTS: Mapping[str, tuple[Any, Callable[[Simulator, Any], Fields]]] = {
+ACTS: Mapping[str, tuple[Any, Callable[[Simulator, Any], Fields]]] = {
     "faults": (Fault, _fault), "clock": (Clock, _clock), "grow": (Grow, _grow), "say": (Said, _say), "consent": (Consent, _consent),
     "people": (People, _people), "seats": (Seats, _seats), "follows": (Follows, _follows), "rooms": (Rooms, _rooms),
     "handovers": (Handover, _handover), "campaigns": (Campaign, _campaign), "keys": (Nothing, _rotate), "tokens": (TokensEnd, _tokens),

@@ -6,6 +6,7 @@ Before: stream.py, vault.py, faults.py. After: routes.py. Held under the double'
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -17,6 +18,8 @@ from pipeline.simulate.vault import Vault, asked_range
 
 MAX_LIMIT = 1_000
 MAX_SEQ = 2**64 - 1
+FAR = 10**12
+_SEQ = re.compile(rb'^{"seq":(\d+)')
 HEAD = b'{"errcode":0,"errmsg":"ok","chatdata":['
 
 
@@ -48,6 +51,8 @@ class Chat:
         if kind == "empty":
             return page_of(())
         items = self._stream.page(seq, limit, now_ms, skip=fault.count if fault and kind == "jump" else 0)
+        if kind == "far":
+            items = [far_ahead(item) for item in items]
         return page_of(items[::-1] if kind == "disorder" else items)
 
     def media_data(self, request: Request, now_ms: int, fault: Fault | None) -> Answer:
@@ -63,10 +68,15 @@ class Chat:
             data, total = self._vault.piece(*place, first, last, spoil=fault is not None and fault.kind == "wrong_md5")
         except ValueError:
             raise Refused(40058) from None
-        content = "!" if fault is not None and (fault.kind == "unopenable" or fault.code == 10006) else base64.b64encode(data).decode()
+        content = "!!!!" if fault is not None and (fault.kind == "unopenable" or fault.code == 10006) else base64.b64encode(data).decode()
         # In upper case, or the library takes the range for the last.
         headers = {"CONTENT-RANGE": f"BYTES {first}-{first + len(data) - 1}/{total}"}
         return msgspec.structs.replace(answered({"content": content}), status=206, headers=headers)
+
+
+def far_ahead(item: bytes) -> bytes:
+    """Return a record whose seq is FAR higher."""
+    return _SEQ.sub(lambda found: b'{"seq":%d' % (int(found[1]) + FAR), item, count=1)
 
 
 def page_of(items: Sequence[bytes]) -> bytes:

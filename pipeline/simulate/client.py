@@ -4,7 +4,7 @@ Before: pipeline/source/interface.py, vault.py. After: tests.
 
 Rules: (1) it refuses every address that is not this machine's. (2) What the double says through its code header ends a call with that code.
 (3) Else as the library does it (envelope-format.md 4): network, bad status and a refused token are 10001; of media 301042 is 10009, 301048
-10010, another errcode 10002, no JSON 10003, no base64 or no padding 10006; a wrong index is 10000, a wrong file id 10005, without asking.
+10010, another errcode 10002, no JSON or no content 10003, no base64 or no padding 10006; a wrong index is 10000, a wrong file id 10005, without asking.
 """
 
 from __future__ import annotations
@@ -142,11 +142,11 @@ def _fields(data: bytes) -> dict[str, Any]:
 def _content(data: bytes) -> bytes:
     """Return the sealed range that a media answer carries (rule 3)."""
     found = _fields(data)
-    if not found:
+    if not found or (found.get("errcode") == 0 and not found.get("content")):
         raise VendorError(10003, "media")
     if found.get("errcode") != 0:
         raise VendorError(MEDIA_CODES.get(found.get("errcode", -1), 10002), "media")
     try:
-        return base64.b64decode(found.get("content", ""), validate=True)
+        return base64.b64decode(found["content"], validate=True)
     except ValueError:
         raise VendorError(10006, "media") from None

@@ -12,6 +12,7 @@ Kinds:
  empty        errcode 0 and no records, whatever is there
  repeat       the page of the request before once more
  jump         the page begins `count` records further on
+ far          the page's sequence numbers are 10^12 higher
  disorder     the page's records in reverse
  wrong_md5    one byte of the file is another one
  unopenable   the file's range is no sealed bytes
@@ -27,7 +28,7 @@ import msgspec
 from pipeline.simulate.exchange import Answer, Cut, refused
 
 Kind = Literal[
-    "errcode", "code", "status", "slow", "cut", "silent", "unanswered", "garbage", "empty", "repeat", "jump", "disorder", "wrong_md5",
+    "errcode", "code", "status", "slow", "cut", "silent", "unanswered", "garbage", "empty", "repeat", "jump", "far", "disorder", "wrong_md5",
     "unopenable", "connect",
 ]  # fmt: skip
 CODE_HEADER = "X-Simulated-Code"

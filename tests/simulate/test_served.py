@@ -283,6 +283,7 @@ def test_every_return_code_of_the_library_comes_on_demand(lively: Asker, code: i
     ("kind", "expected"),
     [
         pytest.param("jump", [3, 4, 5], id="jump: some are left out"),
+        pytest.param("far", [10**12 + n for n in (1, 2, 3, 4, 5)], id="far: numbers nobody can believe"),
         pytest.param("disorder", [5, 4, 3, 2, 1], id="disorder: backwards"),
         pytest.param("empty", [], id="empty: as if nothing was there"),
     ],
