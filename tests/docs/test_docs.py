@@ -18,7 +18,7 @@ import pipeline
 from pipeline import answers, commit, consent, custody, envelope, errors, home, ingest, lake, leaf, saved_files, schema, sheets, stage
 from pipeline.audit import INTERNAL, load_audits, view_names
 from pipeline.config import Config, Corp
-from pipeline.demo import generate, pages, story, truth
+from pipeline.demo import generate, story, truth
 from pipeline.demo.truth import Truth
 from pipeline.errors import Exit
 
@@ -271,7 +271,7 @@ def test_the_readmes_are_twins() -> None:
 def told() -> Truth:
     """The truth about the demonstration that the READMEs show."""
     plan = story.plan(2000, seed=1, corp_id=generate.CORP_ID, end_day=date(2026, 11, 21))
-    return truth.tell(plan, list(pages.layout(plan.records)), [])
+    return truth.tell(plan, [], [])
 
 
 @pytest.mark.parametrize("name", READMES)
