@@ -89,8 +89,8 @@ def make_folder(folder: Path, *, mode: int = 0o700) -> None:
             fsync_folder(path.parent)
 
 
-def _write_temporary(path: Path, data: bytes | memoryview, mode: int) -> Path:
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+def _write_temporary(path: Path, data: bytes | memoryview, mode: int, token: str = "") -> Path:
+    temporary = path.with_name(f".{token or secrets.token_hex(8)}.part")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         view = memoryview(data)
@@ -106,12 +106,13 @@ def _write_temporary(path: Path, data: bytes | memoryview, mode: int) -> Path:
     return temporary
 
 
-def write_once(path: Path, data: bytes | memoryview, *, mode: int = 0o600, sync_folder: bool = True) -> bool:
+def write_once(path: Path, data: bytes | memoryview, *, mode: int = 0o600, sync_folder: bool = True, token: str = "") -> bool:
     """Write `path` durably unless the name exists; return whether this call made it.
 
-    With sync_folder=False the caller must fsync the folder before relying on the name."""
+    With sync_folder=False the caller must fsync the folder before relying on the name. token: what its temporary name bears, for whoever
+    lists what a killed run may leave."""
     with storage(f"writing {path.name}"):
-        temporary = _write_temporary(path, data, mode)
+        temporary = _write_temporary(path, data, mode, token)
         try:
             os.link(temporary, path)
             made = True

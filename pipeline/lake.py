@@ -305,7 +305,7 @@ class Lake:
         partition = f"kind={kind}/month={month}/bucket={bucket}/lexicon={lexicon}"
         path = f"{partition}/{token or secrets.token_hex(8)}-{digest}.parquet"
         durable.make_folder(self.root / partition)
-        durable.write_once(self.root / path, memoryview(data))
+        durable.write_once(self.root / path, memoryview(data), token=token)
         return DataFile(path=path, kind=kind, month=month, bucket=bucket, lexicon=lexicon, rows=table.num_rows, size=len(data), stats=_log_statistics(table))
 
     def _encryption(self, kind: str, month: str, bucket: str) -> object:

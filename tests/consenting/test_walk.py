@@ -1,0 +1,146 @@
+"""Every command and every file, asked for the words of customers who refused: in their own messages they are nowhere.
+
+One refused before sending (withheld), one's refusal came late (restricted), one's status nobody knows (pending). Each says a marker of their own; the
+employee's words to them are theirs too (the pair refuses). A marker in a message that somebody else sent to somebody else stays: it is that one's.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pipeline import schema
+from pipeline.cli import root
+from pipeline.home import Home
+from tests import firm
+from tests.firm import CORP, T0, message
+
+pytestmark = pytest.mark.slow
+MARKERS = {"wmEarly": "鲸落甲暗语", "wmLate": "鲸落乙暗语", "wmOdd": "鲸落丙暗语"}
+QUOTED = "鲸落丁引用"
+# Run in a loop, on a terminal or a port, ask another system, or change keys and settings: they show no messages.
+NOT_WALKED = {"callback serve", "demo", "simulate", "init", "config set", "keyring rotate", "keyring restore", "keys retire"}
+# What a command needs to show as much as it can; the others are called as they are, and may say what they lack.
+WORDS: dict[str, list[list[str]]] = {
+    "sql": [["SELECT count(*) AS n FROM messages"], ["SELECT * FROM messages"], ["SELECT * FROM matches_all"], ["SELECT * FROM restricted"], ["SELECT * FROM withheld"]],
+    "search": [[m] for m in MARKERS.values()],
+    "conversation": [["zhangsan|wmLate"], ["wmLate|zhangsan"], ["wr1"], ["zhangsan|wmEarly"]],
+    "consent explain": [["m11"], ["m1"], ["m21"]], "customer find": [["wmLate"], ["鲸落"]],
+    "audit show": [["coverage"]], "ingest": [[]], "rescan": [[], ["--dry-run"]], "reveal": [["--customer", "wmLate", "--purpose", "complaint"], ["m11", "--purpose", "complaint"]],
+    "export": [["--customer", "wmLate", "--matter", "M1", "-o", "OUT/case.zip"], ["--conversation", "wmLate|zhangsan", "--matter", "M1", "-o", "OUT/case2.zip"]],
+    "matter open": [["M1", "--reason", "walk"]], "review export": [["-o", "OUT/work.xlsx"]], "verify": [["--archive"]], "keyring backup": [["-o", "OUT/keys.age"]],
+    "consent list": [[], ["--states"]], "run": [["--once"], []],
+}  # fmt: skip
+# These must have answered, or the walk would prove nothing.
+ANSWERS = ("sql", "status")
+AUDIT = {"customer": "wmLate", "employee": "zhangsan", "conversation": "wmLate|zhangsan", "room": "wr1", "days": "7", "department": "1"}
+
+
+class Told:
+    """How a command ended: its exit code and what it wrote."""
+
+    def __init__(self, at: Path, *words: str) -> None:
+        out, err = io.StringIO(), io.StringIO()
+        root.CALL.reopen()
+        with redirect_stdout(out), redirect_stderr(err):
+            self.code = root.run(["--home", str(at), *words])
+        self.out, self.err = out.getvalue(), err.getvalue()
+
+
+def liuhen(at: Path, *words: str) -> Told:
+    """Run one command in this process."""
+    return Told(at, *words)
+
+
+def leaves(group: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The names of all commands."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from leaves(command, (*path, name))
+        else:
+            yield " ".join((*path, name))
+
+
+def calls() -> Iterator[list[str]]:
+    """Every command line of the walk; audits one by one."""
+    from pipeline import audit
+
+    yield ["matter", "open", *WORDS["matter open"][0]]
+    for name in leaves(typer.main.get_command(root.complete())):
+        if name == "audit run":
+            for found in audit.load_audits():
+                needed = [p.name for p in found.meta.parameters if p.name in AUDIT]
+                yield ["audit", "run", found.name, *(w for p in needed for w in ("-p", f"{p}={AUDIT[p]}"))]
+        elif name not in NOT_WALKED:
+            yield from ([*name.split(), *words] for words in WORDS.get(name, [[]]))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """An archive in which all three said their words, and lisi quotes wmLate's to wmOther."""
+    folder = tmp_path_factory.mktemp("walk")
+    at = firm.home(folder)
+    consent = folder / "early.jsonl"
+    consent.write_text("".join(json.dumps({"userid": "zhangsan", "external_userid": w, "status": s, "changed_at": T0 // 1000}) + "\n" for w, s in (("wmEarly", "Disagree"), ("wmOdd", "Maybe"))))
+    assert liuhen(at.path, "consent", "import", str(consent)).code in (0, 3)
+    told: dict[int, Any] = {}
+    for n, (who, marker) in enumerate(MARKERS.items()):
+        told |= {
+            10 * n + 1: message(10 * n + 1, f"保本保息 {marker}", sender=who, to=["zhangsan"]), 10 * n + 2: message(10 * n + 2, f"{marker} 保证收益", to=[who]),
+            10 * n + 3: {**message(10 * n + 3, sender=who, to=["zhangsan"]), "msgtype": "file", "file": {"sdkfileid": f"sdk{marker}", "filename": f"{marker}.pdf", "md5sum": "0" * 32, "filesize": 3}},
+        }  # fmt: skip
+    told[50] = message(50, f"他说：{QUOTED}", sender="lisi", to=["wmOther"])
+    firm.run(at, firm.page(folder, "a.json", told))
+    late = folder / "late.jsonl"
+    late.write_text(json.dumps({"userid": "zhangsan", "external_userid": "wmLate", "status": "Disagree", "changed_at": T0 // 1000}) + "\n")
+    assert liuhen(at.path, "search", MARKERS["wmLate"]).code == 0
+    assert liuhen(at.path, "consent", "import", str(late)).code == 0
+    assert firm.values(at, "select fate, count(*) from (select 'restricted' as fate from restricted union all select 'withheld' from withheld union all select 'pending' from pending) group by 1 order by 1") == [("pending", 3), ("restricted", 3), ("withheld", 3)]
+    return at
+
+
+def spelt(marker: str) -> list[bytes]:
+    """How a marker could lie in bytes."""
+    return [marker.encode(), json.dumps(marker)[1:-1].encode(), marker.encode("utf-16-le"), marker.encode("gb18030")]
+
+
+def test_no_command_and_no_file_shows_a_refused_customer_s_words(archive: Home, tmp_path: Path) -> None:
+    shown: list[str] = []
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    for words in calls():
+        ended = liuhen(archive.path, *[w.replace("OUT/", f"{tmp_path}/") for w in words])
+        given = {m for m in MARKERS.values() if any(m in w for w in words)}
+        shown += [f"{' '.join(words)} shows {m}" for m in MARKERS.values() if m not in given and (m in ended.out or m in ended.err)]
+        shown += [f"{' '.join(words)} shows a row with {m}" for m in given if m in ended.out and words[0] == "sql"]
+        assert ended.code != 1, (words, ended.err[-600:])
+        assert words[0] not in ANSWERS or ended.code in (0, 3), (words, ended.err[-300:])
+    outside = [p for p in [*tmp_path.rglob("*"), *archive.path.rglob("*"), *(set(Path(tempfile.gettempdir()).iterdir()) - before)] if p.is_file() and os.access(p, os.R_OK)]
+    for path in outside:
+        data = path.read_bytes()
+        shown += [f"{path.name} holds {m}" for m in MARKERS.values() if any(s in data for s in spelt(m))]
+    assert shown == []
+
+
+def test_search_finds_nothing_of_them_and_everything_of_others(archive: Home) -> None:
+    for marker in MARKERS.values():
+        assert marker[:3] not in liuhen(archive.path, "search", marker).out
+    assert QUOTED in liuhen(archive.path, "search", QUOTED).out
+
+
+def test_no_readable_row_of_the_archive_holds_them_but_under_keys_of_their_own(archive: Home) -> None:
+    home = Home(archive.path)
+    lake = home.lake(CORP)
+    snapshot = lake.snapshot()
+    for kind in schema.KINDS:
+        if kind not in ("restricted", "withheld_sealed", "pending_sealed"):
+            told = repr(lake.read(kind, snapshot.of(kind)).to_pylist()) if snapshot.of(kind) else ""
+            assert [m for m in MARKERS.values() if m in told] == [], kind
