@@ -75,8 +75,8 @@ def _settled(home: Home, corp_id: str) -> tuple[int, int] | None:
 def hours_left(state: State, *, now_ms: int, window_days: float) -> float | None:
     """Return the hours until what the source had when it was last empty may begin to be lost; None when nothing was ever pulled.
 
-    Never below 0. What came after that moment is the oldest that is not here: it leaves the window `window_days` later."""
+    Never below 0, nor above the window (a clock that was set back). What came after that moment is the oldest that is not here: it leaves the window `window_days` later."""
     since = state.caught_up_at_ms if state.caught_up_at_ms is not None else state.seen_at_ms
     if since is None:
         return None
-    return max(0.0, window_days * 24 - (now_ms - since) / 3_600_000)
+    return max(0.0, min(window_days * 24, window_days * 24 - (now_ms - since) / 3_600_000))

@@ -10,6 +10,7 @@ import pytest
 from pipeline import words
 from pipeline.source import actions
 from pipeline.source.actions import CHAT, MEDIA, OTHER, OTHER_MEDIA, SENTENCES, SERVER, Action
+from pipeline.source.media_fetch import status_of
 from pipeline.source.pace import Pace, backoff
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "source.md"
@@ -107,3 +108,21 @@ def test_too_many_calls_pause_a_minute_and_halve_the_rate() -> None:
 
 def test_pauses_double_up_to_a_minute() -> None:
     assert [backoff(n) for n in (1, 2, 3, 7, 99)] == [1, 2, 4, 60, 60]
+
+
+# --- what was fetched ---
+
+CHECKS = [
+    pytest.param("900150983cd24fb0d6963f7d28e17f72", 3, "900150983cd24fb0d6963f7d28e17f72", 3, "verified", id="both fit"),
+    pytest.param("900150983cd24fb0d6963f7d28e17f72", 9, "900150983cd24fb0d6963f7d28e17f72", 3, "verified", id="the MD5 decides over the size"),
+    pytest.param("", 3, "900150983cd24fb0d6963f7d28e17f72", 3, "unverifiable", id="MD5 empty, size fits"),
+    pytest.param(None, None, "900150983cd24fb0d6963f7d28e17f72", 3, "unverifiable", id="nothing declared"),
+    pytest.param("", 0, "900150983cd24fb0d6963f7d28e17f72", 3, "unverifiable", id="a size of 0 says nothing"),
+    pytest.param("", 4, "900150983cd24fb0d6963f7d28e17f72", 3, "mismatch", id="MD5 empty, size differs"),
+    pytest.param("900150983cd24fb0d6963f7d28e17f73", 3, "900150983cd24fb0d6963f7d28e17f72", 3, "mismatch", id="MD5 differs"),
+]
+
+
+@pytest.mark.parametrize(("md5_declared", "size_declared", "md5", "size", "status"), CHECKS)
+def test_a_file_is_what_was_declared_or_is_marked(md5_declared: str | None, size_declared: int | None, md5: str, size: int, status: str) -> None:
+    assert status_of(md5_declared, size_declared, md5=md5, size=size) == status

@@ -36,12 +36,14 @@ def test_once_and_follow_exclude_each_other(bare_home: Path) -> None:
     assert liuhen(bare_home, "pull", "--once", "--follow").code == 2
 
 
+@pytest.mark.slow
 def test_a_cycle_without_a_source_does_the_rest_and_says_what_it_left_out(bare_home: Path) -> None:
     ended = liuhen(bare_home, "run")
     assert (ended.code, ended.summary["landed"]) == (0, 0)
     assert "pull" in ended.summary["skipped"] and "step pull" in ended.err
 
 
+@pytest.mark.slow
 def test_gaps_are_acknowledged_by_name_and_the_row_stays(tmp_path: Path) -> None:
     at = firm.home(tmp_path, keys=())
     for seq, day in ((1, 0), (5, 8), (9, 16)):

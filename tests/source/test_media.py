@@ -16,7 +16,7 @@ from pipeline.errors import StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.source import media_store
 from pipeline.source.interface import Chunk, VendorError
-from pipeline.source.media_fetch import Fetch, Fetched, status_of
+from pipeline.source.media_fetch import Fetch, Fetched
 from pipeline.source.media_store import Partial, Reference
 from pipeline.source.pace import Pace
 from tests import firm
@@ -113,6 +113,7 @@ def test_nothing_on_disk_tells_a_name_an_id_or_content(filled: Filled) -> None:
     assert len(path.stem) == 32 and path.parent.name == MONTH
 
 
+@pytest.mark.slow
 def test_withheld_and_restricted_files_are_never_asked_for(filled: Filled) -> None:
     at = filled({1: refusal(1, "wmB", at_ms=T0 - DAY), 2: image(2, "no", to=["zhangsan"], sender="wmB"), 3: image(3, "yes")})
     source = Files({"yes": b"the same"})
@@ -120,6 +121,7 @@ def test_withheld_and_restricted_files_are_never_asked_for(filled: Filled) -> No
     assert {fileid for fileid, _ in source.slices} == {"yes"}
 
 
+@pytest.mark.slow
 def test_the_oldest_goes_first(filled: Filled) -> None:
     at = filled({1: image(1, "new"), 2: image(2, "old", at_ms=T0 - 3 * DAY), 3: image(3, "older", at_ms=T0 - 4 * DAY)})
     source = Files({"new": b"1", "old": b"2", "older": b"3"})
@@ -127,28 +129,14 @@ def test_the_oldest_goes_first(filled: Filled) -> None:
     assert [fileid for fileid, _ in source.slices] == ["older", "old", "new"]
 
 
+@pytest.mark.slow
 def test_nested_files_are_fetched_too(filled: Filled) -> None:
     item = {"type": "ChatRecordImage", "msgtime": 1, "content": '{"sdkfileid":"inner","md5sum":"","filesize":4}', "from_chatroom": False}
     at = filled({1: message(1, msgtype="chatrecord", chatrecord={"title": "t", "item": [item]})})
     assert fetch(at, Files({"inner": b"deep"})).unverifiable == 1
 
 
-CHECKS = [
-    pytest.param("900150983cd24fb0d6963f7d28e17f72", 3, "900150983cd24fb0d6963f7d28e17f72", 3, "verified", id="both fit"),
-    pytest.param("900150983cd24fb0d6963f7d28e17f72", 9, "900150983cd24fb0d6963f7d28e17f72", 3, "verified", id="the MD5 decides over the size"),
-    pytest.param("", 3, "900150983cd24fb0d6963f7d28e17f72", 3, "unverifiable", id="MD5 empty, size fits"),
-    pytest.param(None, None, "900150983cd24fb0d6963f7d28e17f72", 3, "unverifiable", id="nothing declared"),
-    pytest.param("", 0, "900150983cd24fb0d6963f7d28e17f72", 3, "unverifiable", id="a size of 0 says nothing"),
-    pytest.param("", 4, "900150983cd24fb0d6963f7d28e17f72", 3, "mismatch", id="MD5 empty, size differs"),
-    pytest.param("900150983cd24fb0d6963f7d28e17f73", 3, "900150983cd24fb0d6963f7d28e17f72", 3, "mismatch", id="MD5 differs"),
-]
-
-
-@pytest.mark.parametrize(("md5_declared", "size_declared", "md5", "size", "status"), CHECKS)
-def test_a_file_is_what_was_declared_or_is_marked(md5_declared: str | None, size_declared: int | None, md5: str, size: int, status: str) -> None:
-    assert status_of(md5_declared, size_declared, md5=md5, size=size) == status
-
-
+@pytest.mark.slow
 def test_a_wrong_md5_once_is_healed_and_three_times_is_kept_and_marked(filled: Filled) -> None:
     good, bad = b"hello, files", b"hollo, files"
     at = filled({1: image(1, "once", md5=MD5[good]), 2: image(2, "always", md5=MD5[good])})
@@ -170,6 +158,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codes", "status", "calls"), ENDS)
 def test_one_bad_file_never_stops_the_queue(filled: Filled, codes: list[int], status: str, calls: int) -> None:
     at = filled({1: image(1, "bad"), 2: image(2, "good")})
@@ -179,6 +168,7 @@ def test_one_bad_file_never_stops_the_queue(filled: Filled, codes: list[int], st
     assert len([1 for fileid, _ in source.slices if fileid == "bad"]) == calls
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_fetched_in_three_runs_is_missing(filled: Filled) -> None:
     at = filled({1: image(1, "bad")})
     told = [fetch(at, Files({}, failing={"bad": [10002] * 4})) for _ in range(3)]
@@ -186,6 +176,7 @@ def test_a_file_that_cannot_be_fetched_in_three_runs_is_missing(filled: Filled) 
     assert firm.values(at, "select status from media") == ["missing"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "word", "exit_code"), [(10001, "SOURCE_UNREACHABLE", 3), (10009, "SOURCE_ADDRESS", 4), (10011, "SOURCE_CERTIFICATE", 4)])
 def test_network_and_refusals_end_the_queue_and_count_against_no_file(filled: Filled, code: int, word: str, exit_code: int) -> None:
     at = filled({1: image(1, "f1"), 2: image(2, "f2")})
@@ -195,6 +186,7 @@ def test_network_and_refusals_end_the_queue_and_count_against_no_file(filled: Fi
     assert firm.values(at, "select count(*) from media where status = 'pending'") == [1]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_at_the_saved_place(filled: Filled) -> None:
     at = filled({1: image(1, "f1", md5=MD5[b"hello, files"])})
     first = Files({"f1": b"hello, files"})
@@ -215,6 +207,7 @@ def test_a_run_goes_on_at_the_saved_place(filled: Filled) -> None:
     assert (fetch(at, second).verified, second.slices) == (1, [("f1", "8")])
 
 
+@pytest.mark.slow
 def test_a_saved_place_that_is_refused_begins_anew_once(filled: Filled) -> None:
     at = filled({1: image(1, "f1", md5=MD5[b"hello, files"])})
     source = Files({"f1": b"hello, files"})
@@ -225,6 +218,7 @@ def test_a_saved_place_that_is_refused_begins_anew_once(filled: Filled) -> None:
     assert (fetch(at, source).verified, [index for _, index in source.slices]) == (1, ["4", "", "4", "8"])
 
 
+@pytest.mark.slow
 def test_a_whole_file_that_was_not_told_is_not_fetched_again(filled: Filled) -> None:
     at = filled({1: image(1, "f1")})
     left = Partial(at, CORP, MONTH, Reference("sealed", 1, 0, "f1"))
@@ -235,6 +229,7 @@ def test_a_whole_file_that_was_not_told_is_not_fetched_again(filled: Filled) -> 
     assert list((at.path / "media").rglob("*.partial")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", range(1, 60, 7))
 def test_a_partial_that_was_cut_anywhere_goes_on_from_its_last_whole_slice(filled: Filled, cut: int) -> None:
     at = filled({1: image(1, "f1")})
@@ -253,6 +248,7 @@ def test_a_partial_that_was_cut_anywhere_goes_on_from_its_last_whole_slice(fille
     assert b"".join(media_store.read(at, CORP, MONTH, digest)) == b"abcd" * (again.number - 1) + b"rest"
 
 
+@pytest.mark.slow
 def test_a_source_that_never_ends_a_file_is_unreadable(filled: Filled) -> None:
     at = filled({1: image(1, "f1"), 2: image(2, "f2")})
 
@@ -264,6 +260,7 @@ def test_a_source_that_never_ends_a_file_is_unreadable(filled: Filled) -> None:
     assert (fetch(at, Endless({"f1": b"x", "f2": b"y"})).pending, states(at)) == (1, {"f1": "pending", "f2": "unverifiable"})
 
 
+@pytest.mark.slow
 def test_files_above_the_limit_are_told_and_not_kept(filled: Filled) -> None:
     at = setting(filled({1: image(1, "declared", size=2 * 1024 * 1024), 2: image(2, "silent")}), "media.max_mb", "1")
 
@@ -277,6 +274,7 @@ def test_files_above_the_limit_are_told_and_not_kept(filled: Filled) -> None:
     assert [p for p in (at.path / "media").rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["changed", "cut", "frame left out"])
 def test_a_stored_file_that_was_touched_does_not_open(filled: Filled, damage: str) -> None:
     data = b"hello, files"
@@ -297,6 +295,7 @@ def test_a_stored_file_that_was_touched_does_not_open(filled: Filled, damage: st
     assert error.value.code == "MEDIA_DAMAGED"
 
 
+@pytest.mark.slow
 def test_purging_a_record_removes_its_file_unless_another_shares_it(filled: Filled) -> None:
     at = filled({1: image(1, "a"), 2: image(2, "b"), 3: image(3, "c")})
     fetch(at, Files({"a": b"shared", "b": b"shared", "c": b"alone"}))
