@@ -168,13 +168,14 @@ class _Sync:
             if not self.told.members:
                 return
             firm = members.ask_some(self.client, self.told.members, kinds.departments_of(self._facts("departments")))
+            rows, believed = members.people_rows(known, firm, at_ms=at_ms)
+            self._add(people=rows)
         else:
             also = [p for p in self.chatting.senders if not p.startswith(("wm", "wo", "wb"))]
             firm = members.ask(self.client, known, [*also, *self.told.members], turn=beijing_day(at_ms))
-            self._add(departments=members.department_rows(self._known("departments"), firm.departments, at_ms=at_ms))
+            rows, believed = members.people_rows(known, firm, at_ms=at_ms)
+            self._add(people=rows, departments=members.department_rows(self._known("departments"), firm.departments, at_ms=at_ms))
             self._reached(members_ms=at_ms)
-        rows, believed = members.people_rows(known, firm, at_ms=at_ms)
-        self._add(people=rows)
         self.done.leavers_doubted = not believed
 
     def _rooms(self) -> None:

@@ -168,3 +168,11 @@ def test_without_a_contacts_secret_the_archives_own_calls_are_made(tmp_path: Pat
     with platform(**ANSWERS) as at, at.client() as client:
         assert sync(home, "ww1", client, now_ms=lambda: NOW).rows == {"seats": 2}
         assert set(at.paths()) == {"gettoken", "msgaudit/get_permit_user_list"}
+
+
+def test_no_name_secret_or_token_lies_readable_in_the_home(first: tuple[Home, Platform, Synced]) -> None:
+    home, _, _ = first
+    needles = [w.encode() for w in ("王女士", "王姐", "张三", "客户群", "小助手", "理财部", "wmA", "zhaoliu", "s-archive", "s-contacts", "年度报告")]
+    found = {(p.name, n.decode()) for p in home.path.rglob("*") if p.is_file() for n in needles if n in p.read_bytes()}
+    assert found == set()
+    assert {n.decode() for p in home.path.rglob("*") for n in needles if n in str(p.relative_to(home.path)).encode()} == set()
