@@ -20,6 +20,7 @@ from pipeline.home import Home
 from pipeline.keyring import Held, key_of_box
 from pipeline.lake import DataFile, Lake
 from pipeline.manifests import OUTLINE_PATTERN, load
+from pipeline.source import media_store
 from pipeline.stage import MANIFEST_SUFFIX
 
 
@@ -74,13 +75,15 @@ def _try(lake: Lake, held: Held, file: DataFile) -> tuple[list[str], bool]:
 
 
 def _boxes(home: Home) -> Iterator[str]:
-    """Yield the key name of every box: enterprise keys, packs, outlines, opened imports, custody parameters."""
+    """Yield the key name of every box: enterprise keys, packs, outlines, opened imports, fetched files, custody parameters."""
     whole = [*home.path.glob("keys/enterprise/*.keys"), *home.path.glob("lexicon/*.pack"), *home.path.glob("lexicon/*.texts"),
              *home.path.glob("alerts/*/*.box"), *home.path.glob("alerts/*/*.batch"), *home.path.glob("callbacks/*/*.event"), *home.path.glob(f"staging/*/{OUTLINE_PATTERN}")]
     for path in sorted(whole):
         yield key_of_box(path.read_bytes())
     for path in sorted(home.path.glob(f"staging/*/*{landing.SUFFIX}")):
         yield key_of_box(path.read_bytes().partition(b"\n")[2])
+    for path in sorted([*home.path.glob("media/*/*/*.lhm"), *home.path.glob("media/*/partial/*.partial")]):
+        yield media_store.key_name(path)
     for path in sorted(home.path.glob("custody/[0-9]*.jsonl")):
         for line in path.read_bytes().splitlines():
             with suppress(ValueError):  # a torn last line; whether the chain holds is verify's question

@@ -6,7 +6,7 @@ Before: root.py. After: the modules of source/.
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -15,7 +15,10 @@ from pipeline.cli.output import Format, OutputFile, emit_arrow, format_option, o
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
 from pipeline.source.actions import SENTENCES
-from pipeline.source.pull import Summary
+from pipeline.source.library import KNOWN
+
+if TYPE_CHECKING:
+    from pipeline.source.pull import Summary
 
 media_app = typer.Typer(help=t("usage.media"), no_args_is_help=True)
 app.add_typer(media_app, name="media")
@@ -38,6 +41,8 @@ def pull(
     corp, home = CALL.corp, CALL.home
     with recorded("pull", corp=corp, follow=follow) as told, progress() as shown, following.until_told() as stop:
         source = open_source(home, corp)
+        if source.library is not None and source.library not in KNOWN:
+            say(t("pull.library_unknown", digest=source.library[:16]))
         try:
 
             def one() -> Summary:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import stores
+from pipeline import key_needs, stores
 from pipeline.errors import StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.source import media_store
@@ -111,6 +111,7 @@ def test_nothing_on_disk_tells_a_name_an_id_or_content(filled: Filled) -> None:
     (path,) = (at.path / "media").rglob("*.lhm")
     assert b"hello" not in path.read_bytes() and hashlib.sha256(data).hexdigest()[:32] not in path.name
     assert len(path.stem) == 32 and path.parent.name == MONTH
+    assert f"{CORP}/media/{MONTH}#0" in set(key_needs._boxes(at))  # a backup of the keyring must cover it
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -312,6 +313,37 @@ def test_a_second_pull_of_the_same_corp_is_refused_and_another_corp_goes_on(tmp_
             pull(at, Fake(bare(1)))
         assert pull(at, Fake(bare(5)), corp="ww2").cursor == 5
     assert state.current(at, "ww1").cursor == 0
+
+
+def test_two_pulls_at_once_land_every_page_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Home, "lock", lambda *_: contextlib.nullcontext())  # the lock is courtesy
+
+    class Beside(Fake):
+        def chat_data(self, seq: int, limit: int) -> bytes:
+            found = super().chat_data(seq, limit)
+            if len(self.asked) == 2:
+                assert pull(home, Fake(bare(*range(1, 10)), page=3)).records == 6
+            return found
+
+    told = pull(home, Beside(bare(*range(1, 10)), page=3))
+    assert (told.cursor, told.exit_code, landed(home)) == (9, 0, [(1, 3), (4, 6), (7, 9)])
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_a_thousand_pages(home: Home) -> None:
+    import resource
+
+    class Endless(Fake):
+        def chat_data(self, seq: int, limit: int) -> bytes:
+            if seq >= 1_000_000:
+                return firm.answer([])
+            if seq == 100_000:
+                seen.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            return firm.answer(b'{"seq":%d,"msgid":"m","publickey_ver":1,"encrypt_random_key":"AA==","encrypt_chat_msg":"AA=="}' % n for n in range(seq + 1, seq + 1001))
+
+    seen: list[int] = []
+    assert pull(home, Endless()).pages == 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - seen[0] < 32 * 1024
 
 
 def test_a_full_disk_keeps_the_cursor_where_the_pages_are(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
