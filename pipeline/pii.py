@@ -179,11 +179,11 @@ _PASSWORD = re.compile(
     re.IGNORECASE,
 )
 _CODE_AFTER = re.compile(
-    r"(?:验证码|校验码|动态码|verification code)[^0-9A-Za-z]{0,12}"
+    r"(?:验证码|驗證碼|校验码|动态码|verification code)[^0-9A-Za-z]{0,12}"
     rf"(?P<value>(?=[A-Za-z]{{0,7}}[0-9])[0-9A-Za-z]{{4,8}}){_NO_COUNT}",
     re.IGNORECASE,
 )
-_CODE_BEFORE = re.compile(rf"(?<![0-9A-Za-z])(?P<value>[0-9]{{4,8}}){_NO_COUNT}[^0-9A-Za-z]{{0,6}}(?:验证码|校验码|动态码)")
+_CODE_BEFORE = re.compile(rf"(?<![0-9A-Za-z])(?P<value>[0-9]{{4,8}}){_NO_COUNT}[^0-9A-Za-z]{{0,6}}(?:验证码|驗證碼|校验码|动态码)")
 _CVV = re.compile(r"(?:CVV2?|CVC2?|CVN2?|安全码|背面后?[三3]位数?)[^0-9A-Za-z]{0,8}(?P<value>[0-9]{3,4})(?![0-9A-Za-z])", re.IGNORECASE)
 _EXPIRY = re.compile(r"(?:有效期|到期日|expiry|exp)[^0-9A-Za-z]{0,6}(?P<value>(?:0[1-9]|1[0-2])[/-][0-9]{2})(?![0-9/-])", re.IGNORECASE)
 _SECRET_SIGN = re.compile("[码碼令背期wWvVxX]")  # one character of each word above
@@ -223,7 +223,7 @@ _ID_18 = re.compile(
     r"(?<![0-9A-Za-z])[1-9][0-9]{5}[ -]?(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[ -]?[0-9]{3}[0-9Xx](?![0-9A-Za-z])"
 )
 _ID_15 = re.compile(r"(?<![0-9A-Za-z])[1-9][0-9]{7}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}(?![0-9A-Za-z])")
-_ID_WORDS = re.compile(r"身份证|身份證|证件号|身份号")
+_ID_WORDS = re.compile(r"身份证|身份證|证件号|證件號|身份号")
 
 
 def _id_cards(text: str) -> Iterator[_Span]:
@@ -255,11 +255,11 @@ _POLICY = re.compile(
 )
 _POLICY_SIGN = re.compile("[单同案赔户][号编]")
 _TRAVEL = re.compile(r"(?<![0-9A-Za-z])[EGDSPHMC][A-Z]?[0-9]{7,10}(?![0-9A-Za-z])", re.IGNORECASE)
-_TRAVEL_WORDS = re.compile("护照|通行证|台胞证|回乡证|证件号|passport", re.IGNORECASE)
+_TRAVEL_WORDS = re.compile("护照|護照|通行证|通行證|台胞证|台胞證|回乡证|证件号|證件號|passport", re.IGNORECASE)
 _TAIWAN = re.compile(r"(?<![0-9A-Za-z])[0-9]{8}(?![0-9A-Za-z])")
 _TAIWAN_WORDS = re.compile("台胞证|台湾居民")
 _CREDIT_CODE = re.compile(r"(?<![0-9A-Za-z])[0-9]{8}[0-9A-HJ-NPQRTUWXY]{10}(?![0-9A-Za-z])", re.IGNORECASE)
-_CREDIT_WORDS = re.compile("信用代码|税号|纳税人|执照|机构代码")
+_CREDIT_WORDS = re.compile("信用代码|信用代碼|税号|稅號|纳税人|执照|机构代码")
 
 
 def _firms_policies(text: str, patterns: tuple[Any, ...]) -> Iterator[_Span]:
@@ -295,7 +295,7 @@ _ISSUERS: tuple[tuple[tuple[str, ...], frozenset[int]], ...] = (
 )
 _GROUPS = re.compile(r"(?<![0-9A-Za-z])[0-9]++(?:[ -][0-9]++)*+")
 _GROUP = re.compile("[0-9]+")
-_ACCOUNT_WORDS = re.compile("卡号|账号|帐号|账户|帐户|銀行卡|银行卡|储蓄卡|信用卡|借记卡")
+_ACCOUNT_WORDS = re.compile("卡号|卡號|账号|帐号|帳號|賬號|账户|帐户|帳戶|銀行卡|银行卡|储蓄卡|信用卡|借记卡")
 _MONEY_WORDS = re.compile("银行|銀行|开户|转账|转帐|汇款|打款|收款|付款")
 
 
@@ -349,7 +349,7 @@ def _is_issued(number: str) -> bool:
 _MOBILE = re.compile(r"(?<![0-9])(?<![0-9]\.)(?:(?:\+|00)?86[- ]?)?1[3-9][0-9][- ]?[0-9]{4}[- ]?[0-9]{4}(?![0-9])")
 _LANDLINE = re.compile(r"(?<![0-9])0[0-9]{2,3}[ -]?[0-9]{7,8}(?![0-9])")
 _LANDLINE_IN_BRACKETS = re.compile(r"[(（]0[0-9]{2,3}[)）][ -]?[0-9]{7,8}(?![0-9])")
-_PHONE_WORDS = re.compile("电话|座机|固话|热线|传真|致电|拨打|联系|来电|tel|phone|fax", re.IGNORECASE)
+_PHONE_WORDS = re.compile("电话|電話|座机|固话|热线|熱線|传真|致电|拨打|联系|聯繫|来电|tel|phone|fax", re.IGNORECASE)
 
 
 def _mobiles(text: str) -> Iterator[_Span]:

@@ -8,6 +8,7 @@ expressions are possible at all, for most texts none.
 
 1. An expression is read into what it must hold, group by group: of each group of words at least one (`(?:肯定|一定).{0,2}赚` needs 肯定 or
    一定, and 赚). Groups whose words all have two characters or more are used; single characters only where an expression has nothing longer.
+   Only the rarest group of each is searched for: the one with the longest words; the others are looked for where it stands.
 2. An expression whose groups cannot be told (flags, wide classes, nothing but gaps) is always tried.
 3. What is possible is then searched for by RE2. The answer is that of RE2 alone; only the order of work differs.
 """
@@ -22,8 +23,8 @@ from ahocorasick_rs import AhoCorasick
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    import re._constants as c
-    import re._parser as parser
+    import re._constants as c  # type: ignore[import-not-found]  # the standard library has no stubs for it
+    import re._parser as parser  # type: ignore[import-not-found]
 
 LARGEST: Final = 256  # words in a group: a larger one is taken for a wide class
 WINDOW: Final = 1 << 17
@@ -36,16 +37,16 @@ class Expressions:
     def __init__(self, listed: Sequence[str], compiled: Sequence[Any]) -> None:
         self._compiled = tuple(compiled)
         self._always: list[int] = []
-        self._needed: list[int] = []  # by expression: how many groups
-        words: dict[str, list[tuple[int, int]]] = {}
+        self._others: list[tuple[Group, ...]] = []  # by expression: the groups it needs beside the one that is searched for
+        words: dict[str, list[int]] = {}
         for number, pattern in enumerate(listed):
             groups = needs(pattern)
-            self._needed.append(len(groups))
+            rarest = max(groups, key=lambda group: (min(map(len, group)), -len(group)), default=frozenset[str]())
+            self._others.append(tuple(group for group in groups if group != rarest))
             if not groups:
                 self._always.append(number)
-            for at, group in enumerate(groups):
-                for word in group:
-                    words.setdefault(word, []).append((number, at))
+            for word in rarest:
+                words.setdefault(word, []).append(number)
         self._owners = tuple(tuple(owners) for owners in words.values())
         self._automaton = AhoCorasick(list(words)) if words else None
         self._longest = max(map(len, words), default=0)
@@ -62,11 +63,9 @@ class Expressions:
         there = self._words_in(text)
         if not there:
             return self._always
-        groups = {owner for word in there for owner in self._owners[word]}
-        met: dict[int, int] = {}
-        for number, _ in groups:
-            met[number] = met.get(number, 0) + 1
-        return sorted([*self._always, *(number for number, count in met.items() if count == self._needed[number])])
+        begun = {number for word in there for number in self._owners[word]}
+        possible = (number for number in begun if all(any(word in text for word in group) for group in self._others[number]))
+        return sorted([*self._always, *possible])
 
     def _words_in(self, text: str) -> set[int]:
         """The numbers of the words that stand in `text`; long texts window by window, so that their hits need not lie in memory at once."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -75,6 +75,7 @@ class Group:
     variants: bool
     patterns: tuple[Pattern, ...]
     pattern_set: Expressions | None
+    pii: Mapping[str, tuple[int, ...]]  # kind of personal data → rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,7 @@ def _group(chosen: Folding, digits: bool, repeats: bool, rules: list[tuple[int, 
         folding=chosen, digits=digits, repeats=repeats, main=_search(main), triggers=triggers, variants=variants,
         written=_search(_patterns([(n, term, as_written(term)) for n, term in listed if not has_firm_edges(term)])),
         doubles=_doubles(doubled), sounds=_search(_patterns(list(_sounding(rules, chosen)))), patterns=patterns, pattern_set=_pattern_set(patterns),
+        pii={kind: tuple(number for number, rule in rules if kind in rule.pii) for kind in {kind for _, rule in rules for kind in rule.pii}},
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ Before: ../consent.py (gated messages), lexicon.py (compiled packs). After: ../s
 1. Each part is searched by itself, and nested and overlapping terms are all found.
 2. A place is `literal` when the term stands there as listed, else `folded`, `variant` (levels.py) or `pinyin`. A rule has one finding at a
    place: literal before folded before variant before pinyin, then the longer term. A regular expression is searched in the folded text
-   and adds nothing over a term of its rule that counts.
+   and adds nothing over a term of its rule that counts. Personal data (../pii.py) are literal.
 3. Whose words: the sender's, or `quoted` when the place lies wholly within a quotation, or in quotation marks after somebody else's 说.
 4. A rule about employees fires on the words of employees and of their robots, one about external people on theirs; on words of
    an unknown sender and on quoted words each rule fires, since nobody can say that they are not the right person's.
@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from pipeline import pii
 from pipeline.match import judge as judging
 from pipeline.match import levels, pinyin
 from pipeline.match.fold import as_written, as_written_map, fold
@@ -130,7 +131,7 @@ class _Ground:
         return pinyin.sound_map(self.base) if name == "sounds" else self.base
 
 
-Level = Literal["base", "digits", "variants", "repeats", "doubles", "written", "sounds", "patterns"]
+Level = Literal["base", "digits", "variants", "repeats", "doubles", "written", "sounds", "patterns", "pii"]
 Hits = Iterable[tuple[int, int, int]]
 Found = list[tuple[Level, "Search | None", Hits]]
 
@@ -164,6 +165,8 @@ def _search(group: Group, text: str) -> Found:
         found.append(("sounds", group.sounds, hits))
     if group.pattern_set is not None and group.pattern_set.Match(folded):
         found.append(("patterns", None, ()))
+    if group.pii and any(place.kind in group.pii for place in pii.find(text)):
+        found.append(("pii", None, ()))
     return found
 
 
@@ -214,6 +217,7 @@ class _Shelves:
     counting: dict[Place, _Hit] = field(default_factory=dict)
     suppressed: dict[Place, _Hit] = field(default_factory=dict)
     refused: set[Place] = field(default_factory=set)
+    possible: bool | None = None
     judged: int = 0
 
     def shelf_of(self, place: Place) -> dict[Place, _Hit] | None:
@@ -244,7 +248,9 @@ class _Harvest:
     def take_all(self, ground: _Ground, found: Found) -> None:
         """Add the hits of one part under one group."""
         for level, search, hits in found:
-            if search is None:
+            if level == "pii":
+                self.take_pii(ground)
+            elif search is None:
                 self.take_patterns(ground)
             elif level == "doubles":
                 self.take_doubles(ground, search, hits)
@@ -275,6 +281,15 @@ class _Harvest:
                 last = ground.base.ends[found[end - 1][0] + counts[-1] - 1]
                 for entry in search.entries[pattern] if first < last else ():
                     self._offer(ground, entry, (ground.part, first, last), "folded", sum(counts))
+
+    def take_pii(self, ground: _Ground) -> None:
+        """Add the places of personal data; the term is the kind. What stands there is stored masked."""
+        from pipeline.match.lexicon import Entry
+
+        for place in pii.find(ground.text):
+            for rule in ground.group.pii.get(place.kind, ()):
+                where = (ground.part, place.start_cp, place.end_cp)
+                self._offer(ground, Entry(rule, (place.kind,)), where, "literal", place.end_cp - place.start_cp)
 
     def take_patterns(self, ground: _Ground) -> None:
         """Add what the regular expressions match in the folded text, but not over a place that counts for the rule already: one utterance, one finding."""
@@ -354,7 +369,9 @@ class _Harvest:
     def _judge(self, ground: _Ground, number: int, place: Place, hit: _Hit, shelves: _Shelves) -> None:
         shelves.judged += 1
         rule, judge = self._lexicon.rules[number], self._lexicon.judges[number]
-        if not judging.stands(judge, ground.words, place[1], place[2], self._whole):
+        if shelves.possible is None:  # once a message: a text full of hits is not searched for each of them
+            shelves.possible = judging.stands_in(judge, self._whole)
+        if not shelves.possible or not judging.stands_near(judge, ground.words, place[1], place[2]):
             shelves.refused.add(place)
             return
         by = judging.suppressed_by(ground.text, place[1], place[2], rule, judge, self._lexicon.disclosures)

@@ -185,8 +185,8 @@ def _context_words(context: Context | None) -> tuple[str, ...]:
 def _what_is_missing(rule: Rule) -> str | None:
     """Why the rule as a whole cannot work, or None."""
     context = rule.context
-    if not (rule.terms or rule.patterns or context):
-        return "the rule has neither terms nor patterns nor context"
+    if not (rule.terms or rule.patterns or rule.pii or context):
+        return "the rule has neither terms nor patterns nor pii nor context"
     if rule.valid.from_ and rule.valid.to and rule.valid.to < rule.valid.from_:
         return "the rule's validity ends before it begins"
     if context is None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pipeline.match.tables import Table
+from pipeline.pii import Kind
 from pipeline.records import Direction, PartyKind, Severity, Via
 
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -131,7 +132,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing nobody should say.
 
-    party: whose words it is about. terms, patterns, context: what is looked for. allow: phrases that excuse a hit they cover or overlap.
+    party: whose words it is about. terms, patterns, pii (kinds of personal data, ../pii.py), context: what is looked for. allow: phrases that excuse a hit they cover or overlap.
     negations, questions: whether a negation word before a hit, or a question around it, takes it back. near, all_of, any_of, none_of:
     what else must stand there, or must not. direction, msgtypes, valid: only in such messages. variants: the tables it uses;
     pinyin_short: two-syllable terms that are compared by sound too. split: whether its terms are found over several messages of one sender.
@@ -146,6 +147,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     party: Party
     terms: tuple[str, ...] = ()
     patterns: tuple[Sentence, ...] = ()
+    pii: tuple[Kind, ...] = ()
     context: Context | None = None
     allow: tuple[str, ...] = ()
     negations: bool = False

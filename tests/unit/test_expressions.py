@@ -98,10 +98,9 @@ rules:
     ],
 )
 def test_one_utterance_is_charged_once_to_a_rule(text: str, found: list[tuple[str, str | None]]) -> None:
-    from pipeline.match.lexicon import load_packs
+    from pipeline.match.lexicon import load_packs, said
     from pipeline.match.matching import find
     from pipeline.match.packfile import PackSource
-    from pipeline.match.proof import said
 
     lexicon = load_packs([PackSource("both.yaml", PACK.encode(), "yaml")])
     assert sorted({(f.matched_text, f.suppressed_by) for f in find(*said(text, "employee"), lexicon)[0]}, key=lambda one: (text.find(one[0]), len(one[0]))) == found

@@ -38,7 +38,7 @@ def lexicon() -> Lexicon:
     return load_packs(shipped_packs())
 
 
-def said(text: str, party: PartyKind = "unknown", direction: Direction | None = None) -> tuple[Finding, ...]:
+def turn(text: str, party: PartyKind, direction: Direction | None = None) -> tuple[Message, Decision]:
     message = Message(
         msgid="m", kind="message", action="send", msgtype="text", sender_id=None, recipient_ids=(), room_id=None, sent_at_ms=None,
         text=text, parts=(Part("text.content", text),),
@@ -47,12 +47,16 @@ def said(text: str, party: PartyKind = "unknown", direction: Direction | None = 
         fate="archived", consent="unknown", source="s", rule="1", reason="r", lawful_basis=(), sender_kind=party,
         direction=direction or DIRECTIONS[party],
     )  # fmt: skip
-    return find(message, decision, lexicon())[0]
+    return message, decision
+
+
+def said(text: str, party: PartyKind = "unknown", direction: Direction | None = None) -> tuple[Finding, ...]:
+    return find(*turn(text, party, direction), lexicon())[0]
 
 
 def spoken(rule: Rule) -> bool:
-    """Whether a single message shows the rule."""
-    return rule.context is None
+    """Whether words of a single message show the rule."""
+    return rule.context is None and not rule.pii
 
 
 def examples(rule: Rule, kind: str) -> Iterator[tuple[str, PartyKind]]:
@@ -71,7 +75,7 @@ def each_rule() -> list[Any]:
 
 
 def test_the_packs_load_which_proves_their_examples() -> None:
-    assert [pack.id for pack in lexicon().packs] == ["banking", "common", "english", "insurance", "securities"]
+    assert [pack.id for pack in lexicon().packs] == ["banking", "common", "english", "insurance", "personal", "securities"]
 
 
 @pytest.mark.parametrize(
@@ -111,8 +115,19 @@ def test_a_rule_that_heeds_negations_shows_one(rule: Rule) -> None:
     assert any(finding.suppressed_by for findings in fired(rule, "must_not_match") for finding in findings)
 
 
+PERSONAL = "证号11010519491231002X，卡号6212345678901265，密码是abc123，电话13800138000"
+
+
+def test_personal_data_are_a_category_of_their_own_and_what_is_everyday_is_off() -> None:
+    assert [(f.rule_id, f.category, f.term) for f in live(said(PERSONAL, "external"))] == [("pii-secret", "PII", "secret")]
+    packs = load_packs(shipped_packs(), on=("pii-identity", "pii-account", "pii-contact"))
+    assert [(f.rule_id, f.term) for f in live(find(*turn(PERSONAL, "external"), packs)[0])] == [
+        ("pii-identity", "id_card"), ("pii-account", "bank_card"), ("pii-secret", "secret"), ("pii-contact", "mobile"),
+    ]  # fmt: skip
+
+
 def test_every_category_of_the_list_is_served() -> None:
-    assert sorted({rule.category for rule in lexicon().rules}) == [f"C{n:02}" for n in range(1, 27)]
+    assert sorted({rule.category for rule in lexicon().rules}) == [*(f"C{n:02}" for n in range(1, 27)), "PII"]
 
 
 def test_no_term_is_charged_to_two_rules_of_a_category() -> None:
