@@ -31,6 +31,7 @@ Keys are their first 32 bytes, filled with zeros, as the vendor does. No error h
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -57,6 +58,8 @@ MIN_CHAT_MSG = HEAD + KEY + 44 + 1
 # How padded base64 ends: the bits that the padding leaves over are zero.
 _ENDS = tuple(bytes((c,)) + b"=" for c in b"AEIMQUYcgkosw048") + tuple(bytes((c,)) + b"==" for c in b"AQgw")
 _PKCS1 = PKCS1v15()
+# SdkKeyInfo as the source writes it: each field once, in order, lengths below 128.
+_PLAIN_KEY_INFO = re.compile(rb"\x0a([\x01-\x7f])(.{1,127})\x10([\x00-\x7f])\x18([\x00-\x7f])\x20([\x00-\x7f])", re.DOTALL)
 _JSON_SPACE = b" \t\r\n"
 
 
@@ -143,7 +146,7 @@ def _opened(item: SealedItem, key_block: bytes | None, proved: frozenset[int], d
         raise RecordError("KEY_WRONG", f"the private key of version {item.key_version} opens no record of this page")
     plaintext = decrypt(key_block, item.chat_msg.encode("ascii"))
     # (8)
-    if not plaintext.lstrip(_JSON_SPACE).startswith(b"{"):
+    if not plaintext.startswith(b"{") and not plaintext.lstrip(_JSON_SPACE).startswith(b"{"):
         raise RecordError("UNDECRYPTABLE", "what the envelope holds is no JSON object")
     return OpenedItem(item.item, item.seq, item.msgid, item.key_version, plaintext, key_block, item.raw)
 
@@ -233,8 +236,10 @@ def strict_base64(text: bytes) -> bytes:
 
 def _aes_open(sealed: bytes, key: bytes) -> bytes:
     """Return the plaintext of IV and AES-256-CBC blocks; ValueError when they are no whole blocks or the PKCS#7 padding is wrong."""
-    decryptor = Cipher(AES256(key[:KEY].ljust(KEY, b"\0")), CBC(sealed[:BLOCK])).decryptor()
-    padded = decryptor.update(sealed[BLOCK:]) + decryptor.finalize()
+    if len(sealed) % BLOCK:
+        raise ValueError("blocks")
+    # Of whole blocks `update` keeps nothing back, so there is nothing to finalize.
+    padded = Cipher(AES256(key[:KEY].ljust(KEY, b"\0")), CBC(sealed[:BLOCK])).decryptor().update(sealed[BLOCK:])
     if not padded or not 1 <= (count := padded[-1]) <= BLOCK or not padded.endswith(bytes((count,)) * count):
         raise ValueError("padding")
     return padded[:-count]
@@ -244,6 +249,8 @@ def parse_key_info(data: bytes) -> KeyInfo:
     """Return the SdkKeyInfo in protobuf bytes; unknown fields are skipped, the last of repeated ones counts.
 
     Raises ValueError when it is none, k1 is empty, s_len is 0, or a length is negative or above 2^31 - 1."""
+    if (plain := _PLAIN_KEY_INFO.fullmatch(data)) is not None and len(plain[2]) == plain[1][0] and plain[5][0]:
+        return KeyInfo(plain[2], plain[3][0], plain[4][0], plain[5][0])
     k1, lengths, at = b"", {0x10: 0, 0x18: 0, 0x20: 0}, 0
     while at < len(data):
         tag, at = _varint(data, at)

@@ -55,7 +55,9 @@ def decode(data: bytes) -> tuple[Any, Any]:
 
 def too_deep(data: bytes) -> bool:
     """Return whether brackets nest deeper than MAX_DEPTH. Pairs without content are taken away level by level: no recursion, no stack."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+    brackets_opened = data.count(b"[") + data.count(b"{")
+    # In a list of objects each one closes before the next opens; what is in a string counts and is taken off alike.
+    if brackets_opened <= MAX_DEPTH or brackets_opened - data.count(b"},{") <= MAX_DEPTH:
         return False
     # Two escapes are enough to find where strings end: what is left of a run of backslashes and quotes is the closing quote.
     unquoted = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])

@@ -123,9 +123,9 @@ def land(home: Home, corp_id: str, sources: Sequence[Path], plain: Sequence[Path
     new = 0
     for path in sources:
         for raw in saved_files.pages_from_file(path):
-            if hashlib.sha256(raw.data).hexdigest() not in known:
-                ref = landing.put(home, corp_id, raw.data, source="file", name=raw.name, captured_at_ms=clock.now_ms(), sync_folder=False)
-                known.add(ref.page)
+            if (page := hashlib.sha256(raw.data).hexdigest()) not in known:
+                landing.put(home, corp_id, raw.data, page=page, source="file", name=raw.name, captured_at_ms=clock.now_ms(), sync_folder=False)
+                known.add(page)
                 new += 1
             progress("land", new, 0)
     for path in plain:

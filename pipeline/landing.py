@@ -50,12 +50,13 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def put(
-    home: Home, corp_id: str, data: bytes, *, source: PageSource, name: str, captured_at_ms: int, pulled: Pulled | None = None, sync_folder: bool = True
+    home: Home, corp_id: str, data: bytes, *, source: PageSource, name: str, captured_at_ms: int, pulled: Pulled | None = None, sync_folder: bool = True,
+    page: str = "",
 ) -> PageRef:
     """Land one sealed page durably and return its reference; the same bytes land once.
 
-    With sync_folder=False the caller fsyncs the landing folder once for many pages, before anything relies on them."""
-    page = hashlib.sha256(data).hexdigest()
+    page: the sha256 (hex) of `data` where the caller has it. With sync_folder=False the caller fsyncs the landing folder once for many pages, before anything relies on them."""
+    page = page or hashlib.sha256(data).hexdigest()
     bare = PageRef(corp_id=corp_id, page=page, uri="", size=len(data), source=source, name=name, captured_at_ms=captured_at_ms)
     read, malformed = answers.read_page(bare, data)
     header = _header(read, malformed, pulled or Pulled())

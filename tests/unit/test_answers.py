@@ -45,6 +45,29 @@ def test_a_page_becomes_its_records_with_their_bytes() -> None:
     assert (page.ref, page.items, page.failures, malformed) == (REF, (FIRST, SECOND), (), ())
 
 
+@pytest.mark.parametrize(
+    ("items", "codes"),
+    [
+        pytest.param([ONE, TWO], [], id="as the source writes it"),
+        pytest.param([record(msgid=b'"a},{b"'), ONE], [], id="a separator inside a msgid"),
+        pytest.param([record(msgid=b'"a},{b"') + b" ", ONE], [], id="a separator in a msgid and a space where there should be one: as many pieces as records"),
+        pytest.param([record(msgid=b'"a\\"b"'), ONE], [], id="a quotation mark in a msgid"),
+        pytest.param([record(seq=b"7,\"seq\":8"), ONE], ["ITEM_MALFORMED"], id="a field twice"),
+        pytest.param([record(seq=b"9223372036854775808"), ONE], ["SEQ_RANGE"], id="a seq of 2^63"),
+        pytest.param([record(msgid=b'""'), ONE], ["ITEM_MALFORMED"], id="an empty msgid"),
+        pytest.param([record(publickey_ver=b"0"), ONE], ["ITEM_MALFORMED"], id="a key version of 0"),
+        pytest.param([record(encrypt_chat_msg=b'"Qg==","more":"x"'), ONE], [], id="a field more"),
+        pytest.param([ONE, b"5"], ["ITEM_MALFORMED"], id="a number among records"),
+    ],
+)
+def test_a_page_decoded_at_once_gives_what_reading_it_record_by_record_gives(items: list[bytes], codes: list[str]) -> None:
+    page, malformed = read_page(REF, page_of(*items))
+    spaced, apart = read_page(REF, page_of(*items).replace(b'"chatdata":[', b'"chatdata" : ['))
+    assert (page.items, malformed) == (spaced.items, apart)
+    assert [m.failure.code for m in malformed] == codes and len(page.items) + len(malformed) == len(items)
+    assert all(json.loads(i.raw)["seq"] == i.seq and page_of(*items).count(i.raw) == 1 for i in page.items)
+
+
 SAME_PAGE = [
     pytest.param(PAGE + b"\n", id="a line end after it"),
     pytest.param(b"\xef\xbb\xbf" + PAGE, id="a byte order mark before it"),

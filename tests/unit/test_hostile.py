@@ -202,6 +202,14 @@ def depth_by_hand(text: str) -> int:
     return deepest
 
 
+@pytest.mark.parametrize(("levels", "deep"), [pytest.param(63, False, id="64 levels"), pytest.param(64, True, id="65 levels")])
+@pytest.mark.parametrize("sibling", ['{"a":1}', '{"a":"},{"}', '{"a":{"b":[1]}}', '{"a":"}]"}'])
+def test_many_siblings_do_not_hide_how_deep_it_nests(sibling: str, levels: int, deep: bool) -> None:
+    siblings, opening = ",".join([sibling] * 200), '{"x":'
+    assert hostile_json.too_deep(f"[{siblings},{'[' * levels}{']' * levels},{siblings}]".encode()) == deep
+    assert hostile_json.too_deep(f"[{siblings},{opening * levels}1{'}' * levels},{siblings}]".encode()) == deep
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.text(alphabet='[]{}"\\x', max_size=8), max_size=8), st.integers(55, 70), st.booleans())
 def test_too_deep_agrees_with_counting_by_hand(texts: list[str], levels: int, as_objects: bool) -> None:
