@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -312,6 +313,13 @@ def test_a_broken_connection_is_10001_and_the_next_call_works(lively: Asker, kin
         client.chat_data(0, 10)
     assert ended.value.code == 10001
     assert len(json.loads(client.chat_data(0, 10))["chatdata"]) == 10
+
+
+def test_a_slow_answer_is_slow_and_whole(lively: Asker) -> None:
+    lively.admin("faults", {"call": "getchatdata", "kind": "slow", "seconds": 0.2})
+    began = time.monotonic()
+    assert len(lively.records(limit=5)) == 5
+    assert time.monotonic() - began >= 0.2
 
 
 def test_a_silent_cut_looks_whole_and_is_not(lively: Asker) -> None:
