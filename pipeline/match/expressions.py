@@ -28,6 +28,8 @@ with warnings.catch_warnings():
 
 LARGEST: Final = 256  # words in a group: a larger one is taken for a wide class
 WINDOW: Final = 1 << 17
+# Characters that stand in a tenth of all messages or more: no word to begin with.
+COMMON: Final = frozenset("的了我你您是不在有这那个一就都也说要来去给和人好么多吗呢吧们到会可以上下没能看看想什怎为他她它把还得过很时后钱年月日天点")
 Group = frozenset[str]
 
 
@@ -41,7 +43,7 @@ class Expressions:
         words: dict[str, list[int]] = {}
         for number, pattern in enumerate(listed):
             groups = needs(pattern)
-            rarest = max(groups, key=lambda group: (min(map(len, group)), -len(group)), default=frozenset[str]())
+            rarest = max(groups, key=_rarity, default=frozenset[str]())
             self._others.append(tuple(group for group in groups if group != rarest))
             if not groups:
                 self._always.append(number)
@@ -77,6 +79,11 @@ class Expressions:
             some = text[at : at + WINDOW + self._longest]
             there |= {word for word, _, _ in self._automaton.find_matches_as_indexes(some, overlapping=True)}
         return there
+
+
+def _rarity(group: Group) -> tuple[int, int, int]:
+    """How seldom a text holds one of the words: by the shortest, by how many are characters of every other sentence, by how many there are."""
+    return min(map(len, group)), -sum(len(word) == 1 and word in COMMON for word in group), -len(group)
 
 
 # --- what an expression needs -------------------------------------------------------------------------------------

@@ -70,20 +70,27 @@ class Words(NamedTuple):
 # -- what must stand there --------------------------------------------------------------------------------------------
 
 
-def stands(judge: Judge, words: Words, start: int, end: int, whole: Callable[[], tuple[str, ...]]) -> bool:
-    """Whether everything the rule needs beside a hit at [start, end) is there. whole: all parts of the message, folded."""
-    return failing(judge, words, start, end, whole) is None
+def stands_near(judge: Judge, words: Words, start: int, end: int) -> bool:
+    """Whether every neighbour that the rule needs lies near a hit at [start, end)."""
+    return all(_is_near(near, words, start, end) for near in judge.near)
+
+
+def stands_in(judge: Judge, whole: Callable[[], tuple[str, ...]]) -> bool:
+    """Whether the message as a whole has what the rule needs. whole: all parts of the message, folded."""
+    return not (judge.all_of or judge.any_of or judge.none_of) or _lacking(judge, whole()) is None
 
 
 def failing(judge: Judge, words: Words, start: int, end: int, whole: Callable[[], tuple[str, ...]]) -> str | None:
     """Return the name of the first need that is not met (`near`, `all_of`, `any_of`, `none_of`), or None."""
-    if judge.near and not all(_is_near(near, words, start, end) for near in judge.near):
-        return "near"
-    if judge.all_of and not all(_said(group, whole()) for group in judge.all_of):
+    return _lacking(judge, whole()) if stands_near(judge, words, start, end) else "near"
+
+
+def _lacking(judge: Judge, whole: tuple[str, ...]) -> str | None:
+    if not all(_said(group, whole) for group in judge.all_of):
         return "all_of"
-    if judge.any_of and not _said(judge.any_of, whole()):
+    if judge.any_of and not _said(judge.any_of, whole):
         return "any_of"
-    return "none_of" if judge.none_of and _said(judge.none_of, whole()) else None
+    return "none_of" if _said(judge.none_of, whole) else None
 
 
 def _said(group: tuple[str, ...], parts: tuple[str, ...]) -> bool:
@@ -118,7 +125,8 @@ def holds_on(judge: Judge, sent_at_ms: int | None) -> bool:
 
 def reported(text: str, start: int, end: int) -> bool:
     """Whether [start, end) lies in quotation marks that give somebody else's words."""
-    if not any(mark in text for mark in "“「『‘\""):
+    around = text[max(0, start - 256) : start]
+    if not any(mark in around for mark in "“「『‘\""):
         return False
     for quote in QUOTED.finditer(text, max(0, start - 256), end + 256):
         if quote.start() < start and end < quote.end():
