@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import http.client
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from pipeline import lakerows
 from pipeline.clock import now_ms
 from pipeline.doctor.examine import examine
+from pipeline.doctor.findings import exit_of
+from pipeline.errors import SourceRefused
 from pipeline.home import Home
 from pipeline.lakerows import directory_of
 from pipeline.people_history.sync import Synced, sync
 from pipeline.source.doorbell import Doorbell
-from pipeline.wecom import callback_server, callback_store
-from pipeline.wecom.client import open_client
+from pipeline.wecom import callback_codec, callback_server, callback_store
+from pipeline.wecom.calls import permit_users
+from pipeline.wecom.client import Unreachable, open_client
 from tests import firm
 from tests.simulate.doubles import Asker, double, served
 from tests.simulate.homes import home_of
 
 pytestmark = pytest.mark.slow
 CORP = "wwdemo000000000001"
+ROOT = Path(__file__).parents[2]
 
 
 class Firm:
@@ -146,10 +157,82 @@ def test_errors_that_pass_do_not_disturb_a_sync(both: Firm) -> None:
 
 @pytest.mark.parametrize("kind", ["cut", "silent", "unanswered", "garbage", "status", "empty"])
 def test_a_call_that_breaks_once_is_made_again(both: Firm, kind: str) -> None:
-    from pipeline.wecom.calls import permit_users
-
     with open_client(both.home, CORP) as client:
         expected = permit_users(client)
         both.asker.admin("faults", {"kind": kind, "call": "msgaudit/get_permit_user_list", "times": 1})
         assert permit_users(client) == expected and len(expected) > 20
     both.asker.admin("faults", method="DELETE")
+
+
+# --- TLS behind a CONNECT proxy: the address is WeCom's own, the certificate the double's ---
+
+
+def through_proxy(both: Firm, folder: Path, *, trusted: bool) -> Home:
+    """A home that reaches WeCom's real name through the double's proxy, and trusts its certificate or does not."""
+    ca = folder / "ca.pem"
+    ca.write_bytes(both.asker.server.ca)
+    secret = folder / "archive"
+    secret.write_text(both.asker.server.double.secrets["archive"])
+    secret.chmod(0o600)
+    return firm.home(folder, keys=(), corps=(CORP,), settings={
+        "wecom.proxy": both.asker.server.base, "wecom.ca_file": str(ca) if trusted else "", f"corp.{CORP}.archive_secret": f"file:{secret}",
+    })  # fmt: skip
+
+
+def test_calls_go_through_the_proxy_with_a_verified_certificate(both: Firm, tmp_path: Path) -> None:
+    home = through_proxy(both, tmp_path, trusted=True)
+    with open_client(home, CORP) as client:
+        assert len(permit_users(client)) > 20
+    found = {f.check: f.state for f in examine(home, [CORP])}
+    assert (found["proxy"], found["certificate"], found["secret"], found["licence"]) == ("ok", "ok", "ok", "ok")
+
+
+def test_a_certificate_that_does_not_hold_stops_everything(both: Firm, tmp_path: Path) -> None:
+    home = through_proxy(both, tmp_path, trusted=False)
+    with open_client(home, CORP) as client, pytest.raises(SourceRefused) as refused:
+        permit_users(client)
+    assert refused.value.code == "WECOM_TLS"
+    found = list(examine(home, [CORP]))
+    assert [f.code for f in found if f.check == "certificate"] == ["WECOM_TLS"] and exit_of(found) == 4
+    assert [f.outcome for f in found if f.check == "secret"] == ["unreached"]
+
+
+def test_a_proxy_that_says_no_is_told(both: Firm, tmp_path: Path) -> None:
+    both.asker.admin("faults", {"kind": "connect", "call": "connect", "times": 0, "status": 407})
+    home = through_proxy(both, tmp_path, trusted=True)
+    with open_client(home, CORP) as client, pytest.raises(Unreachable) as refused:
+        client._sleep = lambda _: None  # the pauses between tries
+        permit_users(client)
+    both.asker.admin("faults", method="DELETE")
+    assert refused.value.code == "WECOM_PROXY"
+
+
+# --- the command ---
+
+
+def test_callback_serve_takes_a_callback_and_ends_when_told(both: Firm, tmp_path: Path) -> None:
+    home = firm.home(tmp_path, keys=(), corps=(CORP,), settings={
+        "callback.port": "0", f"corp.{CORP}.callback_token": "env:T", f"corp.{CORP}.callback_aes_key": "env:K",
+    })  # fmt: skip
+    made = both.asker.server.double.callback
+    environ = {**os.environ, "T": made.token, "K": made.encoding_aes_key, "LIUHEN_LANG": "en"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "--home", str(home.path), "callback", "serve"], stderr=subprocess.PIPE, text=True, env=environ, cwd=ROOT
+    )
+    try:
+        assert process.stderr is not None
+        serving = process.stderr.readline()
+        port = int(serving.split("127.0.0.1:")[1].split("/")[0])
+        keys = callback_codec.keys(made.token, made.encoding_aes_key, CORP)
+        sealed, at = callback_codec.seal(b"echo", keys=keys, filler=bytes(16)), str(now_ms() // 1000)
+        query = urlencode({"msg_signature": callback_codec.signature(made.token, at, "n", sealed), "timestamp": at, "nonce": "n", "echostr": sealed})
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", f"/callback/{CORP}?{query}")
+        assert connection.getresponse().read() == b"echo"
+        connection.close()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0 and "check" in said
+    ends = [e for e in home.custody.entries() if e.command == "callback serve" and e.phase == "end"]
+    assert [e.result for e in ends] == ["check 1"]
