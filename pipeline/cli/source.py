@@ -33,6 +33,7 @@ def pull(
     from pipeline.ingest import new_run_id
     from pipeline.source import follow as following
     from pipeline.source.doorbell import Doorbell
+    from pipeline.source.offset import offset_ms
     from pipeline.source.opening import open_source
     from pipeline.source.pull import Pull
 
@@ -46,7 +47,7 @@ def pull(
         try:
 
             def one() -> Summary:
-                return Pull(home, corp, source, run_id=new_run_id(), progress=shown, stop=stop).run()
+                return Pull(home, corp, source, run_id=new_run_id(), offset_ms=offset_ms(home), progress=shown, stop=stop).run()
 
             if follow:
                 ended = following.follow(one, Doorbell(home.path, corp), poll_s=home.config.source.poll_minutes * 60, stop=stop, done=_tell)

@@ -171,9 +171,11 @@ def _add(told: Summary, step: Step, ended: Told) -> None:
 
 def pull(cycle: Cycle) -> Told:
     """Everything the source holds, into the landing."""
+    from pipeline.source.offset import offset_ms
     from pipeline.source.pull import Pull
 
-    told = Pull(cycle.home, cycle.corp_id, cycle.source, run_id=cycle.run_id, progress=cycle.progress, stop=cycle.stop).run()
+    source, off = cycle.source, offset_ms(cycle.home)
+    told = Pull(cycle.home, cycle.corp_id, source, run_id=cycle.run_id, offset_ms=off, progress=cycle.progress, stop=cycle.stop).run()
     return Told(told=told, exit_code=told.exit_code, code=told.code)
 
 
@@ -188,8 +190,10 @@ def ingest(cycle: Cycle) -> Told:
 def media(cycle: Cycle) -> Told:
     """Files of archived messages."""
     from pipeline.source.media_fetch import Fetch, waiting
+    from pipeline.source.media_store import sweep
 
     if not waiting(cycle.home, cycle.corp_id, 1):
+        sweep(cycle.home, cycle.corp_id, ())
         return Told(skipped="no file waits")
     told = Fetch(cycle.home, cycle.corp_id, cycle.source, progress=cycle.progress, stop=cycle.stop).run()
     return Told(told=told, exit_code=told.exit_code, code=told.code)

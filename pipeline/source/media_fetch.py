@@ -29,7 +29,7 @@ from pipeline.reader import Reader
 from pipeline.source import actions
 from pipeline.source.asking import Stopped
 from pipeline.source.interface import FIRST_INDEX, Chunk, Sleep, Source, VendorError
-from pipeline.source.media_store import Partial, Reference
+from pipeline.source.media_store import Partial, Reference, sweep
 from pipeline.source.pace import Pace, backoff
 from pipeline.stage import HOT
 
@@ -109,6 +109,7 @@ class Fetch:
         """Fetch at most `most` files; return what became of them. Raises Locked, StorageError; what was fetched before is told all the same."""
         with self.home.lock(f"{self.corp_id}.media"):
             queue = waiting(self.home, self.corp_id)
+            sweep(self.home, self.corp_id, map(_reference, queue))
             refused = False
             try:
                 for row in queue[:most]:
@@ -123,7 +124,7 @@ class Fetch:
 
     def _one(self, row: dict[str, Any], total: int) -> None:
         month = f"{row['dt']:%Y-%m}"
-        partial = Partial(self.home, self.corp_id, month, Reference(row["origin"], row["seq"], row["ref_no"], row["sdkfileid"]))
+        partial = Partial(self.home, self.corp_id, month, _reference(row))
         try:
             outcome = self._fetch(row, partial)
         finally:
@@ -226,6 +227,10 @@ class Fetch:
         codes |= {Exit.LEFT_OVER} if told.left or told.mismatch or told.expired or told.missing or told.too_large else set()
         told.exit_code = next((int(c) for c in EXIT_PRECEDENCE if c in codes), 0)
         return told
+
+
+def _reference(row: dict[str, Any]) -> Reference:
+    return Reference(row["origin"], row["seq"], row["ref_no"], row["sdkfileid"])
 
 
 def _sound(chunk: Chunk, asked: str) -> Chunk:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -202,6 +202,17 @@ class Partial:
         with suppress(durable.Vanished):
             durable.remove(self.path)
         self._begin()
+
+
+def sweep(home: Home, corp_id: str, wanted: Iterable[Reference]) -> int:
+    """Remove partials of files that nobody waits for (told before a run was killed, or out of view by now); return how many."""
+    there = list((home.path / FOLDER / corp_id / PARTIAL).glob("*.partial"))
+    if there:
+        kept = {partial_path(home, corp_id, of) for of in wanted}
+        there = [path for path in there if path not in kept]
+    for path in there:
+        durable.remove(path)
+    return len(there)
 
 
 def read(home: Home, corp_id: str, month: str, sha256: str) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from pipeline import words
 from pipeline.source import actions
 from pipeline.source.actions import CHAT, MEDIA, OTHER, OTHER_MEDIA, SENTENCES, SERVER, Action
 from pipeline.source.media_fetch import status_of
+from pipeline.source.offset import between
 from pipeline.source.pace import Pace, backoff
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "source.md"
@@ -108,6 +109,17 @@ def test_too_many_calls_pause_a_minute_and_halve_the_rate() -> None:
 
 def test_pauses_double_up_to_a_minute() -> None:
     assert [backoff(n) for n in (1, 2, 3, 7, 99)] == [1, 2, 4, 60, 60]
+
+
+# --- clocks ---
+
+
+@pytest.mark.parametrize(
+    ("date", "offset"),
+    [("Thu, 01 Jan 1970 00:01:40 GMT", 0), ("Thu, 01 Jan 1970 00:01:30 GMT", -10_000), ("Thu, 01 Jan 1970 01:01:40 +0100", 0), ("", None), ("soon", None)],
+)
+def test_the_offset_of_the_clock_is_told_to_a_second(date: str, offset: int | None) -> None:
+    assert between(date, before_ms=100_400, after_ms=100_600) == offset
 
 
 # --- what was fetched ---

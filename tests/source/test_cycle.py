@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import Locked, SourceRefused, StorageError, UsageError
 from pipeline.home import Home
-from pipeline.source import cycle, doorbell, follow
+from pipeline.source import cycle, doorbell, follow, offset
 from pipeline.source.cycle import STEPS, Cycle, Step, Told, run
 from pipeline.source.doorbell import Doorbell
 from pipeline.source.pull import Summary
@@ -91,12 +91,14 @@ def test_a_module_that_breaks_is_not_taken_for_one_that_is_absent(monkeypatch: p
         cycle.function_of(STEPS[0])
 
 
-def test_a_cycle_pulls_and_ingests_and_its_counts_add_up(tmp_path: Path) -> None:
+def test_a_cycle_pulls_and_ingests_and_its_counts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offset, "offset_ms", lambda _: -3)
     at, source = firm.home(tmp_path), Fake(sealed(1, 2, 3))
     own = [s for s in STEPS if s.name in ("pull", "ingest", "media")]
     told = run(Cycle(at, firm.CORP, open_source=lambda *_: source), steps=own)
     assert (told.landed, told.archived, told.pages, told.exit_code, source.closed) == (3, 3, 1, 0, True)
     assert (told.steps["pull"].records, told.skipped) == (3, {"media": "no file waits"})
+    assert firm.values(at, "select clock_offset_ms from pulls") == [-3]
     again = run(Cycle(at, firm.CORP, open_source=lambda *_: Fake(sealed(1, 2, 3))), steps=own)
     assert (again.landed, again.exit_code) == (0, 0)
 

@@ -231,6 +231,17 @@ def test_a_whole_file_that_was_not_told_is_not_fetched_again(filled: Filled) -> 
 
 
 @pytest.mark.slow
+def test_a_partial_of_a_file_that_was_told_before_the_kill_is_swept(filled: Filled) -> None:
+    at = filled({1: image(1, "f1")})
+    fetch(at, Files({"f1": b"hello, files"}))
+    told = Partial(at, CORP, MONTH, Reference("sealed", 1, 0, "f1"))
+    told.add(b"hello, files", "", True)
+    told.close()
+    assert fetch(at, Files({})).files == 0
+    assert list((at.path / "media").rglob("*.partial")) == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", range(1, 60, 7))
 def test_a_partial_that_was_cut_anywhere_goes_on_from_its_last_whole_slice(filled: Filled, cut: int) -> None:
     at = filled({1: image(1, "f1")})
