@@ -6,6 +6,8 @@ One JSON object a line in `custody/000001.jsonl` …; each names the SHA-256 of 
 changed, dropped or moved breaks the chain. Parameters lie in a sealed field (encrypted under the custody key, bound to the
 entry's number), which an erasure can drop without breaking the chain: the chain covers the digest of the field.
 Written under a lock and fsynced before the command goes on. docs/formats.md has the format.
+`custody/head.json` names the newest line, under a MAC of the custody key, and is written after it: a newest line that was changed or cut off is
+noticed. Killed between the two, it lags by one line; the next entry catches up.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import getpass
 import hashlib
+import hmac
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
@@ -28,6 +31,8 @@ from pipeline.keyring import Keyring
 GENESIS = "0" * 64
 SEGMENT_BYTES = 16 * 1024 * 1024
 KEY_UNIT = "custody"
+HEAD = "head.json"
+HEAD_LABEL = b"liuhen-custody-head\0"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +50,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     params_sha256: str = ""
     params: str = ""
     previous: str
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest line: its number, what the next line names as `previous`, and who vouches. mac: HMAC-SHA-256, hex, by the key named."""
+
+    n: int
+    sha256: str
+    key: str
+    mac: str
 
 
 def actor() -> str:
@@ -100,6 +114,13 @@ class Custody:
             os.close(handle)
         # Always: a run killed right here would leave a segment whose name the next one takes for durable.
         durable.fsync_folder(self.folder)
+        self._vouch(msgspec.json.decode(line, type=Entry))
+
+    def _vouch(self, newest: Entry) -> None:
+        key = self._keyring.current(KEY_UNIT)
+        digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(newest, params="")) + b"\n").digest()
+        mac = hmac.digest(self._keyring.get(key), HEAD_LABEL + newest.n.to_bytes(8) + digest, "sha256").hex()
+        durable.replace(self.folder / HEAD, msgspec.json.encode(Head(n=newest.n, sha256=digest.hex(), key=key, mac=mac)))
 
     def _segments(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.jsonl"))

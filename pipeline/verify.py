@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from pipeline import verify_anchors, verify_files, verify_keys, verify_ledger, verify_log, verify_strays
 from pipeline.errors import ArchiveError, UsageError
 from pipeline.verify_anchors import Anchors
-from pipeline.verify_keys import Keys, Unwrap
+from pipeline.verify_keys import CustodyFiles, Keys, Unwrap
 from pipeline.verify_ledger import Ledger
 from pipeline.verify_log import File, Log
 from pipeline.verify_report import CUSTODY, FILES, KEYS, LOG, STRAYS, Report
@@ -55,12 +55,12 @@ class _At:
 
 
 def verify_archive(
-    home: Path, corp_id: str, *, unwrap: Unwrap | None = None, custody: list[bytes] | None = None, now_ms: int | None = None,
+    home: Path, corp_id: str, *, unwrap: Unwrap | None = None, custody: CustodyFiles | None = None, now_ms: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Return what a verification of one corp of the home found.
 
-    unwrap: opens wrapped keys where the master key is no file. custody: segments of the custody log as they were before this call recorded
+    unwrap: opens wrapped keys where the master key is no file. custody: the custody log as it was before this call recorded
     itself. now_ms: what "over" means for days of withheld bytes (default: the clock). progress: takes (files done, files).
     Raises UsageError when there is no such home or corp, or its master key cannot be opened by these means."""
     if not (home / "liuhen.toml").is_file() or not (home / "lake" / corp_id).is_dir():
@@ -77,13 +77,13 @@ def verify_archive(
     return report
 
 
-def _keeps_sealed(home: Path, custody: list[bytes] | None) -> bool:
+def _keeps_sealed(home: Path, custody: CustodyFiles | None) -> bool:
     """Whether sealed bytes were kept all the time, as far as anything says: no setting was ever changed by a command."""
-    changed = any(b'"command":"config set"' in s for s in custody or verify_keys.custody_bytes(home))
+    changed = any(b'"command":"config set"' in s for s in (custody or verify_keys.custody_bytes(home)).segments)
     return bool(verify_keys.settings(home).get("archive", {}).get("keep_sealed", True)) and not changed
 
 
-def _run(at: _At, unwrap: Unwrap | None, custody: list[bytes] | None, progress: Callable[[int, int], None] | None) -> None:
+def _run(at: _At, unwrap: Unwrap | None, custody: CustodyFiles | None, progress: Callable[[int, int], None] | None) -> None:
     with _going_on(at, LOG):  # before the anchors: what is anchored was in the log before it, never the other way round
         at.log = verify_log.read(at.root, at.report)
     with _going_on(at, LOG):
@@ -100,6 +100,7 @@ def _run(at: _At, unwrap: Unwrap | None, custody: list[bytes] | None, progress: 
         verify_strays.check_landing(at.home, at.corp_id, at.report)
         verify_strays.check_staging(at.home, at.corp_id, at.keys, at.report)
         verify_strays.check_purges(at.home, at.corp_id, at.report)
+        verify_strays.check_sealed(at.home, at.corp_id, at.report)
         verify_strays.check_home(at.home, at.report)
     if at.keys is not None:
         with _going_on(at, KEYS):

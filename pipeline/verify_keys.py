@@ -6,11 +6,12 @@ Keys: the master key is there, 32 bytes, readable by its owner only; it opens th
 key unwraps under its own name; the keyring is the newest one that its witness and the anchors know (an old one put back is told, and which
 records need keys that it lacks); boxes open in their places.
 Custody: entries are numbered and chained over all segments, sealed parameters are those that were written, and the entries that the
-anchors know are there. The newest line is chained to by none: what is changed in it is not noticed before the next.
+anchors know are there. The newest line is the one that `custody/head.json` names, under a MAC; killed in between, it lags by one line.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -19,6 +20,8 @@ import re
 import tomllib
 from base64 import b64decode
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -202,38 +205,84 @@ def check_age(keys: Keys, anchors: Anchors | None, needed: dict[str, str], repor
 # -- custody -------------------------------------------------------------------------------------------------------
 
 
-def custody_bytes(home: Path) -> list[bytes]:
-    """Return the segments of the custody log as they are now, oldest first."""
-    return [p.read_bytes() for p in sorted((home / "custody").glob("[0-9]*.jsonl"))]
+@dataclass(frozen=True)
+class CustodyFiles:
+    """The custody log at one moment: its segments, oldest first, and what names its newest line (None: nothing does)."""
+
+    segments: tuple[bytes, ...]
+    head: bytes | None
 
 
-def check_custody(segments: list[bytes], keys: Keys | None, anchors: Anchors | None, report: Report) -> None:
-    """Check number, chain, parameters, and that what the anchors saw is there."""
-    previous, number, digests = "0" * 64, 0, {}
-    for at, segment in enumerate(segments):
-        *lines, rest = segment.split(b"\n")
-        for line in lines:
-            number += 1
-            entry = _custody_entry(line)
-            if entry is None or entry["n"] != number or entry["previous"] != previous or not _sealed_params(entry, keys):
-                report.find(CUSTODY, "CUSTODY_BROKEN", n=number)
-            if entry is None:
-                return
-            previous = hashlib.sha256(_dump({**entry, "params": ""})).hexdigest()
-            digests[number] = previous
-        if rest and (at < len(segments) - 1 or _custody_entry(rest[: rest.rfind(b"}") + 1]) is not None):
-            report.find(CUSTODY, "CUSTODY_BROKEN", n=number + 1)
-        elif rest:
-            report.note(CUSTODY, "CUSTODY_TORN", n=number + 1)
+def custody_bytes(home: Path) -> CustodyFiles:
+    """Return the custody log as it is now, read while nobody writes to it."""
+    folder = home / "custody"
+    with ExitStack() as held:
+        if (folder / "lock").is_file():
+            fcntl.flock(held.enter_context(open(folder / "lock", "rb")), fcntl.LOCK_SH)
+        head = folder / "head.json"
+        segments = tuple(p.read_bytes() for p in sorted(folder.glob("[0-9]*.jsonl")))
+        return CustodyFiles(segments, head.read_bytes() if head.is_file() else None)
+
+
+def check_custody(files: CustodyFiles, keys: Keys | None, anchors: Anchors | None, report: Report) -> None:
+    """Check number, chain, parameters, that what the anchors saw is there, and that the newest line is the newest that was written."""
+    digests = _chain(files.segments, keys, report)
+    if digests is None:
+        return
+    number = len(digests)
     report.counts["custody entries"] = number
     known = anchors.lines if anchors else []
     for anchor in known:
         if anchor["custody_n"] > number:
             report.find(CUSTODY, "CUSTODY_OLDER", n=number, known=max(a["custody_n"] for a in known))
             return
-        if anchor["custody_n"] and digests.get(anchor["custody_n"]) != anchor["custody_sha256"]:
+        if anchor["custody_n"] and digests[anchor["custody_n"] - 1] != anchor["custody_sha256"]:
             report.find(CUSTODY, "CUSTODY_REPLACED", n=anchor["custody_n"])
             return
+    _newest(files.head, digests, keys, report)
+
+
+def _chain(segments: tuple[bytes, ...], keys: Keys | None, report: Report) -> list[str] | None:
+    """Return what the next line names of each line; None when a line cannot be read."""
+    previous, digests = "0" * 64, list[str]()
+    for at, segment in enumerate(segments):
+        *lines, rest = segment.split(b"\n")
+        for line in lines:
+            entry = _custody_entry(line)
+            if entry is None or entry["n"] != len(digests) + 1 or entry["previous"] != previous or not _sealed_params(entry, keys):
+                report.find(CUSTODY, "CUSTODY_BROKEN", n=len(digests) + 1)
+            if entry is None:
+                return None
+            previous = hashlib.sha256(_dump({**entry, "params": ""})).hexdigest()
+            digests.append(previous)
+        if rest and (at < len(segments) - 1 or _custody_entry(rest[: rest.rfind(b"}") + 1]) is not None):
+            report.find(CUSTODY, "CUSTODY_BROKEN", n=len(digests) + 1)
+        elif rest:
+            report.note(CUSTODY, "CUSTODY_TORN", n=len(digests) + 1)
+    return digests
+
+
+def _newest(head: bytes | None, digests: list[str], keys: Keys | None, report: Report) -> None:
+    number = len(digests)
+    try:
+        told = json.loads(head or b"")
+        n, sha256, key, mac = int(told["n"]), str(told["sha256"]), str(told["key"]), str(told["mac"])
+        data = b"liuhen-custody-head\0" + n.to_bytes(8, "big") + bytes.fromhex(sha256)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        if number:
+            report.find(CUSTODY, "CUSTODY_HEAD", n=number)
+        return
+    # Who has no keys cannot make a MAC; where they cannot be opened, the number and the digest still tell.
+    if keys is not None and (key not in keys.plain or not hmac.compare_digest(hmac.digest(keys.plain[key], data, "sha256").hex(), mac)):
+        report.find(CUSTODY, "CUSTODY_HEAD", n=number)
+    elif n > number:
+        report.find(CUSTODY, "CUSTODY_OLDER", n=number, known=n)
+    elif n < 1 or digests[n - 1] != sha256:
+        report.find(CUSTODY, "CUSTODY_REPLACED", n=n)
+    elif n < number - 1:
+        report.find(CUSTODY, "CUSTODY_HEAD", n=number)
+    elif n < number:
+        report.note(CUSTODY, "CUSTODY_LAG", n=number)
 
 
 def _dump(entry: dict[str, Any]) -> bytes:

@@ -22,7 +22,10 @@ from pipeline.verify_keys import Keys, opens
 from pipeline.verify_log import NAME, Log
 from pipeline.verify_report import STRAYS, Report
 
-HOME = {"liuhen.toml", "keys", "landing", "staging", "lake", "custody", "lexicon", "locks", "anchors", "alerts"}
+HOME = {
+    "liuhen.toml", "keys", "landing", "staging", "lake", "custody", "lexicon", "locks", "anchors", "alerts", "callbacks", "source", "media", "metrics",
+    "register", "matching",
+}
 _PAGE = re.compile(r"(\d{20})-([0-9a-f]{64})\.page\Z")
 _IMPORT = re.compile(r"(\d{20})-([0-9a-f]{32})\.page\Z")
 _PART = re.compile(r"\.[0-9a-f]{16}\.part\Z")
@@ -31,6 +34,10 @@ _OUTLINE = re.compile(r"([0-9a-f]{16})\.outline\Z")
 _PURGE = re.compile(r"purge-\d{20}-[0-9a-f]{16}\.json\Z")
 _PURGE_KEYS = {"v", "version", "not_before_ms", "paths", "token", "folders"}
 _HEADER = {"v", "source", "name", "captured_at_ms", "first_seq", "last_seq", "records", "requested_seq"}
+_PULLED = {"answer_code", "library", "clock_offset_ms"}
+# Folders of sealed boxes and sealed files, opened by their owners in places of their own; here their form is looked at.
+_SEALED_FOLDERS = ("alerts", "callbacks", "media")
+_BOX = re.compile(rb"[^#\x00-\x1f]{1,300}#\d{1,9}\Z")
 _MANIFEST_KEYS = {"v", "corp_id", "pages", "lexicon_version", "policy_version", "files", "outline"}
 # Keys that only an opened message has; a sealed record has encrypt_random_key and encrypt_chat_msg.
 _OPENED = re.compile(rb'"(?:msgtype|tolist|msgtime|roomid)"\s*:')
@@ -111,7 +118,7 @@ def _json(data: bytes) -> Any:
 
 def _header(head: bytes, first_seq: str) -> bool:
     found = _json(head)
-    return isinstance(found, dict) and found.keys() == _HEADER and found["first_seq"] in ((None, 0) if int(first_seq) == 0 else (int(first_seq),))
+    return isinstance(found, dict) and found.keys() - _PULLED == _HEADER and found["first_seq"] in ((None, 0) if int(first_seq) == 0 else (int(first_seq),))
 
 
 def _seqs(head: bytes) -> str:
@@ -178,6 +185,19 @@ def _manifest(path: Path, corp_id: str, name: str, report: Report) -> dict[str, 
     except (AttributeError, KeyError, TypeError, ValueError):
         report.find(STRAYS, "STAGED_DAMAGED", file=name)
         return {}
+
+
+def check_sealed(home: Path, corp_id: str, report: Report) -> None:
+    """Name every file of the other folders of a corp that is not sealed by its form."""
+    for path in (p for folder in _SEALED_FOLDERS for p in _files(home / folder / corp_id)):
+        with path.open("rb") as file:
+            data = file.read(512)
+        size = int.from_bytes(data[:2], "big")
+        report.counts["other sealed files"] += 1
+        if _PART.match(path.name):
+            report.counts["left by killed runs"] += 1
+        elif data and not data.startswith(b"LHM1") and not _BOX.match(data[2 : 2 + size]):
+            report.find(STRAYS, "PLAINTEXT", file=_told(home, path), size=path.stat().st_size)
 
 
 def check_home(home: Path, report: Report) -> None:

@@ -23,7 +23,7 @@ from pipeline.errors import Exit, StorageError, UsageError
 from pipeline.verify_report import Finding, Report
 
 if TYPE_CHECKING:
-    from pipeline.verify_keys import Unwrap
+    from pipeline.verify_keys import CustodyFiles, Unwrap
 
 COLUMNS = ("corp_id", "check", "code", "what", "concerned")
 KINDS: Sequence[Type] = ["text"] * len(COLUMNS)
@@ -71,7 +71,7 @@ def _bundle(case: Path, key: str | None, format: Format, output: OutputFile) -> 
         say(t("check.key_not_compared", line=report.key))
 
 
-def _recorded(stack: contextlib.ExitStack, segments: list[bytes], corps: list[str]) -> dict[str, str]:
+def _recorded(stack: contextlib.ExitStack, segments: CustodyFiles, corps: list[str]) -> dict[str, str]:
     """Record the call, unless the custody log is damaged or cannot be written."""
     from pipeline.verify_keys import check_custody
 
@@ -85,7 +85,7 @@ def _recorded(stack: contextlib.ExitStack, segments: list[bytes], corps: list[st
     return {}
 
 
-def _verified(corp: str, segments: list[bytes]) -> Report:
+def _verified(corp: str, segments: CustodyFiles) -> Report:
     from pipeline.verify import verify_archive
 
     try:
