@@ -35,9 +35,11 @@ LIMIT = Parameter(name="limit", type="int", help=TEXT, default=None)
 SEVERITY = Parameter(name="severity", type="choice", help=TEXT, choices=("all", "high"), default="all")
 
 
-def test_the_six_audits_are_there_by_name() -> None:
+def test_the_audits_are_there_by_name() -> None:
     assert [a.name for a in AUDITS] == [
-        "consent-by-employee", "coverage", "customer-conversations", "findings-by-category", "findings-of-employee", "unopened",
+        "chats-after-refusal", "consent-answers", "consent-by-employee", "consent-card", "consent-changes", "coverage", "customer-conversations",
+        "findings-by-category", "findings-of-employee", "off-channel-before-refusal", "refusals-by-employee", "refused-customers", "refused-elsewhere",
+        "stale-consent", "unopened",
     ]  # fmt: skip
 
 

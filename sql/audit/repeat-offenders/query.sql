@@ -1,0 +1,22 @@
+-- Which employees said something that was found on several days, and what was decided about it?
+-- What customers or quoted people said is not theirs.
+WITH newest AS (
+    SELECT finding_id, arg_max(decision, decided_at) AS decision
+    FROM reviews
+    GROUP BY finding_id
+)
+SELECT
+    min(f.employee_id) AS employee_id,
+    count(DISTINCT f.dt) AS days,
+    count(*) AS findings,
+    count(*) FILTER (f.severity = 'high') AS high,
+    count(*) FILTER (n.decision = 'violation') AS violations,
+    count(DISTINCT f.customer_id) AS customers,
+    min(f.dt) AS first_day,
+    max(f.dt) AS last_day
+FROM matches AS f
+LEFT JOIN newest AS n ON n.finding_id = f.finding_id
+WHERE f.dt BETWEEN $from_day AND $to_day AND f.party = 'employee' AND f.employee_id IS NOT NULL
+GROUP BY lower(f.employee_id)
+HAVING count(DISTINCT f.dt) >= $days
+ORDER BY violations DESC, days DESC, findings DESC, lower(min(f.employee_id));
