@@ -167,6 +167,9 @@ class KeySet(Mapping[int, RSAPrivateKey]):
     def __getitem__(self, version: int) -> RSAPrivateKey:
         return self._keys[version]
 
+    def __contains__(self, version: object) -> bool:
+        return version in self._keys  # asked for every record; Mapping's own way is to try and to catch
+
     def __iter__(self) -> Iterator[int]:
         return iter(self._keys)
 

@@ -107,11 +107,11 @@ class Pseudonyms:
     """Keyed names of ids, remembered: the same few people and scopes come again and again."""
 
     def __init__(self, home: Home, corp_id: str) -> None:
-        keyring = home.keyring
+        keyed = {what: _Keyed(home.keyring, corp_id, what) for what in ("person", "scope")}
 
         @lru_cache(maxsize=100_000)
         def named(what: str, value: str) -> bytes:
-            return keyring.pseudonym(_NAMES, corp_id, what, value)
+            return keyed[what].name(value.encode("utf-8", "surrogatepass"))
 
         @lru_cache(maxsize=4_096)
         def subjects(people: tuple[str | None, ...], scopes: tuple[str, ...]) -> list[bytes]:
@@ -130,23 +130,27 @@ class Pseudonyms:
         return self._few(people, scopes) if len(people) <= _FEW else self._many(people, scopes)
 
 
-class _Fingerprint:
-    """`Keyring.pseudonym` of the SHA-256 of bytes, for one kind of thing: what is the same for every record is hashed once."""
+class _Keyed:
+    """`Keyring.pseudonym` for one kind of thing: what is the same for every record is hashed once."""
 
     def __init__(self, keyring: Keyring, corp_id: str, what: str) -> None:
         key = keyring.get(keyring.first(_NAMES)).ljust(_HMAC_BLOCK, b"\0")
         self._inner = hashlib.sha256(bytes(b ^ 0x36 for b in key))
         self._outer = hashlib.sha256(bytes(b ^ 0x5C for b in key))
-        digits = hashlib.sha256().digest_size * 2
-        self._inner.update(b"".join(len(p).to_bytes(4) + p for p in (corp_id.encode(), what.encode())) + digits.to_bytes(4))
+        self._inner.update(b"".join(len(p).to_bytes(4) + p for p in (corp_id.encode(), what.encode())))
 
-    def of(self, data: bytes) -> bytes:
-        """Return 16 bytes."""
-        inner, outer, plain = self._inner.copy(), self._outer.copy(), _EMPTY.copy()
-        plain.update(data)
-        inner.update(plain.hexdigest().encode())
+    def name(self, value: bytes) -> bytes:
+        """Return the 16 bytes that stand for `value`."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(len(value).to_bytes(4) + value)
         outer.update(inner.digest())
         return outer.digest()[:16]
+
+    def fingerprint(self, data: bytes) -> bytes:
+        """Return the 16 bytes that stand for the SHA-256 of `data`."""
+        plain = _EMPTY.copy()
+        plain.update(data)
+        return self.name(plain.hexdigest().encode())
 
 
 _EMPTY = hashlib.sha256()  # its copy costs half of a new one
@@ -167,7 +171,7 @@ class Builder:
         self.lexicon_version = lexicon_version
         self.policy_version = policy_version
         self.key_fingerprints = key_fingerprints
-        self._fingerprints = {what: _Fingerprint(home.keyring, corp_id, what) for what in ("msgid", "content")}
+        self._fingerprints = {what: _Keyed(home.keyring, corp_id, what) for what in ("msgid", "content")}
         self._keep = home.config.archive.keep_sealed
         self._policies = pii.compiled(home.config.pii.policy_patterns)
         self.clear()
@@ -262,7 +266,7 @@ class Builder:
 
     def fingerprint(self, what: str, data: bytes) -> bytes:
         """Return the keyed 16-byte fingerprint of a msgid or of canonical content."""
-        return self._fingerprints[what].of(data)
+        return self._fingerprints[what].fingerprint(data)
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
