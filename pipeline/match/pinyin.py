@@ -23,7 +23,7 @@ FIRST = 0xE000  # private use: the code point of syllable number 0
 LONGEST_RUN = 48  # letters that are tried as syllables
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _LATIN = re.compile("[a-z]+")
-_LATIN_SPACED = re.compile(r"(?<=[\ue000-\ue3ff])[ ·.,'’_-]+(?=[\ue000-\ue3ff])")
+_LATIN_SPACED = re.compile(r"(?<=[\ue000-\ue3ff])[ ·.'’_-]+(?=[\ue000-\ue3ff])")
 
 
 @cache
@@ -120,7 +120,7 @@ def sound_map(base: Mapped) -> Mapped:
             at += length
     pieces += [(table.get(ord(text[i]), text[i]), i, i + 1, 0) for i in range(at, len(text))]
     joined = "".join(piece[0] for piece in pieces)
-    gone = {i for run in _LATIN_SPACED.finditer(joined) for i in range(*run.span())} if at else set()
+    gone = {i for run in _LATIN_SPACED.finditer(joined) for i in range(*run.span())} if _LATIN.search(text) else set()
     kept = [piece for i, piece in enumerate(pieces) if i not in gone]
     return Mapped(
         "".join(piece[0] for piece in kept), [base.starts[piece[1]] for piece in kept], [base.ends[piece[2] - 1] for piece in kept],
