@@ -6,15 +6,17 @@ Before: root.py. After: reader.py, audit.py, conversation.py, show.py. Nothing i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from pipeline.audit import Words
 from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.audit import Words
 
 audit_app = typer.Typer(help=t("usage.audit"), no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
