@@ -137,6 +137,7 @@ class Noise:
     """What the library prints: a file in memory."""
 
     def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None)
         self._file = os.memfd_create("printed")
         os.dup2(self._file, 1)
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -145,6 +146,7 @@ class Noise:
 
     def errcode(self) -> bytes:
         """Return the last errcode that was printed since the last time (empty: none), and forget the rest."""
+        self._libc.fflush(None)  # what was printed to a file lies in a buffer until then
         size = os.fstat(self._file).st_size
         if not size:
             return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from pipeline.source import frames, library, native
 from pipeline.source.interface import CHILD_DIED, TIMED_OUT, VendorError
 from pipeline.source.library import LibraryFile
 from pipeline.source.opening import open_source
+from pipeline.source.pull import Pull
 from pipeline.source.vendor import Child, Native, Restarting
 from tests import firm
 from tests.firm import CORP, message
@@ -217,3 +219,20 @@ def test_where_the_library_refuses_ours_refuses_too() -> None:
             with pytest.raises(RecordError):
                 decrypt(key, damaged)
     opener.close()
+
+
+@vendor
+@needs_it
+def test_a_wrong_secret_is_told_apart_from_the_network_by_what_the_library_prints(tmp_path: Path) -> None:
+    from tests.simulate.doubles import double, served
+    from tests.simulate.homes import home_of, patient, quick
+
+    with served(double(tmp_path / "sim", messages=500)) as asker:
+        corp = asker.server.double.corp.corp_id
+        wrong = tmp_path / "wrong"
+        wrong.write_text("no-such-secret")
+        wrong.chmod(0o600)
+        home = home_of(asker, tmp_path, library=LIBRARY, settings={f"corp.{corp}.archive_secret": f"file:{wrong}"})
+        with contextlib.closing(open_source(home, corp)) as source:
+            told = Pull(home, corp, source, run_id="r", sleep=patient, pace=quick()).run()
+        assert (told.code, told.exit_code, told.calls, told.pages) == ("SOURCE_SECRET", 4, 1, 0)
