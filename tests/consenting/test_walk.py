@@ -27,6 +27,7 @@ from tests.firm import CORP, T0, message
 pytestmark = pytest.mark.slow
 MARKERS = {"wmEarly": "鲸落甲暗语", "wmLate": "鲸落乙暗语", "wmOdd": "鲸落丙暗语"}
 QUOTED = "鲸落丁引用"
+FILE = {"sdkfileid": "sdk", "md5sum": "0" * 32, "filesize": 3}
 # Run in a loop, on a terminal or a port, ask another system, or change keys and settings: they show no messages.
 NOT_WALKED = {"callback serve", "demo", "simulate", "init", "config set", "keyring rotate", "keyring restore", "keys retire"}
 # What a command needs to show as much as it can; the others are called as they are, and may say what they lack.
@@ -90,13 +91,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
     folder = tmp_path_factory.mktemp("walk")
     at = firm.home(folder)
     consent = folder / "early.jsonl"
-    consent.write_text("".join(json.dumps({"userid": "zhangsan", "external_userid": w, "status": s, "changed_at": T0 // 1000}) + "\n" for w, s in (("wmEarly", "Disagree"), ("wmOdd", "Maybe"))))
+    said = [{"userid": "zhangsan", "external_userid": w, "status": s, "changed_at": T0 // 1000} for w, s in (("wmEarly", "Disagree"), ("wmOdd", "Maybe"))]
+    consent.write_text("".join(json.dumps(line) + "\n" for line in said))
     assert liuhen(at.path, "consent", "import", str(consent)).code in (0, 3)
     told: dict[int, Any] = {}
     for n, (who, marker) in enumerate(MARKERS.items()):
         told |= {
             10 * n + 1: message(10 * n + 1, f"保本保息 {marker}", sender=who, to=["zhangsan"]), 10 * n + 2: message(10 * n + 2, f"{marker} 保证收益", to=[who]),
-            10 * n + 3: {**message(10 * n + 3, sender=who, to=["zhangsan"]), "msgtype": "file", "file": {"sdkfileid": f"sdk{marker}", "filename": f"{marker}.pdf", "md5sum": "0" * 32, "filesize": 3}},
+            10 * n + 3: {**message(10 * n + 3, sender=who, to=["zhangsan"]), "msgtype": "file", "file": {**FILE, "filename": f"{marker}.pdf"}},
         }  # fmt: skip
     told[50] = message(50, f"他说：{QUOTED}", sender="lisi", to=["wmOther"])
     firm.run(at, firm.page(folder, "a.json", told))
@@ -104,7 +106,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
     late.write_text(json.dumps({"userid": "zhangsan", "external_userid": "wmLate", "status": "Disagree", "changed_at": T0 // 1000}) + "\n")
     assert liuhen(at.path, "search", MARKERS["wmLate"]).code == 0
     assert liuhen(at.path, "consent", "import", str(late)).code == 0
-    assert firm.values(at, "select fate, count(*) from (select 'restricted' as fate from restricted union all select 'withheld' from withheld union all select 'pending' from pending) group by 1 order by 1") == [("pending", 3), ("restricted", 3), ("withheld", 3)]
+    (counts,) = firm.rows(at, "select pending, restricted, withheld from counts")
+    assert counts == {"pending": 3, "restricted": 3, "withheld": 3}
     return at
 
 
