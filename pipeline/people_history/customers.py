@@ -43,13 +43,15 @@ def follow_rows(known: Mapping[Key, Fact], customers: Iterable[Customer], whole_
 
 def handed_over(known: Mapping[Key, Fact], new: Sequence[Fact]) -> dict[tuple[str, str], dict[str, int]]:
     """Return (from, to) → customers and when, of new pairs that an administrator made after another one of the same customer (rule 2)."""
-    before: dict[str, list[Fact]] = {}
+    assigned = [f for f in new if f.values[1] == ASSIGNED and f.valid_to_ms is None and f.key not in known]
+    customers, before = {f.ids[0] for f in assigned}, dict[str, list[Fact]]()
     for fact in known.values():
-        before.setdefault(fact.ids[0], []).append(fact)
+        if fact.ids[0] in customers:
+            before.setdefault(fact.ids[0], []).append(fact)
     found: dict[tuple[str, str], dict[str, int]] = {}
-    for fact in new:
+    for fact in assigned:
         others = [f for f in before.get(fact.ids[0], ()) if f.key != fact.key and begin(f) <= begin(fact)]
-        if fact.values[1] == ASSIGNED and fact.valid_to_ms is None and fact.key not in known and others:
+        if others:
             last = max(others, key=begin)
             found.setdefault((last.ids[1], fact.ids[1]), {})[fact.ids[0]] = begin(fact)
     return found

@@ -5,18 +5,20 @@ Before: facts.py, schemas/. After: members.py, rooms.py, customers.py, sync.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from pipeline import schema
 from pipeline.directory import fold_userid
 from pipeline.lake import Lake, Snapshot
-from pipeline.people_history.facts import Fact, Key, current
+from pipeline.people_history.facts import Fact, Key
 from pipeline.wecom.contacts import Department
 
+CUSTOMERS: Final = "customers"
 # kind → (ids, values).
 COLUMNS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "people": (("userid",), ("kind", "name", "alias", "department", "short_name")),
@@ -37,10 +39,17 @@ def key_of(kind: str, values: Sequence[str], *, employee: bool = False) -> Key:
     return tuple(values)
 
 
-def read(lake: Lake, snapshot: Snapshot, kind: str) -> list[Fact]:
-    """Return all rows of a kind of history."""
+def kind_of(what: str) -> str:
+    """Return the kind of the lake in which something lies."""
+    return "people" if what == CUSTOMERS else what
+
+
+def read(lake: Lake, snapshot: Snapshot, what: str) -> list[Fact]:
+    """Return all rows of a kind of history; of `people` those of customers (`customers`) or all others (`people`)."""
+    kind = kind_of(what)
     ids, values = COLUMNS[kind]
-    rows = lake.read(kind, snapshot.of(kind)).to_pylist()
+    where = None if kind != "people" else ds.field("kind") == "external" if what == CUSTOMERS else ds.field("kind") != "external"
+    rows = lake.read(kind, snapshot.of(kind), where=where).to_pylist()
     return [
         Fact(
             key=key_of(kind, [row[k] for k in ids], employee=row.get("kind") == "employee"), ids=tuple(row[k] for k in ids), values=tuple(row[v] for v in values),
@@ -50,16 +59,17 @@ def read(lake: Lake, snapshot: Snapshot, kind: str) -> list[Fact]:
     ]  # fmt: skip
 
 
-def departments_of(facts: Iterable[Fact]) -> list[Department]:
+def departments_of(known: Mapping[Key, Fact]) -> list[Department]:
     """Return the departments that are known and have not ended."""
     return [
         Department(int(f.ids[0]), f.values[0], int(f.values[1]) if f.values[1] else None)
-        for f in current(facts).values() if f.valid_to_ms is None and f.ids[0].isdigit()
+        for f in known.values() if f.valid_to_ms is None and f.ids[0].isdigit()
     ]  # fmt: skip
 
 
-def table(kind: str, facts: Iterable[Fact]) -> pa.Table:
+def table(what: str, facts: Iterable[Fact]) -> pa.Table:
     """Return facts as rows of the kind."""
+    kind = kind_of(what)
     ids, values = COLUMNS[kind]
     found = list(facts)
     columns: dict[str, list[Any]] = {name: [f.ids[i] for f in found] for i, name in enumerate(ids)}

@@ -35,6 +35,7 @@ from pipeline.people_history.facts import Fact, Key, Seen, changes, current
 from pipeline.reader import Reader
 from pipeline.wecom import callback_store as store
 from pipeline.wecom import calls, contacts, statistics
+from pipeline.wecom.callback_events import Event
 from pipeline.wecom.client import Client, Unreachable, Unresolved
 from pipeline.wecom.contacts import Customer
 
@@ -103,13 +104,13 @@ class _Sync:
         self.done = Synced()
         self.budget = BUDGET
         self.cursors: dict[str, str] = {}
+        self._read: dict[str, dict[Key, Fact]] = {}
 
     def run(self) -> Synced:
         """Do the parts in order (rule 3)."""
         self.done.agreements = len(store.drain(self.home, self.corp_id))
         events = store.waiting(self.home, self.corp_id)
-        self.told = told.read([e for _, e in events], self._known("people"), self._known("follows"))
-        self._add(people=self.told.people, follows=self.told.follows)
+        self.told = self._what_was_told([e for _, e in events])
         self.chatting = NOBODY if self._today(self.progress.chats_ms) else chatting(self.home, self.corp_id, since_day=self._since())
         parts: list[tuple[str, Callable[[], None]]] = [("seats", self._seats), ("robots", self._robots)]
         if self.has_contacts:
@@ -128,6 +129,13 @@ class _Sync:
         except Unreachable as error:
             self.done.unreachable = error.code
         return self.done
+
+    def _what_was_told(self, events: Sequence[Event]) -> told.Told:
+        """Commit what callbacks say by themselves; what is known is read only where one of them concerns it."""
+        meanings = {e.meaning for e in events}
+        found = told.read(events, self._known("people") if "member" in meanings else {}, self._known("follows") if "contact" in meanings else {})
+        self._add(people=found.people, follows=found.follows)
+        return found
 
     def _part(self, name: str, part: Callable[[], None]) -> None:
         try:
@@ -151,23 +159,22 @@ class _Sync:
         self._reached(seats_ms=asked_at)
 
     def _robots(self) -> None:
-        known = self._known("people")
         seen: dict[Key, Seen] = {}
-        for robot_id in sorted(self.chatting.people):
-            if looks_robot(robot_id) and (robot_id,) not in known and fold_userid(robot_id) not in {k[0] for k in known}:
-                try:
+        for robot_id in sorted(p for p in self.chatting.people if looks_robot(p)):
+            known = self._known("people")
+            if (robot_id,) not in known and (fold_userid(robot_id),) not in known:  # an employee may be called wbanderson
+                with contextlib.suppress(Unresolved):
                     found = calls.robot(self.client, robot_id)
-                except Unresolved:
-                    continue
-                seen[(robot_id,)] = Seen(ids=(robot_id,), values=("robot", found.name, None, None, None), since_ms=0)
-        self._add(people=changes(known, seen, at_ms=self.now_ms(), source="archive"))
+                    seen[(robot_id,)] = Seen(ids=(robot_id,), values=("robot", found.name, None, None, None), since_ms=0)
+        if seen:
+            self._add(people=changes(self._known("people"), seen, at_ms=self.now_ms(), source="archive"))
 
     def _members(self) -> None:
+        if self._today(self.progress.members_ms) and not self.told.members:
+            return
         known, at_ms = self._known("people"), self.now_ms()
         if self._today(self.progress.members_ms):
-            if not self.told.members:
-                return
-            firm = members.ask_some(self.client, self.told.members, kinds.departments_of(self._facts("departments")))
+            firm = members.ask_some(self.client, self.told.members, kinds.departments_of(self._known("departments")))
             rows, believed = members.people_rows(known, firm, at_ms=at_ms)
             self._add(people=rows)
         else:
@@ -188,8 +195,9 @@ class _Sync:
         for room_id in self._turn("rooms", wanted, first=self.told.rooms):
             found = rooms.ask(self.client, room_id) if self.has_contacts else self._internal(room_id)
             asked += [found] if found else []
-        room_rows, member_rows = rooms.rows(known, self._known("memberships"), asked, at_ms=self.now_ms())
-        self._add(rooms=room_rows, memberships=member_rows)
+        if asked:
+            room_rows, member_rows = rooms.rows(known, self._known("memberships"), asked, at_ms=self.now_ms())
+            self._add(rooms=room_rows, memberships=member_rows)
 
     def _internal(self, room_id: str) -> tuple[calls.Room, str] | None:
         try:
@@ -205,21 +213,22 @@ class _Sync:
                 batch = users[first : first + customers.USERS_A_CALL]
                 self._customers_seen(list(contacts.customers_of(self.client, batch)), whole_of=batch)
             self._reached(customers_ms=at_ms)
-        known = self._known("people")
-        strangers = {p for p in self.chatting.people if p.startswith(("wm", "wo")) and (p,) not in known}
+        outsiders = {p for p in self.chatting.people if p.startswith(("wm", "wo"))}
+        strangers = {p for p in outsiders if (p,) not in self._known("customers")}
         found: list[Customer] = []
         for external in self._turn("customers", strangers, first=self.told.customers):
             try:
                 found.append(contacts.customer(self.client, external))
             except Unresolved:
                 continue  # archived and no contact any more: nothing to remember
-        self._customers_seen(found, whole_of=())
+        if found:
+            self._customers_seen(found, whole_of=())
 
     def _customers_seen(self, found: Sequence[Customer], *, whole_of: Iterable[str]) -> None:
         """Commit what was seen of customers, and ask how the handovers among them stand."""
         at_ms, follows = self.now_ms(), self._known("follows")
         new = customers.follow_rows(follows, found, whole_of, at_ms=at_ms)
-        self._add(people=customers.people_rows(self._known("people"), found, at_ms=at_ms), follows=new)
+        self._add(customers=customers.people_rows(self._known("customers"), found, at_ms=at_ms), follows=new)
         pairs = customers.handed_over(follows, new)
         if pairs:
             left = [key[0] for key, fact in self._known("people").items() if fact.valid_to_ms is not None]
@@ -263,21 +272,22 @@ class _Sync:
 
     # -- what is known, and adding to it -------------------------------------------------------------------------
 
-    def _facts(self, kind: str) -> list[Fact]:
-        return kinds.read(self.lake, self.lake.snapshot(), kind)
-
-    def _known(self, kind: str) -> dict[Key, Fact]:
-        return current(self._facts(kind))
+    def _known(self, what: str) -> dict[Key, Fact]:
+        """Return what is known of a kind, read once (`customers`: the external people, of whom there may be very many; `people`: the others)."""
+        if what not in self._read:
+            self._read[what] = current(kinds.read(self.lake, self.lake.snapshot(), what))
+        return self._read[what]
 
     def _add(self, **facts: Iterable[Fact]) -> None:
         """Append facts by kind in one commit; none for no rows."""
-        tables = {kind: list(rows) for kind, rows in facts.items()}
-        wanted = [(kind, kinds.table(kind, rows)) for kind, rows in tables.items() if rows]
-        if wanted:
-            append(self.home, self.corp_id, wanted, what=WHAT)
-        for kind, rows in tables.items():
-            if rows:
-                self.done.rows[kind] = self.done.rows.get(kind, 0) + len(rows)
+        found = {what: rows for what, given in facts.items() if (rows := list(given))}
+        if found:
+            append(self.home, self.corp_id, [(kinds.kind_of(what), kinds.table(what, rows)) for what, rows in found.items()], what=WHAT)
+        for what, rows in found.items():
+            kind = kinds.kind_of(what)
+            self.done.rows[kind] = self.done.rows.get(kind, 0) + len(rows)
+            if what in self._read:
+                self._read[what] |= current([*(self._read[what][r.key] for r in rows if r.key in self._read[what]), *rows])
 
     def _append(self, kind: str, table: pa.Table) -> None:
         append(self.home, self.corp_id, [(kind, table)], what=WHAT)
