@@ -47,7 +47,7 @@ CHAT: dict[int, Action] = {
     10009: Action("stop", "SOURCE_ADDRESS"),
     10010: Action("renew", "SOURCE_EXPIRED", tries=2, after="stop"),
     10011: Action("stop", "SOURCE_CERTIFICATE"),
-    TIMED_OUT: Action("renew", "SOURCE_SILENT", tries=3, after="halve"),
+    TIMED_OUT: Action("renew", "SOURCE_SILENT", tries=2, after="halve"),
     CHILD_DIED: Action("renew", "SOURCE_LIBRARY_DIED", tries=3, after="halve"),
 }
 # The errcode inside an answer whose return code is 0; also one that the library printed when it could not get a token.

@@ -19,6 +19,7 @@ from pipeline.source.interface import LIMIT, Sleep, Source, VendorError
 from pipeline.source.pace import Pace, backoff
 
 UNREADABLE = 10002
+SILENT = "SOURCE_SILENT"
 FURTHEST = 1 << 20  # how far behind a record that cannot be handed out the next one is looked for
 _ADDRESS = re.compile(r"from ip:\s*([0-9A-Fa-f.:]{3,45})")
 
@@ -101,13 +102,18 @@ class Asker:
             except Unreadable as error:
                 if self.limit == 1:
                     return self._behind(seq, error)
-                self.limit, tries = self.limit // 2, 1
+                self.limit //= 2
+                tries = 1 if self.limit > 1 else None  # at one record a single bad moment must not count
                 continue
             self.limit = min(LIMIT, self.limit * 2)
             return found, None
 
     def _behind(self, seq: int, error: Unreadable) -> tuple[Answer, int]:
-        """Find the one record by halving: asked from before it the source fails, from it on it answers. Return the answer behind it, and its seq."""
+        """Find the one record by halving: asked from before it the source fails, from it on it answers. Return the answer behind it, and its seq.
+
+        Every failure on the way is tried as often as the table says: a bad moment taken for the record would pass over others."""
+        if error.code == SILENT:  # slow, not unreadable
+            raise Stopped(error.code, refused=False)
         low, step = seq, 1
         while (found := self._try(seq + step)) is None:
             low, step = seq + step, step * 2
@@ -122,7 +128,7 @@ class Asker:
 
     def _try(self, seq: int) -> Answer | None:
         try:
-            return self._answer(seq, 1, 1)
+            return self._answer(seq, 1, None)
         except Unreadable:
             return None
 

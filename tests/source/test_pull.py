@@ -207,8 +207,28 @@ def test_a_record_that_kills_the_library_is_found_by_halving_told_and_passed(hom
     (gap,) = gaps.known(home, firm.CORP)
     assert (gap["cause"], gap["after_seq"] < poison < gap["before_seq"]) == ("unreadable", True)
     assert gap["before_seq"] - gap["after_seq"] == 2
-    assert told.calls < 80
+    assert told.calls < 120
     assert pull(home, Fake(bare(1701))).records == 1
+
+
+@pytest.mark.parametrize("every", [3, 4, 5])
+def test_bad_moments_while_a_record_is_looked_for_pass_over_no_other(home: Home, every: int) -> None:
+    class Flaky(Fake):
+        def chat_data(self, seq: int, limit: int) -> bytes:
+            if len(self.asked) % every == every - 1:
+                self.asked.append((seq, limit))
+                raise VendorError(10002, "chat_data")
+            return super().chat_data(seq, limit)
+
+    told = pull(home, Flaky(bare(*(n for n in range(1, 41) if n != 17)), poison=[17]))
+    assert (told.records, told.cursor, told.complete) == (39, 40, True)
+    assert [(g["after_seq"], g["before_seq"]) for g in gaps.known(home, firm.CORP)] == [(16, 18)]
+
+
+def test_a_source_that_is_silent_even_for_one_record_ends_the_pull_and_passes_over_nothing(home: Home) -> None:
+    told = pull(home, Fake(script=[VendorError(-1, "chat_data")] * 99))
+    assert (told.code, told.exit_code, told.cursor, told.gaps) == ("SOURCE_SILENT", 3, 0, 0)
+    assert told.calls < 15
 
 
 def test_when_every_call_kills_the_library_nothing_is_passed_over(home: Home) -> None:
