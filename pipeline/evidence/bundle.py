@@ -29,6 +29,7 @@ from pipeline.evidence.records import Told, encode
 from pipeline.evidence.scope import Scope
 from pipeline.evidence.tree import Tree
 from pipeline.reader import Reader
+from pipeline.source import media_store
 from pipeline.words import Lang
 
 BAG = "case"
@@ -68,8 +69,12 @@ def gather(reader: Reader, matter: Matter, scope: Scope, point: Checkpoint, tree
     )  # fmt: skip
 
 
-def files(reader: Reader, bundle: Bundle, tree: Tree) -> Iterator[tuple[str, bytes]]:
-    """Yield (path below data/, bytes) of every file of a bundle, in the order of their names within each part."""
+# A file's bytes, or its pieces in order where they do not fit into memory.
+Content = bytes | Iterable[bytes]
+
+
+def files(reader: Reader, bundle: Bundle, tree: Tree) -> Iterator[tuple[str, Content]]:
+    """Yield (path below data/, content) of every file of a bundle, in the order of their names within each part."""
     yield "00-README.html", _bundled("README.html").encode()
     yield "01-report.html", report(bundle).encode()
     yield "02-messages.jsonl", lines(t.line for t in bundle.told)
@@ -85,6 +90,8 @@ def files(reader: Reader, bundle: Bundle, tree: Tree) -> Iterator[tuple[str, byt
     yield "consent/events.jsonl", lines(bundle.consent)
     yield "custody/log.jsonl", b"".join(custody_lines(reader, bundle.point.made.custody_n))
     yield "identity/accounts.jsonl", lines(bundle.accounts)
+    for digest, month in sorted({d: m for told in bundle.told for m, d in told.media}.items()):
+        yield f"media/{digest}.bin", media_store.read(reader.home, bundle.corp_id, month, digest)
     yield "source/pulls.jsonl", lines(bundle.pulls)
     for told in bundle.told:
         yield f"proofs/{told.name}.json", encode(told.proof)
@@ -148,16 +155,15 @@ REPORT_WORDS = (
 )  # fmt: skip
 
 
-def write(sink: BinaryIO, parts: Iterable[tuple[str, bytes]], *, info: Mapping[str, str]) -> str:
+def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str]) -> str:
     """Write the zip to `sink`; return the SHA-256 of the manifest, hex, by which people name a bundle."""
     digests: dict[str, str] = {}
     count = size = 0
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for path, data in parts:
             name = f"data/{path}"
-            _add(archive, name, data)
-            digests[name] = hashlib.sha256(data).hexdigest()
-            count, size = count + 1, size + len(data)
+            digests[name], written = _add(archive, name, data)
+            count, size = count + 1, size + written
         manifest = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
         tags = {
             "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
@@ -170,8 +176,15 @@ def write(sink: BinaryIO, parts: Iterable[tuple[str, bytes]], *, info: Mapping[s
     return hashlib.sha256(manifest).hexdigest()
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+def _add(archive: zipfile.ZipFile, name: str, data: Content) -> tuple[str, int]:
+    """Add a file; return the SHA-256 (hex) and number of its bytes."""
     entry = zipfile.ZipInfo(f"{BAG}/{name}", date_time=_STAMP)
     entry.external_attr = 0o100644 << 16
     entry.create_system = 3
-    archive.writestr(entry, data)
+    digest, size = hashlib.sha256(), 0
+    with archive.open(entry, "w", force_zip64=not isinstance(data, bytes)) as file:
+        for piece in (data,) if isinstance(data, bytes) else data:
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size

@@ -109,7 +109,7 @@ class _Bag:
         """The checks, in order; each rests on those before it."""
         return [
             ("files", self.manifests), ("checkpoints", self.checkpoints), ("records", self.records), ("lines", self.listed), ("bytes", self.received),
-            ("counts", self.counts), ("held", self.decisions), ("views", self.views), ("custody", self.custody),
+            ("media", self.media), ("counts", self.counts), ("held", self.decisions), ("views", self.views), ("custody", self.custody),
         ]  # fmt: skip
 
     def read(self, path: Path) -> None:
@@ -232,6 +232,13 @@ class _Bag:
             outer = self.object(sealed)
             _need((outer["seq"], outer["msgid"]) == (fields["seq"], fields["msgid"]), f"{where}: the sealed bytes are of another record")
         _need(not left, f"bytes of no record: {sorted(left)[:3]}")
+
+    def media(self) -> None:
+        fetched = {m["sha256"] for line in self.lines for m in line["media"] if m["sha256"]}
+        there = {name: name.removeprefix("media/").removesuffix(".bin") for name in self.below("media", "")}
+        _need(set(there.values()) == fetched, f"files of no record, or records without their file: {sorted(set(there.values()) ^ fetched)[:3]}")
+        for name, digest in there.items():
+            _need(sha256(self.data(name)).hexdigest() == digest, f"{name} is another file than was fetched")
 
     def counts(self) -> None:
         said = self.object("completeness/coverage.json")

@@ -36,7 +36,7 @@ WHERE list_contains($conversations, m.conversation_id)
 ORDER BY leaf
 """
 _MEDIA = """
-SELECT origin, seq, ref_no, kind, file_name, declared_md5, declared_size, status, sha256, size FROM lake_media
+SELECT origin, seq, ref_no, kind, file_name, declared_md5, declared_size, status, sha256, size, dt FROM lake_media
 WHERE list_contains($keys, {'origin': origin, 'seq': seq})
 QUALIFY row_number() OVER (PARTITION BY origin, seq, ref_no ORDER BY state_no DESC) = 1 ORDER BY origin, seq, ref_no
 """
@@ -48,7 +48,8 @@ WHERE list_contains($msgids, c.original_msgid) GROUP BY c.original_msgid
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """One record of a bundle. line: what 02-messages.jsonl says; proof: proofs/LEAF.json; raw: the JSON as received; envelope: the sealed bytes."""
+    """One record of a bundle. line: what 02-messages.jsonl says; proof: proofs/LEAF.json; raw: the JSON as received; envelope: the
+    sealed bytes; media: (month, SHA-256 in hex) of its files that were fetched."""
 
     leaf: int
     line: dict[str, Any]
@@ -56,6 +57,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes
     envelope: bytes | None
     row: dict[str, Any]
+    media: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -104,9 +106,11 @@ def _told(
 ) -> Told:  # fmt: skip
     fields = leaf_fields(row, media, corp_id)
     proof = opening(row["nonce"], fields, row["leaf"], row["commitment"], tree, size)
+    fetched = tuple((f"{m['dt']:%Y-%m}", m["sha256"]) for m in media if m["sha256"])
+    recalled = {"recalled_at": recall["at"] if recall else None, "recalled_by": recall["who"] if recall else None}
     return Told(
         leaf=row["leaf"], line=_line(row, fields, media, recall, names, scope), proof=proof, raw=row["raw"].encode("utf-8", "surrogatepass"),
-        envelope=row["envelope"], row={**row, "recalled_at": recall["at"] if recall else None, "recalled_by": recall["who"] if recall else None},
+        envelope=row["envelope"], media=fetched, row={**row, **recalled},
     )  # fmt: skip
 
 

@@ -20,11 +20,14 @@ from pipeline.evidence import bundle, checkpoint, matter, scope
 from pipeline.evidence.check import check
 from pipeline.home import Home
 from pipeline.reader import Reader
+from pipeline.source.media_fetch import Fetch
 from tests import firm
+from tests.source.fake import Fake
 
 Files = dict[str, bytes]
 SCRIPT = Path(bundle.__file__).parent / "bundled" / "verify.py"
 DAY_MS = 86_400_000
+CONTRACT = b"%PDF-1.7 x"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
     del said[9]["text"]
     said[9]["file"] = {"md5sum": "0" * 32, "filename": "../合同.pdf", "fileext": "pdf", "filesize": 9, "sdkfileid": "f"}
     firm.run(at, firm.page(folder, "p.json", said))
+    source = Fake()
+    source.files["f"] = CONTRACT
+    Fetch(at, firm.CORP, source, sleep=lambda _: None).run()
     matter.begin(at, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
     checkpoint.make(at, firm.CORP)
     return at
@@ -126,6 +132,13 @@ def test_a_bundle_tells_all_of_a_customers_conversations_and_nothing_of_others(c
     everything = b"".join(files.values()).decode("utf-8", "replace")
     assert "别人的话" not in everything and "不想被存" not in everything
     assert told[0]["sent_at_beijing"].endswith("+08:00") and told[0]["sent_at_utc"].endswith("Z")
+
+
+def test_a_fetched_file_lies_in_the_bundle_by_its_digest(case: bytes) -> None:
+    files = unzipped(case)
+    assert files[f"data/media/{hashlib.sha256(CONTRACT).hexdigest()}.bin"] == CONTRACT
+    (item,) = next(r for r in lines(files) if r["seq"] == 9)["media"]
+    assert (item["file_name"], item["status"], item["size"]) == ("../合同.pdf", "mismatch", len(CONTRACT))
 
 
 def test_no_file_is_called_what_a_stranger_called_it(case: bytes) -> None:
@@ -279,6 +292,11 @@ def _key(files: Files) -> None:
     files["data/checkpoints/log.vkey"] = f"{other}\n".encode()
 
 
+def _media(files: Files) -> None:
+    (name,) = [n for n in files if n.startswith("data/media/")]
+    files[name] = b"%PDF-1.7 y"
+
+
 def _custody(files: Files) -> None:
     files["data/custody/log.jsonl"] = b"".join(files["data/custody/log.jsonl"].splitlines(keepends=True)[1:])
 
@@ -318,6 +336,7 @@ DAMAGES = {
     "a signature that was changed": (_unsigned, "signature"),
     "an origin with a line break": (_newline_in_origin, ""),
     "a key of somebody else": (_key, ""),
+    "a file replaced by one of the same size": (_media, "than was fetched"),
     "the first custody entry cut off": (_custody, "custody log"),
     "a custody entry edited": (_custody_edited, "custody log"),
     "a page that shows one message more": (_page_adds, "not in the bundle"),

@@ -37,6 +37,7 @@ CHECKS = [
     ("records", "每条记录都在检查点的树中", "every record is in the tree of the checkpoint"),
     ("lines", "所列文字与承诺的字段一致", "what is listed is what was committed to"),
     ("bytes", "密文与明文原始字节与承诺一致", "sealed and opened bytes are those committed to"),
+    ("media", "媒体文件与记录所载摘要一致", "media files are those that the records name"),
     ("counts", "数目与完整性说明一致", "the counts are those of the completeness statement"),
     ("held", "未收录的记录各有决定的证明", "what is held back has the proof of its decision"),
     ("views", "网页与记录一致", "the pages show the records"),
@@ -366,6 +367,18 @@ class Bundle:
             else:
                 need(fields["origin"] == "imported", where + ": the sealed bytes are missing")
         need(not raws, "bytes of no record: " + ", ".join(sorted(raws)))
+
+    def check_media(self):
+        named = {}
+        for line in self.lines:
+            for item in line["media"]:
+                if item["sha256"]:
+                    named["media/" + item["sha256"] + ".bin"] = line["leaf"]
+        for file in self.names("media", ""):
+            need(file in named, "a file of no record: " + file)
+        for file, leaf in named.items():
+            digest = hashlib.sha256(self.data(file)).hexdigest()
+            need(file == "media/" + digest + ".bin", "record %s: its file is another than was fetched" % leaf)
 
     def check_counts(self):
         said = parse(self.data("completeness/coverage.json"), "coverage.json")
