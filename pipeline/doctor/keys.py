@@ -7,7 +7,10 @@ alone: a wrong pairing shows at the first record (failure KEY_WRONG), not here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+
+import pyarrow.compute as pc
 
 from pipeline import enterprise_keys, left_over
 from pipeline.doctor.findings import Finding, of_error
@@ -30,6 +33,7 @@ def look(home: Home, corp_id: str) -> Iterator[Finding]:
     try:
         stored = [k for k in home.enterprise_keys(corp_id) if not k.retired]
         waiting = left_over.waiting_by_key(home, corp_id)
+        held = _held_back(home, corp_id)
         keys = home.key_set(corp_id)
     except ArchiveError as error:
         yield of_error("keys", error, corp=corp_id)
@@ -48,3 +52,18 @@ def look(home: Home, corp_id: str) -> Iterator[Finding]:
     for version, records in sorted(waiting.items()):
         values = {"version": version, "n": records}
         yield Finding(check="keys", corp=corp_id, state="bad", outcome="waiting", values=values, exit_code=int(Exit.LEFT_OVER))
+    for version, records in sorted(held.items()):
+        if version not in keys:
+            values = {"version": version, "n": records}
+            yield Finding(check="keys", corp=corp_id, state="bad", outcome="needed", values=values, exit_code=int(Exit.LEFT_OVER))
+
+
+def _held_back(home: Home, corp_id: str) -> Counter[int]:
+    """Return how many pending and withheld records of each version stay sealed, and need its key should they be opened one day."""
+    lake = home.lake(corp_id)
+    snapshot = lake.snapshot()
+    found: Counter[int] = Counter()
+    for kind in ("pending_sealed", "withheld_sealed"):
+        versions = lake.read(kind, snapshot.of(kind), columns=["key_version"])["key_version"]
+        found.update({row["values"]: row["counts"] for row in pc.value_counts(versions.drop_null()).to_pylist()})
+    return found

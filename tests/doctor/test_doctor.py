@@ -128,6 +128,15 @@ def test_keys_pass_their_known_answer_and_versions_that_are_waited_for_are_named
     assert by_check([keys.look_home(home)]) == {"master": ("ok", "ok")}
 
 
+def test_a_key_that_withheld_records_are_sealed_for_is_missed(tmp_path: Path) -> None:
+    home = firm.home(tmp_path, keys=(1,))
+    firm.run(home, firm.page(tmp_path, "a.json", {1: message(1, at_ms=firm.T0 + 1), 2: firm.refusal(2, at_ms=firm.T0)}))
+    assert by_check(keys.look(home, "ww1")) == {"keys": ("ok", "ok")}
+    home.retire_key("ww1", 1)
+    needed = list(keys.look(home, "ww1"))[-1]
+    assert (needed.outcome, needed.values) == ("needed", {"version": 1, "n": 1}) and "keep that key" in findings.fix_of(needed, "en")
+
+
 def test_no_key_at_all_is_told_with_the_command_that_adds_one(tmp_path: Path) -> None:
     (row,) = keys.look(firm.home(tmp_path, keys=()), "ww1")
     assert (row.state, row.outcome) == ("bad", "none") and "liuhen keys add" in findings.fix_of(row, "en")
