@@ -107,7 +107,7 @@ def run(home: Home, corp_id: str, *, at_once: bool = False) -> int:
             if noted.listed.not_before_ms > now + noted.listed.delay_ms:  # rule 5
                 _write(_from(now, noted, noted.listed.version))
         waiting = {p for n in later for p in n.listed.paths}
-        staged = _staged(home, corp_id)
+        staged = staged_files(home, corp_id)
         gone = _unlink(lake, [_without(n.listed, staged) for n in due], waiting) if due else 0
         held = {p for n in later for p in n.listed.paths if n.listed.version != SWEPT}  # what nobody names holds no key either
         generations.retire(lake, [*lake.snapshot().files, *staged, *held])
@@ -122,7 +122,7 @@ def sweep(home: Home, corp_id: str) -> int:
     with manifests.files_held(home, corp_id):
         lists = [n.listed for n in _lists(home, corp_id)]
         there = _files_of_ours(lake)
-        known = {f.path for f in (*lake.snapshot().files, *_staged(home, corp_id))} | {p for listed in lists for p in listed.paths}
+        known = {f.path for f in (*lake.snapshot().files, *staged_files(home, corp_id))} | {p for listed in lists for p in listed.paths}
         at_work = tuple(t for listed in lists if listed.token for t in (f"{listed.token}-", temporary_name(listed.token)))
         found = sorted(p for p in there - known if not p.rsplit("/", 1)[1].startswith(at_work))
         if found:
@@ -145,7 +145,7 @@ def _without(listed: PurgeList, staged: Iterable[DataFile]) -> PurgeList:
     return msgspec.structs.replace(listed, paths=tuple(p for p in listed.paths if p not in named))
 
 
-def _staged(home: Home, corp_id: str) -> list[DataFile]:
+def staged_files(home: Home, corp_id: str) -> list[DataFile]:
     """Return the files of all manifests that wait (whole or not: whoever discards one holds the lock we hold)."""
     found = map(manifests.load, home.staging(corp_id).glob(f"*{MANIFEST_SUFFIX}"))
     return [f for m in found if m is not None for f in m.files]

@@ -330,18 +330,25 @@ def _timeline(rows: tuple[Row, ...], undone: frozenset[str]) -> _Timeline:
     """Return the starts in ascending order and, before the first and from each of them on, the state that holds."""
     if not rows:
         return _SILENCE
+    if len(rows) == 1 and rows[0].batch not in undone and len(spans := _spans(rows[0])) == 1:  # nearly every scope
+        (start_ms, _, row), = spans
+        return (start_ms,), (SILENT, _state(row, start_ms))
     counted = _first_recorded(row for row in rows if row.batch not in undone)
-    spans = [span for row in counted if not _stands_back(row, counted) for span in _spans(row)]
-    spans.sort(key=_span_order)
+    found = [span for row in counted if not _stands_back(row, counted) for span in _spans(row)]
+    found.sort(key=_span_order)
     starts: list[int] = []
     states = [SILENT]
     latest: tuple[int, int] = (ALWAYS_MS, -1)
-    for start_ms, effective_ms, row in spans:
+    for start_ms, effective_ms, row in found:
         if (effective_ms, _RANK[row.status]) > latest:
             latest = effective_ms, _RANK[row.status]
             starts.append(start_ms)
-            states.append(State(row.status, row.event_id, row.source, start_ms if start_ms != ALWAYS_MS else None))
+            states.append(_state(row, start_ms))
     return tuple(starts), tuple(states)
+
+
+def _state(row: Row, start_ms: int) -> State:
+    return State(row.status, row.event_id, row.source, start_ms if start_ms != ALWAYS_MS else None)
 
 
 def _first_recorded(rows: Iterable[Row]) -> list[Row]:

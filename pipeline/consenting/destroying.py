@@ -18,7 +18,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import answers, holds, purges, trusted_clock
+from pipeline import answers, holds, manifests, purges, trusted_clock
 from pipeline.consenting import change, fates, moving
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Key
@@ -45,8 +45,7 @@ class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
 def destroy_due(home: Home, corp_id: str) -> Destroyed:
     """Destroy what is due; the caller holds the commit lock."""
     lake = home.lake(corp_id)
-    if not lake.snapshot().of(KIND):
-        _end_keys(home, lake)
+    if not lake.snapshot().of(KIND) and not lake.keyring.names(f"{corp_id}/withheld/"):
         return Destroyed()
     now = trusted_clock.now_ms(home)
     open_holds = holds.open_of(lake, lake.snapshot())
@@ -64,7 +63,7 @@ def destroy_due(home: Home, corp_id: str) -> Destroyed:
         return bool(due)
 
     change.commit(home, corp_id, plan, what="destroy withheld")
-    if gone:
+    if _unused(home, lake):  # of this run, or of one that was killed between its commit and the end of the keys
         purges.run(home, corp_id, at_once=True)
     ended = _end_keys(home, lake)
     if gone or ended:
@@ -97,19 +96,23 @@ def _keys_of(lake: Lake, file: DataFile) -> set[Key]:
     return set(zip(table["origin"].to_pylist(), table["seq"].to_pylist(), strict=True))
 
 
-def _end_keys(home: Home, lake: Lake) -> list[str]:
-    """Destroy the keys of partitions that no committed, staged or listed file lies in any more; return their names."""
-    from pipeline import manifests
-
+def _unused(home: Home, lake: Lake) -> list[str]:
+    """Return the keys of partitions that no committed or staged file lies in any more."""
     prefix = f"{lake.corp_id}/withheld/"
-    ended = []
+    used = {f.month for f in [*lake.snapshot().files, *purges.staged_files(home, lake.corp_id)] if f.kind == KIND}
+    return [name for name in lake.keyring.names(prefix) if _month_of(lake, name) not in used]
+
+
+def _month_of(lake: Lake, name: str) -> str:
+    return name.removeprefix(f"{lake.corp_id}/withheld/").rsplit("#", 1)[0]
+
+
+def _end_keys(home: Home, lake: Lake) -> list[str]:
+    """Destroy the unused keys whose files are gone from the disk too; return their names."""
     with manifests.files_held(home, lake.corp_id):
-        used = {f.month for f in [*lake.snapshot().files, *purges._staged(home, lake.corp_id)] if f.kind == KIND}
-        for name in lake.keyring.names(prefix):
-            month = name.removeprefix(prefix).rsplit("#", 1)[0]
-            if month not in used and not _holds_files(lake, month):
-                lake.keyring.destroy(name)
-                ended.append(name)
+        ended = [name for name in _unused(home, lake) if not _holds_files(lake, _month_of(lake, name))]
+        for name in ended:
+            lake.keyring.destroy(name)
     return ended
 
 
