@@ -89,11 +89,14 @@ class Told(msgspec.Struct, frozen=True):
 class Sender:
     """Sends events from a thread of its own, one after the other. `close` ends it."""
 
-    def __init__(self, target: Target, now_ms: Callable[[], int], *, notice_every_s: float = NOTICE_EVERY_S, pause_s: float = 1.0) -> None:
+    def __init__(
+        self, target: Target, now_ms: Callable[[], int], *, notice_every_s: float = NOTICE_EVERY_S, pause_s: float = 1.0, echo_s: float = 1.0
+    ) -> None:
         self.target = target
         self._now_ms = now_ms
         self._every_s = notice_every_s
         self._pause_s = pause_s
+        self._echo_s = echo_s
         self._last_notice = float("-inf")
         self._queue: SimpleQueue[tuple[str, bytes, int] | None] = SimpleQueue()
         self.told: list[Told] = []
@@ -115,12 +118,12 @@ class Sender:
         self._queue.put((event, xml, self._now_ms() // 1000 if at_s is None else at_s))
 
     def verify(self) -> bool:
-        """Return whether the URL answers the check of the console: a GET with an echostr, whose text must come back within a second."""
+        """Return whether the URL answers the check of the console: a GET with an echostr, whose text must come back in time."""
         text = str(random.SystemRandom().randrange(10**18, 10**19)).encode()
         echo = sealed(self.target, text)
         query = signed_query(self.target, echo, self._now_ms() // 1000, echostr=echo)
         try:
-            with _opener().open(f"{self.target.url}?{query}", timeout=1.0) as answer:
+            with _opener().open(f"{self.target.url}?{query}", timeout=self._echo_s) as answer:
                 return bool(answer.read(1 << 16) == text)
         except OSError:
             return False

@@ -48,7 +48,8 @@ Decision = Literal["Agree", "Disagree"]
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What a double is made of. window_days: how long records can be fetched; callback_url: where events go, "" for nowhere."""
+    """What a double is made of. window_days: how long records can be fetched; callback_url: where events go, "" for nowhere; echo_s: how long
+    the check of that URL waits (the platform: a second)."""
 
     folder: Path
     end_day: date
@@ -60,6 +61,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     callback_url: str = ""
     notice_every_s: float = 15.0
     retry_pause_s: float = 1.0
+    echo_s: float = 1.0
 
 
 class Simulator:
@@ -85,7 +87,11 @@ class Simulator:
         self.truth = self._write_truth()
         self._keys = CorpKeys(setting.folder, keys if keys is not None else generate.make_keys(setting.folder))
         self._take_in(self.plan, progress)
-        self.sender = Sender(self.callback, self.clock.now, notice_every_s=setting.notice_every_s, pause_s=setting.retry_pause_s) if setting.callback_url else None
+        self.sender: Sender | None = None
+        if setting.callback_url:
+            self.sender = Sender(
+                self.callback, self.clock.now, notice_every_s=setting.notice_every_s, pause_s=setting.retry_pause_s, echo_s=setting.echo_s
+            )
 
     # --- how it begins ---
 

@@ -89,7 +89,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def told(receiver: Receiver, tmp_path: Path) -> Iterator[Asker]:
     """A double that sends its events to the receiver."""
-    made = double(tmp_path, callback_url=receiver.url, retry_pause_s=0.01)
+    made = double(tmp_path, callback_url=receiver.url, retry_pause_s=0.01, echo_s=20.0)
     receiver.keys = callback_codec.keys(made.callback.token, made.callback.encoding_aes_key, made.corp.corp_id)
     with served(made) as asker:
         yield asker

@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         port = free.getsockname()[1]
     corp = "wwdemo000000000001"
     now = clock.now_ms()  # the server's clock is the host's
-    made = double(folder / "sim", now_ms=now, callback_url=f"http://127.0.0.1:{port}/callback/{corp}", notice_every_s=0.0, retry_pause_s=0.01)
+    made = double(folder / "sim", now_ms=now, callback_url=f"http://127.0.0.1:{port}/callback/{corp}", notice_every_s=0.0, retry_pause_s=0.01, echo_s=20.0)
     secrets = made.setting.folder / "secrets"
     keys = {f"corp.{corp}.callback_{name}": f"file:{secrets / file}" for name, file in (("token", "callback-token"), ("aes_key", "callback-aes-key"))}
     heard: list[str] = []
