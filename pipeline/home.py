@@ -32,7 +32,10 @@ from pipeline.keyring_file import WITNESS
 from pipeline.lake import Lake
 from pipeline.match.packfile import PackSource
 
-FOLDERS = ("keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "matching", "alerts", "callbacks", "source", "media", "metrics", "register", "locks")
+FOLDERS = (
+    "keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "matching",
+    "alerts", "callbacks", "source", "media", "metrics", "register", "locks",
+)  # fmt: skip
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):

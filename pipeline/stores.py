@@ -186,4 +186,7 @@ def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tupl
     return lost
 
 
-REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {"staging": _purge_staging, "landing": _purge_landing, "media": media_store.purge, "lake": _purge_lake, "alerts": alert_queue.purge}
+# In this order: files are told by rows of the lake, so they go before them.
+REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {
+    "staging": _purge_staging, "landing": _purge_landing, "media": media_store.purge, "lake": _purge_lake, "alerts": alert_queue.purge,
+}  # fmt: skip
