@@ -6,11 +6,14 @@ Rules:
  (1) An event is durable before it is acknowledged; a disk that is full answers 503, and WeCom sends it again (up to three times).
  (2) Nothing slow happens in an answer: no call, no commit, no pull. WeCom wants 1 second for the check, 5 for an event.
  (3) A refusal says no more than its HTTP status; the reason goes to the log, without anything of the callback.
- (4) At most WORKERS requests at a time and IDLE_S for each read, so that slow senders cannot stop the bell: the others get 503.
+ (4) At most CONNECTIONS at a time, each cut off after LONGEST_S, and WORKERS requests at work, so that slow senders cannot stop the bell:
+     the others get 503, or no answer; WeCom sends again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +30,9 @@ from pipeline.wecom import callback_codec, callback_events, callback_store
 from pipeline.wecom.callback_codec import Keys, Refused
 
 WORKERS: Final = 32
+CONNECTIONS: Final = 128
 IDLE_S: Final = 5.0
+LONGEST_S: Final = 10.0
 PREFIX: Final = "/callback/"
 _STATUS: Final = {"size": 413, "parameter": 400, "xml": 400, "base64": 400}
 DENIED: Final = 403
@@ -84,6 +89,30 @@ class CallbackServer(ThreadingHTTPServer):
         self.receiver = receiver
         self.log = log
         self.free = threading.BoundedSemaphore(WORKERS)
+        self._connections = threading.BoundedSemaphore(CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Take a connection, or close it when there are too many."""
+        if not self._connections.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection, and cut it off when it takes too long: a byte now and then would keep every single read in time."""
+        cut = threading.Timer(LONGEST_S, self._cut, (request,))
+        cut.daemon = True
+        cut.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            cut.cancel()
+            self._connections.release()
+
+    @staticmethod
+    def _cut(request: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is no news, and a traceback might quote what came."""

@@ -173,6 +173,35 @@ def test_a_sender_that_never_ends_does_not_stop_the_bell(serving: Serving) -> No
         one.close()
 
 
+def test_a_sender_that_trickles_its_headers_is_cut_off(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callback_server, "LONGEST_S", 0.3)
+    with socket.create_connection(("127.0.0.1", serving.server.server_address[1]), timeout=5) as slow:
+        began = time.perf_counter()
+        slow.sendall(b"POST /callback/ww1 HTTP/1.1\r\nX: ")
+        while time.perf_counter() - began < 3:
+            try:
+                slow.sendall(b"x")
+            except OSError:
+                break
+            time.sleep(0.02)
+        assert 0.2 < time.perf_counter() - began < 2
+
+
+def test_more_connections_than_are_taken_are_closed_and_later_ones_served(serving: Serving) -> None:
+    many = [socket.create_connection(("127.0.0.1", serving.server.server_address[1]), timeout=5) for _ in range(callback_server.CONNECTIONS + 10)]
+    time.sleep(0.3)
+    for one in many:
+        one.close()
+    deadline = time.perf_counter() + 5
+    while time.perf_counter() < deadline:
+        try:
+            assert serving.send(NOTIFY.format(at=79), nonce=str(time.time()))[0] == 200
+            return
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+    raise AssertionError("not served any more")
+
+
 def test_seen_marks_go_when_a_replay_is_refused_by_its_time_anyhow(serving: Serving) -> None:
     serving.send(NOTIFY.format(at=78))
     at = callback_store.folder(serving.home, "ww1")
