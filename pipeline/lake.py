@@ -20,7 +20,8 @@ import json
 import os
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cache
 from io import BytesIO
@@ -224,21 +225,13 @@ class Lake:
         last = self._last_entry()
         if last is not None and not _whole_entry(last):
             raise VerifyFailed("LOG_TORN", "the last entry of the log was not written whole (power loss)", remedy="run `liuhen ingest`: it sets the entry aside")
-        try:
+        with _reading_log():
             return Snapshot(DeltaTable(str(self.root)))
-        except DeltaError as error:
-            raise VerifyFailed("LAKE_UNREADABLE", "the log of the lake is missing or damaged", remedy="`liuhen verify --archive` says where") from error
-        except OSError as error:
-            raise durable.storage_error(error, "reading the lake") from error
 
     def snapshot_at(self, version: int) -> Snapshot:
         """Return one earlier version (or the newest), for workers that must all see the same."""
-        try:
+        with _reading_log():
             return Snapshot(DeltaTable(str(self.root), version=version))
-        except DeltaError as error:
-            raise VerifyFailed("LAKE_UNREADABLE", "the log of the lake is missing or damaged", remedy="`liuhen verify --archive` says where") from error
-        except OSError as error:
-            raise durable.storage_error(error, "reading the lake") from error
 
     def commit(self, planned: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile], *, what: str) -> int:
         """Make `adds` visible and `removes` invisible at once; return the new version.
@@ -261,6 +254,10 @@ class Lake:
         except CommitFailedError as error:
             raise CommitConflict from error
         except (DeltaError, OSError) as error:
+            raise _log_error(error) from error
+        except BaseException as error:
+            if not _panicked(error):
+                raise
             raise _log_error(error) from error
         version = planned.version + 1
         self._sync_log(version)
@@ -447,13 +444,45 @@ def _dictionary_columns(kind: str) -> list[str]:
     return [c.name for c in schema.kind(kind).columns if c.type == "string" and c.name not in unique]
 
 
-def _log_error(error: Exception) -> StorageError:
-    text = str(error)
-    for mark, code, sentence in (
-        ("No space left", "STORAGE_FULL", "the disk is full"),
-        ("Read-only file system", "STORAGE_READ_ONLY", "the file system is read-only"),
-        ("Permission denied", "STORAGE_DENIED", "permission denied"),
-    ):
-        if mark in text:
-            return StorageError(code, f"writing the log of the lake: {sentence}", remedy="mend it and run the same command again")
-    return StorageError("STORAGE_UNREACHABLE", "the log of the lake could not be written", remedy="check the storage and run the same command again")
+_STORAGE_MARKS = (
+    ("No space left", "STORAGE_FULL", "the disk is full"),
+    ("Read-only file system", "STORAGE_READ_ONLY", "the file system is read-only"),
+    ("Permission denied", "STORAGE_DENIED", "permission denied"),
+    ("Too many open files", "STORAGE_HANDLES", "no file handles are left"),
+)
+
+
+@contextmanager
+def _reading_log() -> Iterator[None]:
+    """Tell what the library says of the log as errors of ours: of the storage, or that the log is damaged."""
+    try:
+        yield
+    except OSError as error:
+        raise durable.storage_error(error, "reading the lake") from error
+    except DeltaError as error:
+        raise _storage_error(error, "reading") or VerifyFailed(
+            "LAKE_UNREADABLE", "the log of the lake is missing or damaged", remedy="`liuhen verify --archive` says where"
+        ) from error
+    except BaseException as error:  # the library panics where it gets no handle, and that is no Exception
+        told = _storage_error(error, "reading") if _panicked(error) else None
+        if told is None:
+            raise
+        raise told from error
+
+
+def _panicked(error: BaseException) -> bool:
+    return type(error).__name__ == "PanicException"
+
+
+def _storage_error(error: BaseException, doing: str) -> StorageError | None:
+    """Return the StorageError that the library's words mean, None when they mean none."""
+    for mark, code, sentence in _STORAGE_MARKS:
+        if mark in str(error):
+            return StorageError(code, f"{doing} the log of the lake: {sentence}", remedy="mend it and run the same command again")
+    return None
+
+
+def _log_error(error: BaseException) -> StorageError:
+    return _storage_error(error, "writing") or StorageError(
+        "STORAGE_UNREACHABLE", "the log of the lake could not be written", remedy="check the storage and run the same command again"
+    )

@@ -45,6 +45,7 @@ def tend(home: Home, corp_id: str, *, every: int | None = None, keep: int = KEEP
     """Write a checkpoint when one is due, then end what is not needed any more; return what was done. Safe to kill and to repeat."""
     lake = home.lake(corp_id)
     with manifests.files_held(home, corp_id):
+        durable.sweep_temporary(_log(lake))
         snapshot = lake.snapshot()
         due = snapshot.version - max(_checkpoints(lake), default=0) >= (EVERY if every is None else every)
         if due:

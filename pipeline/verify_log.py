@@ -33,8 +33,8 @@ ACTIONS = {"commitInfo", "protocol", "metaData", "add", "remove", "txn"}
 NEVER_ERASED = ("records", "pages", "consent", "runs", "acks")
 _ENTRY = re.compile(r"(\d{20})\.json\Z")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet\Z")
-# What a killed run leaves while the library writes an entry.
-_STAGED = re.compile(r"(\d{20}\.json|_last_checkpoint)#\d+\Z")
+# What a killed run leaves while it, or the library, writes a file of the log.
+_STAGED = re.compile(r"(\d{20}\.json|_last_checkpoint)#\d+\Z|\.[0-9a-f]{16}\.part\Z")
 # What power loss tore and a later run set aside.
 _TORN = re.compile(r"\d{20}\.json\.torn-\d+\Z")
 NAME = re.compile(r"(kind=[^/]+/month=[^/]+/bucket=[^/]+/lexicon=[^/]+)/[0-9a-f]{16}-([0-9a-f]{64})\.parquet\Z")

@@ -96,7 +96,7 @@ def archive(folder: Path) -> Home:
     return at
 
 
-VALUES = {"from": "2026-01-01", "to": "2026-12-31"}
+VALUES = {"from": "2026-01-01", "to": "2026-12-31", "customer": "wm0", "employee": "e1"}
 AUDITS: dict[str, dict[str, str]] = {"customer-conversations": {"customer": "wm0"}, "findings-of-employee": {"employee": "e1"}}
 
 
