@@ -13,7 +13,7 @@ import typer
 
 from pipeline.cli.output import Format, OutputFile, emit_arrow, format_option, output_option, progress
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
-from pipeline.errors import UsageError
+from pipeline.errors import Exit, UsageError
 from pipeline.source.actions import SENTENCES
 from pipeline.source.library import KNOWN
 
@@ -67,6 +67,8 @@ def _tell(ended: Summary) -> None:
         say(sentence(ended.code, ended.hint))
     if ended.gaps:
         say(t("pull.gaps", n=ended.gaps))
+    if ended.exit_code == Exit.VERIFY_FAILED:
+        say(t("pull.damaged"))
     if ended.hours_left is not None and not ended.complete:
         say(t("pull.hours_left", hours=ended.hours_left))
     sys.stderr.flush()

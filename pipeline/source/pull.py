@@ -11,6 +11,7 @@ Rules, each with a test:
  (5) A jump that the window explains is a gap (gaps.py), committed before its page is landed.
  (6) One pull a corp at a time (a lock, courtesy); two that run all the same land the same bytes under the same name.
  (7) Nothing here opens a record.
+ (8) A damaged archive keeps no page from being landed, for the window runs on: exit 6, and a gap found meanwhile is told when it is mended.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import msgspec
 import pyarrow.dataset as ds
 
 from pipeline import clock, durable, landing
-from pipeline.errors import EXIT_PRECEDENCE, Exit
+from pipeline.errors import EXIT_PRECEDENCE, Exit, VerifyFailed
 from pipeline.home import Home
 from pipeline.records import PageRef
 from pipeline.source import gaps, metrics, state
@@ -73,6 +74,7 @@ class Pull:
         self._since: int | None = None
         self._foreign: frozenset[str] = frozenset()
         self._stuck = 0
+        self._damaged = False
         self._doubted: tuple[int, int, int] | None = None
 
     def run(self) -> Summary:
@@ -83,6 +85,7 @@ class Pull:
             self.state = state.current(self.home, self.corp_id)
             self._since = self.state.caught_up_at_ms if self.state.caught_up_at_ms is not None else self.state.seen_at_ms
             self._foreign = self._brought_otherwise()
+            self._tell_late()
             refused = False
             try:
                 while not self._stop() and self._next():
@@ -148,8 +151,22 @@ class Pull:
         return ref
 
     def _gap(self, gap: Gap) -> None:
-        gaps.keep(self.home, self.corp_id, gap, run_id=self.told.run_id)
+        """Tell a gap in the archive; one that is damaged is told later (rule 8)."""
         self.told.gaps += 1
+        try:
+            gaps.keep(self.home, self.corp_id, gap, run_id=self.told.run_id)
+        except VerifyFailed:
+            self._damaged = True
+            self.state = msgspec.structs.replace(self.state, untold=(*self.state.untold, gap))
+            self._save()
+
+    def _tell_late(self) -> None:
+        late = self.state.untold
+        self.state = msgspec.structs.replace(self.state, untold=())
+        for gap in late:
+            self._gap(gap)
+        if late and not self._damaged:
+            self._save()
 
     # -- the cursor ---------------------------------------------------------------------------------------------------
 
@@ -163,7 +180,11 @@ class Pull:
         """Return the settled pages beyond the cursor that were no pull's: pulled again they would not move it."""
         lake = self.home.lake(self.corp_id)
         where = (ds.field("source") != "pull") & (ds.field("last_seq") > self.state.cursor)
-        found = lake.read("pages", lake.snapshot().of("pages"), columns=["page"], where=where)
+        try:
+            found = lake.read("pages", lake.snapshot().of("pages"), columns=["page"], where=where)
+        except VerifyFailed:
+            self._damaged = True
+            return frozenset()
         return frozenset(found["page"].to_pylist())
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -176,9 +197,10 @@ class Pull:
         self._save()
         self.told.calls, self.told.cursor = self.asker.calls, self.state.cursor
         self.told.hours_left = state.hours_left(self.state, now_ms=now, window_days=self._window_days)
-        unknown = len(gaps.unacknowledged(self.home, self.corp_id))
+        unknown = len(self.state.untold) if self._damaged else len(gaps.unacknowledged(self.home, self.corp_id))
         closing = not self.told.complete and self.told.hours_left is not None and self.told.hours_left < self._alarm_hours
         codes = {Exit.SOURCE_REFUSED} if refused else set()
+        codes |= {Exit.VERIFY_FAILED} if self._damaged else set()
         codes |= {Exit.GAP} if unknown or closing else set()
         codes |= {Exit.LEFT_OVER} if self.told.code else set()
         self.told.exit_code = next((int(c) for c in EXIT_PRECEDENCE if c in codes), 0)

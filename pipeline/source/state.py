@@ -17,20 +17,23 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import durable, landing
+from pipeline.errors import VerifyFailed
 from pipeline.home import Home
+from pipeline.source.gaps import Gap
 
 FOLDER = "source"
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """cursor: seq to go on from; seen_at_ms: when the source last answered from there; caught_up_at_ms: when it last had nothing more;
-    errors: our code of what stopped the last pull, empty when nothing did."""
+    code: ours, of what stopped the last pull, empty when nothing did; untold: gaps that the archive could not take when they were found."""
 
     v: int = 1
     cursor: int = 0
     seen_at_ms: int | None = None
     caught_up_at_ms: int | None = None
     code: str = ""
+    untold: tuple[Gap, ...] = ()
 
 
 def path(home: Home, corp_id: str) -> Path:
@@ -57,7 +60,11 @@ def current(home: Home, corp_id: str) -> State:
     """Return the state with the cursor that file, landing and archive together say, and the latest time the source is known to have answered."""
     state = stored(home, corp_id)
     pulled = [(r.last_seq, r.captured_at_ms) for r in landing.waiting(home, corp_id) if r.source == "pull" and r.last_seq is not None]
-    pulled += [settled] if (settled := _settled(home, corp_id)) else []
+    try:
+        pulled += [settled] if (settled := _settled(home, corp_id)) else []
+    except VerifyFailed:
+        if not state.cursor:  # a damaged archive keeps nobody from landing pages, as long as it is known where to go on
+            raise
     cursor = max([state.cursor, *(seq for seq, _ in pulled)])
     seen = max([state.seen_at_ms or 0, *(at for _, at in pulled)])
     return msgspec.structs.replace(state, cursor=cursor, seen_at_ms=seen or None)

@@ -366,6 +366,18 @@ def test_memory_is_flat_over_a_thousand_pages(home: Home) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - seen[0] < 32 * 1024
 
 
+def test_a_damaged_archive_keeps_no_page_from_landing_and_the_gap_is_told_when_it_is_mended(home: Home) -> None:
+    pull(home, Fake(bare(1)))
+    log = home.path / "lake" / firm.CORP / "_delta_log"
+    log.rename(log.with_name("away"))
+    told = pull(home, Fake(bare(5, 6)), now_ms=T0 + 8 * DAY)
+    assert (told.exit_code, told.cursor, told.gaps, landed(home)) == (6, 6, 1, [(1, 1), (5, 6)])
+    log.with_name("away").rename(log)
+    assert pull(home, Fake(bare(5, 6)), now_ms=T0 + 8 * DAY).exit_code == 5
+    assert [(g["after_seq"], g["before_seq"], g["cause"]) for g in gaps.known(home, firm.CORP)] == [(1, 5, "window")]
+    assert pull(home, Fake(bare(5, 6)), now_ms=T0 + 8 * DAY).gaps == 0
+
+
 def test_a_full_disk_keeps_the_cursor_where_the_pages_are(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     put, puts = landing.put, []
 
