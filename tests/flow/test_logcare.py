@@ -54,15 +54,17 @@ def test_nothing_is_done_before_it_is_due(at: Home) -> None:
     assert tend(at, CORP, every=13, keep=0) == logcare.Tended() and log(at) == before
 
 
+@pytest.mark.slow
 def test_the_library_writes_no_checkpoint_of_its_own(at: Home) -> None:
     commits(at, 100)
     assert not [n for n in log(at) if "c" in n]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_anchored_and_every_answer_is_the_same_from_it(at: Home) -> None:
     before, lake = everything(at), at.lake(CORP)
     assert tend(at, CORP, every=12) == logcare.Tended(checkpoint=12)
-    assert log(at) == [*(str(n) for n in range(12)), "12", "c12", "_last_checkpoint"] or set(log(at)) == {*(str(n) for n in range(13)), "c12", "_last_checkpoint"}
+    assert set(log(at)) == {*(str(n) for n in range(13)), "c12", "_last_checkpoint"}
     line = anchors.read(lake.root)[-1]
     made = (lake.root / "_delta_log" / f"{12:020d}.checkpoint.parquet").read_bytes()
     assert (line.version, line.checkpoint, line.checkpoint_sha256) == (12, 12, hashlib.sha256(made).hexdigest())
@@ -72,6 +74,7 @@ def test_a_checkpoint_is_anchored_and_every_answer_is_the_same_from_it(at: Home)
     assert tend(at, CORP, every=12) == logcare.Tended()
 
 
+@pytest.mark.slow
 def test_entries_end_behind_a_checkpoint_and_the_archive_goes_on_and_is_verified(at: Home, tmp_path: Path) -> None:
     before, leaf = everything(at), at.lake(CORP).snapshot().next_leaf
     tend(at, CORP, every=12)
@@ -92,7 +95,7 @@ def test_what_ended_is_in_the_anchors(at: Home) -> None:
     root = at.lake(CORP).root
     entries = {v: (root / "_delta_log" / f"{v:020d}.json").read_bytes() for v in range(13)}
     tend(at, CORP, every=12, keep=0)
-    assert log(at) == ["c12", "12", "_last_checkpoint"] or set(log(at)) == {"c12", "12", "_last_checkpoint"}
+    assert set(log(at)) == {"c12", "12", "_last_checkpoint"}
     known = {a.version: a for a in anchors.read(root)}
     for version, data in entries.items():
         heads = [json.loads(line)["txn"]["version"] for line in data.splitlines() if b'"txn"' in line]
@@ -108,6 +111,7 @@ def test_without_anchors_the_next_leaf_comes_from_the_checkpoint(at: Home) -> No
     assert [(a.version, a.next_leaf) for a in anchors.read(lake.root)] == [(12, leaf), (13, leaf)]
 
 
+@pytest.mark.slow
 def test_entries_stay_that_a_waiting_manifest_looks_back_to(at: Home) -> None:
     bench = Workbench(at, CORP, at.lake(CORP).snapshot())
     ref = landing.put(at, CORP, firm.answer([item(990, message(990))]), source="file", name="a", captured_at_ms=clock.now_ms())
@@ -143,6 +147,7 @@ def test_a_checkpoint_that_was_changed_after_its_entries_ended_is_found(at: Home
     assert "CHECKPOINT_CHANGED" in [f.code for f in verify_archive(at.path, CORP).findings]
 
 
+@pytest.mark.slow
 def test_a_compaction_tends_the_log(at: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline import compact
 
