@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -29,6 +31,7 @@ from pipeline.match.negation import negation_digest
 from pipeline.match.packfile import Pack, PackSource, Rule, compile_pattern, read_pack
 from pipeline.match.rules import DEFAULT_VARIANTS, Near, Party
 from pipeline.match.tables import BITS, replacements, tables_digest
+from pipeline.match.tables import digits as digit_words
 from pipeline.records import Decision, Direction, Finding, Message, Part, PartyKind
 from pipeline.resources import data_folder
 
@@ -62,7 +65,7 @@ class Pattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Packs that fold alike. triggers: patterns of `main` that are words of the variant tables."""
+    """Packs that fold alike. digits: whether texts are searched in digits too. triggers: patterns of `main` that are words of the variant tables."""
 
     folding: Folding
     digits: bool
@@ -203,17 +206,37 @@ def _group(chosen: Folding, digits: bool, repeats: bool, rules: list[tuple[int, 
     listed = [(number, term) for number, rule in rules for term in looked_for(rule)]
     folded = [(number, term, chosen.fold(term)) for number, term in listed]
     in_digits = [(n, term, with_digits(form)) for n, term, form in folded if digits_possible(form)] if digits else []
-    main = _patterns([*folded, *in_digits])
+    spelled = _spelled([*folded, *in_digits]) if digits else []
+    main = _patterns([*folded, *in_digits, *(spelled or ())])
     variants = any(_bits(rule) & ~BITS["pinyin"] for _, rule in rules)
     triggers = _trigger_words(main) if variants else frozenset()
     doubled = [(n, term, form) for n, term, form in (*folded, *in_digits) if 1 < len(without_repeats(form)) < len(form)] if repeats else []
     patterns = tuple(Pattern(number, pattern, compile_pattern(pattern)) for number, rule in rules for pattern in rule.patterns)
     return Group(
-        folding=chosen, digits=digits, repeats=repeats, main=_search(main), triggers=triggers, variants=variants,
+        folding=chosen, digits=digits and spelled is None, repeats=repeats, main=_search(main), triggers=triggers, variants=variants,
         written=_search(_patterns([(n, term, as_written(term)) for n, term in listed if not has_firm_edges(term)])),
         doubles=_doubles(doubled), sounds=_search(_patterns(list(_sounding(rules, chosen)))), patterns=patterns, pattern_set=_pattern_set(patterns),
         pii={kind: tuple(number for number, rule in rules if kind in rule.pii) for kind in {kind for _, rule in rules for kind in rule.pii}},
     )  # fmt: skip
+
+
+def _spelled(listed: list[tuple[int, str, str]]) -> list[tuple[int, str, str]] | None:
+    """Return every way to write the digits of patterns with words, so that texts need not be searched again in digits; None when there are too many."""
+    found: list[tuple[int, str, str]] = []
+    for number, term, form in listed:
+        ways = [_WRITTEN.get(char, char) for char in form]
+        if math.prod(map(len, ways)) > MOST_SPELLINGS:
+            return None
+        if any(len(way) > 1 for way in ways):
+            found += [(number, term, "".join(chars)) for chars in product(*ways)]
+        if len(found) > MOST_SPELLED:
+            return None
+    return found
+
+
+MOST_SPELLINGS, MOST_SPELLED = 1_024, 20_000
+# Digit → how it can be written, itself first.
+_WRITTEN = {digit: digit + "".join(chr(word) for word, meant in digit_words().items() if meant == digit) for digit in "0123456789"}
 
 
 def looked_for(rule: Rule) -> tuple[str, ...]:
