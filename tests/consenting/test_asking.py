@@ -95,6 +95,7 @@ def chatting(folder: Path, customers: int, *, room: bool = False) -> Home:
     return at
 
 
+@pytest.mark.slow
 def test_pairs_are_asked_by_the_hundred_and_what_came_is_stored(tmp_path: Path) -> None:
     at = chatting(tmp_path, 205, room=True)
     wecom = Answering({"wm000": ("Disagree", T0 // 1000), "wm007": ("Agree", T0 // 1000)}, refuses=frozenset({"wm150"}))
