@@ -37,11 +37,11 @@ def scripts_import(file: Annotated[Path, typer.Argument(help=t("usage.scripts.fi
 @scripts_app.command("list", help=t("usage.scripts.list"))
 def scripts_list(format: Format = format_option, output: OutputFile = output_option) -> None:
     """List the approved texts, with the rules that would fire on them."""
-    from pipeline.match import lexicon
     from pipeline.scripts import mass, store
+    from pipeline.workbench import packs_of
 
     with recorded("scripts list"):
-        packs = lexicon.load_packs([*lexicon.shipped_packs(), *CALL.home.own_packs()])
+        packs = packs_of(CALL.home)
         rows = [
             (text.id, text.approver, text.valid_from.isoformat(), text.valid_to.isoformat() if text.valid_to else None, text.source, text.text, ", ".join(rules))
             for text, rules in mass.judged(store.load(CALL.home), packs)
