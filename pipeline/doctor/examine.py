@@ -30,7 +30,7 @@ def examine(home: Home, corp_ids: Sequence[str], *, offline: bool = False, step:
         step(corp.id)
         yield from keys.look(home, corp.id)
         if offline or not network.reached(ways):
-            yield Finding(check="secret", corp=corp.id, state="skipped", outcome="offline" if offline else "unreached")
+            yield network.look_unasked(home, corp, offline=offline)
         else:
             yield from network.look(home, corp)
         yield network.look_callback(home, corp)

@@ -55,7 +55,10 @@ def fix_of(finding: Finding, lang: Lang) -> str:
     """Return what to do about it, in words; empty when there is nothing to do."""
     if finding.outcome == "error":
         advice = next((c for c in errcodes.errcodes() if c.error == finding.code and c.do_en == finding.remedy), None)
-        return advice.do_zh if advice and lang == "zh" else finding.remedy
+        if lang == "en":
+            return finding.remedy
+        own = words.catalogue().get(f"remedy.{finding.code}")
+        return advice.do_zh if advice else own["zh"] if own else finding.remedy
     key = f"doctor.{finding.check}.{finding.outcome}.fix"
     return words.say(key, lang, **finding.values) if key in words.catalogue() else ""
 

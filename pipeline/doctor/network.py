@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from pipeline import secret_refs
 from pipeline.config import Corp
 from pipeline.doctor.findings import Finding, of_error
 from pipeline.errors import ArchiveError, Exit, SourceRefused, UsageError
@@ -76,6 +77,15 @@ def _clock(date: str, now_s: float) -> Finding:
 def reached(findings: list[Finding]) -> bool:
     """Tell whether WeCom can be asked at all."""
     return not any(f.check in ("dns", "proxy", "certificate") and f.state == "bad" for f in findings)
+
+
+def look_unasked(home: Home, corp: Corp, *, offline: bool) -> Finding:
+    """Return whether the secret is at least where the configuration says, when WeCom is not asked about it."""
+    try:
+        secret_refs.resolve(corp.archive_secret, home.path, setting=f"corp.{corp.id}.archive_secret")
+    except ArchiveError as error:
+        return of_error("secret", error, corp=corp.id)
+    return Finding(check="secret", corp=corp.id, state="skipped", outcome="offline" if offline else "unreached")
 
 
 def look(home: Home, corp: Corp, *, open_client: Open = open_client) -> Iterator[Finding]:

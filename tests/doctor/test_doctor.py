@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline import words
+from pipeline.config import Corp
 from pipeline.doctor import examine, findings, keys, library, machine, network
 from pipeline.doctor.findings import Finding
 from pipeline.errors import SourceRefused
@@ -199,7 +200,8 @@ def test_an_address_nobody_answers_ends_the_questions(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     home = at_address(tmp_path, base_url=f"http://127.0.0.1:{port}")
     found = list(examine.examine(home, ["ww1"]))
-    assert by_check(found)["dns"] == ("bad", "unreachable") and by_check(found)["secret"] == ("skipped", "unreached")
+    assert by_check(found)["dns"] == ("bad", "unreachable") and by_check(found)["secret"] == ("bad", "SECRET_FORM")
+    assert by_check([network.look_unasked(home, Corp(id="ww1", archive_secret="env:PATH"), offline=False)]) == {"secret": ("skipped", "unreached")}
     assert "certificate" not in by_check(found)
 
 
@@ -301,7 +303,7 @@ def test_the_real_library_agrees_with_our_opener(tmp_path: Path) -> None:
 def test_the_command_gives_rows_and_an_exit_code(tmp_path: Path) -> None:
     from tests.cli.liuhen import liuhen
 
-    home = firm.home(tmp_path)
+    home = firm.home(tmp_path, settings={"corp.ww1.archive_secret": "env:PATH"})
     ended = liuhen(home.path, "doctor", "--offline", "--format", "json")
     rows = json.loads(ended.out)
     assert ended.code == 0 and {"what", "corp", "state", "result", "fix"} == set(rows[0])
