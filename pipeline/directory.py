@@ -143,8 +143,9 @@ class Directory:
         """Work out the kinds of one id for all times: they change only where a row begins or ends."""
         rows = (*self._employees.get(fold_userid(party), ()), *self._others.get(party, ()))
         if not rows and len(self._kinds) < _REMEMBERED:  # nearly everybody: a customer of whom the directory says nothing
-            known = self._kinds[party] = (), (("external", _hint(party) if self.is_empty else "external"),)
-            return known
+            unknown: _KindsOverTime = (), (("external", _hint(party) if self.is_empty else "external"),)
+            self._kinds[party] = unknown
+            return unknown
         bounds = sorted({bound for row in rows for bound in (row.valid_from_ms, row.valid_to_ms) if bound is not None})
         if len(self._kinds) >= _REMEMBERED:
             self._kinds.clear()
