@@ -6,9 +6,13 @@ import hashlib
 import hmac
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from pipeline import schema
+from pipeline.commitrows import RecordRow
 from pipeline.stage import Builder, Pseudonyms
+from pipeline.stagerows import HeldRow, MatchRow, MediaRow, MessageRow, SealedRow
 from tests import firm
 
 
@@ -38,3 +42,16 @@ def test_subjects_are_everybody_and_every_scope_once_and_sorted(tmp_path: Path, 
     expected = {by_hand(key, firm.CORP, "person", p) for p in people if p} | {by_hand(key, firm.CORP, "scope", "p1:aB")}
     for _ in range(2):
         assert names.subjects(people, ("p1:aB",)) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        ("messages", MessageRow), ("sealed", SealedRow), ("withheld_sealed", HeldRow), ("pending_sealed", HeldRow), ("media", MediaRow),
+        ("matches", MatchRow), ("records", RecordRow),
+    ],
+)  # fmt: skip
+def test_a_row_has_the_columns_of_its_kind_and_leaves_out_only_what_may_be_absent(kind: str, row: type[msgspec.Struct]) -> None:
+    may_be_absent = {c.name: c.null for c in schema.kind(kind).columns}
+    assert set(row.__struct_fields__) <= set(may_be_absent)
+    assert all(null for name, null in may_be_absent.items() if name not in row.__struct_fields__)
