@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from pipeline.errors import UsageError
 from pipeline.match import pinyin
 from pipeline.match.expressions import Expressions
 from pipeline.match.fold import FOLDS, Folding, as_written, fold, fold_digest, folding, has_firm_edges
-from pipeline.match.levels import digits_possible, runs, with_digits, without_repeats
+from pipeline.match.levels import digits_possible, repeats_possible, runs, with_digits, without_repeats
 from pipeline.match.negation import negation_digest
 from pipeline.match.packfile import Pack, PackSource, Rule, compile_pattern, read_pack
 from pipeline.match.rules import DEFAULT_VARIANTS, Near, Party
@@ -210,7 +211,7 @@ def _group(chosen: Folding, digits: bool, repeats: bool, rules: list[tuple[int, 
     main = _patterns([*folded, *in_digits, *(spelled or ())])
     variants = any(_bits(rule) & ~BITS["pinyin"] for _, rule in rules)
     triggers = _trigger_words(main) if variants else frozenset()
-    doubled = [(n, term, form) for n, term, form in (*folded, *in_digits) if 1 < len(without_repeats(form)) < len(form)] if repeats else []
+    doubled = [(n, term, form) for n, term, form in (*folded, *in_digits) if repeats_possible(form) and len(without_repeats(form)) > 1] if repeats else []
     patterns = tuple(Pattern(number, pattern, compile_pattern(pattern)) for number, rule in rules for pattern in rule.patterns)
     return Group(
         folding=chosen, digits=digits and spelled is None, repeats=repeats, main=_search(main), triggers=triggers, variants=variants,
@@ -224,16 +225,18 @@ def _spelled(listed: list[tuple[int, str, str]]) -> list[tuple[int, str, str]] |
     """Return every way to write the digits of patterns with words, so that texts need not be searched again in digits; None when there are too many."""
     found: list[tuple[int, str, str]] = []
     for number, term, form in listed:
+        if not _DIGIT.search(form):
+            continue
         ways = [_WRITTEN.get(char, char) for char in form]
         if math.prod(map(len, ways)) > MOST_SPELLINGS:
             return None
-        if any(len(way) > 1 for way in ways):
-            found += [(number, term, "".join(chars)) for chars in product(*ways)]
+        found += [(number, term, "".join(chars)) for chars in product(*ways)]
         if len(found) > MOST_SPELLED:
             return None
     return found
 
 
+_DIGIT = re.compile("[0-9]")
 MOST_SPELLINGS, MOST_SPELLED = 1_024, 20_000
 # Digit → how it can be written, itself first.
 _WRITTEN = {digit: digit + "".join(chr(word) for word, meant in digit_words().items() if meant == digit) for digit in "0123456789"}
@@ -262,6 +265,8 @@ def _patterns(listed: Sequence[tuple[int, str, str]]) -> Patterns:
 
 def _with(entries: tuple[Entry, ...], number: int, term: str) -> tuple[Entry, ...]:
     """`entries` of a pattern and one more term of rule `number`."""
+    if not entries:
+        return (Entry(number, (term,)),)
     for at, entry in enumerate(entries):
         if entry.rule == number:
             return entries if term in entry.terms else (*entries[:at], Entry(number, (*entry.terms, term)), *entries[at + 1 :])
