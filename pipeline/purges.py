@@ -106,11 +106,11 @@ def run(home: Home, corp_id: str, *, at_once: bool = False) -> int:
         for noted in later:
             if noted.listed.not_before_ms > now + noted.listed.delay_ms:  # rule 5
                 _write(_from(now, noted, noted.listed.version))
-        waiting = {p for n in later for p in n.listed.paths}
+        # A sweep holds nothing: what it found may have been committed, taken out and listed since, and what nobody names holds no key either.
+        waiting = {p for n in later if n.listed.version != SWEPT for p in n.listed.paths}
         staged = staged_files(home, corp_id)
         gone = _unlink(lake, [_without(n.listed, staged) for n in due], waiting) if due else 0
-        held = {p for n in later for p in n.listed.paths if n.listed.version != SWEPT}  # what nobody names holds no key either
-        generations.retire(lake, [*lake.snapshot().files, *staged, *held])
+        generations.retire(lake, [*lake.snapshot().files, *staged, *waiting])
         for noted in due:
             durable.remove(noted.path)
     return gone

@@ -404,6 +404,17 @@ def test_what_nothing_names_goes_a_day_later_and_no_staged_file_with_it(home: Ho
     assert run(home).summary.archived == 1
 
 
+def test_a_sweep_does_not_hold_what_was_committed_and_taken_out_since(home: Home) -> None:
+    lake, snapshot = home.lake(CORP), home.lake(CORP).snapshot()
+    file = lake.write(lake.read("acks", []).slice(0, 0), "acks")
+    assert purges.sweep(home, CORP) == 1  # a worker had written it, and named it nowhere yet
+    lake.commit(snapshot, [file], [], what="test")
+    snapshot = lake.snapshot()
+    noted = purges.note(home, CORP, snapshot, [file])
+    purges.begin(home, CORP, noted, version=lake.commit(snapshot, [], [file], what="test"))
+    assert purges.run(home, CORP, at_once=True) >= 1 and file.path not in on_disk(lake)
+
+
 def test_a_file_that_was_swept_too_early_is_staged_again(home: Home, later: Any) -> None:
     """A worker that is slower than a day: its file is listed, its manifest comes, the file is named again and stays."""
     from pipeline import landing
