@@ -33,7 +33,7 @@ from pipeline.lake import Lake
 from pipeline.match.packfile import PackSource
 
 FOLDERS = (
-    "keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "lexicon", "matching",
+    "keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "evidence", "lexicon", "matching",
     "alerts", "callbacks", "source", "media", "metrics", "register", "locks",
 )  # fmt: skip
 
