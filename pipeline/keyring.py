@@ -41,7 +41,6 @@ from pipeline.masters import NONCE as NONCE
 from pipeline.masters import FileMaster as FileMaster
 from pipeline.masters import MasterKey as MasterKey
 
-
 FIXED = ("names",)
 
 
