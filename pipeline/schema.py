@@ -69,7 +69,8 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS = (
     "pages", "records", "messages", "sealed", "withheld_sealed", "pending_sealed",
-    "matches", "recalls", "consent", "media", "people", "runs", "acks", "scans", "rooms", "memberships", "departments", "follows", "handovers", "seats", "behaviour", "gaps", "reviews", "identities", "matters",
+    "matches", "scans", "recalls", "consent", "media", "runs", "acks", "gaps", "reviews", "matters",
+    "people", "rooms", "memberships", "departments", "follows", "handovers", "seats", "behaviour", "identities",
     "hidden", "restricted", "reconciles", "holds", "consent_asks", "notices",
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 from pipeline import clock, ingest, lakerows, trusted_clock
 from pipeline.consent_events import events_from_import
 from pipeline.consenting import hidden, hiding, moving, reconcile
+from pipeline.directory import Entry
 from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.register import undo_event
@@ -148,9 +149,7 @@ def test_a_late_refusal_in_a_room(tmp_path: Path, room: str, left: list[str]) ->
     assert values(at, "select msgid from messages order by seq") == left
 
 
-def _staff() -> list[object]:
-    from pipeline.directory import Entry
-
+def _staff() -> list[Entry]:
     return [Entry(userid="zhangsan", kind="employee")]
 
 

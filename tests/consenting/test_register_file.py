@@ -10,7 +10,7 @@ import pytest
 from pipeline import ingest, lakerows
 from pipeline.consenting import register_file
 from pipeline.home import Home
-from pipeline.register import Event, Register, new_event, scope_of, undo_event
+from pipeline.register import Event, EventSource, Register, new_event, scope_of, undo_event
 from tests.firm import CORP, T0, home
 
 
@@ -19,11 +19,14 @@ def _always_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(register_file, "SMALL", -1)
 
 
+SOURCES: list[EventSource] = ["stream", "api", "callback", "import", "officer"]
+
+
 def history(seed: int, count: int) -> list[Event]:
     """Random events that meet: few people, few moments, every source, repeats and undone imports."""
     chance, found = random.Random(seed), []
     for n in range(count):
-        source = chance.choice(["stream", "api", "callback", "import", "officer"])
+        source = chance.choice(SOURCES)
         place = {"room_id": f"wr{chance.randrange(3)}"} if chance.random() < 0.3 else {"userid": chance.choice(["ZhangSan", "zhangsan", "lisi"])}
         at = chance.choice([None, T0, T0 + 400, T0 + 1000, T0 + 86_400_000, T0 + 10**10])
         found.append(new_event(

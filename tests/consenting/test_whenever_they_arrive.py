@@ -21,7 +21,7 @@ from pipeline.consenting import reconcile
 from pipeline.directory import Entry
 from pipeline.home import Home
 from pipeline.records import Message
-from pipeline.register import Event, Register, new_event, scope_of
+from pipeline.register import Event, EventSource, Register, new_event, scope_of
 from tests.consenting.test_reconcile import sound
 from tests.firm import CORP, T0, home, message, page, refusal, run, values
 from tests.unit.test_consent_oracle import oracle
@@ -31,12 +31,15 @@ STAFF = [Entry(userid="zhangsan", kind="employee")]
 LATE = T0 + 10_000_000  # when imports and answers are recorded
 
 
+SOURCES: list[EventSource] = ["api", "import"]
+
+
 def history(chance: random.Random) -> tuple[list[Event], dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
     """Events of answers and imports, control records, and messages: three customers and a room, moments that tie."""
     moments = [T0 + n for n in (0, 999, 1000, 1001, 2000, 60_000)]
     events = [
         new_event(
-            source=(source := chance.choice(["api", "import"])), status=chance.choice(["Agree", "Disagree", "Disagree", "Default_Agree", "Maybe"]),
+            source=(source := chance.choice(SOURCES)), status=chance.choice(["Agree", "Disagree", "Disagree", "Default_Agree", "Maybe"]),
             external_userid=chance.choice(["wmA", "wmB", "wmC"]), changed_at_ms=chance.choice(moments) // 1000 * 1000, precision="s", recorded_at_ms=LATE,
             batch="b" if source == "import" else None, **({"room_id": "wr1"} if chance.random() < 0.3 else {"userid": chance.choice(["zhangsan", "ZhangSan"])}),
         )
@@ -76,7 +79,10 @@ def store(at: Home, events: Sequence[Event]) -> None:
 def test_the_same_archive_whenever_events_arrive(tmp_path: Path, seed: int, default: str) -> None:
     chance = random.Random(f"{seed}{default}")
     events, controls, messages = history(chance)
-    at = {order: home(tmp_path / order, settings={"consent.default": default}) for order in ("before", "with", "after", "shuffled") if (tmp_path / order).mkdir() is None}
+    at = {}
+    for order in ("before", "with", "after", "shuffled"):
+        (tmp_path / order).mkdir()
+        at[order] = home(tmp_path / order, settings={"consent.default": default})
     for one in at.values():
         ingest.append(one, CORP, [("people", lakerows.people_table(STAFF))], what="people")
     shuffled = [*messages.items()]
@@ -115,7 +121,7 @@ def test_the_register_rebuilt_from_raw_records_is_the_register(tmp_path: Path) -
     told = {n: refusal(n, f"wm{n % 3}", at_ms=T0 + n * 700, kind="agree" if n % 2 else "disagree", room="wr1" if n % 5 == 0 else "") for n in range(1, 30)}
     run(at, page(tmp_path, "a.json", told))
     lake = at.lake(CORP)
-    rebuilt = []
+    rebuilt: list[Event] = []
     for row in lake.read("sealed", lake.snapshot().of("sealed")).to_pylist():
         captured = round(row["captured_at"].timestamp() * 1000)
         read = parse(row["plaintext"], msgid=row["msgid"], captured_at_ms=captured)

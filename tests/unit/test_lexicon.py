@@ -133,9 +133,21 @@ def test_two_packs_cannot_share_an_id() -> None:
     ("examples", "said"),
     [
         pytest.param("{must_match: [这款保本保息, 这款很稳]}", "must_match example number 2 is not found: none of its terms is there", id="not found"),
-        pytest.param("{must_not_match: [不保本, 这款保本保息]}", "must_not_match example number 2 is found: term number 1 stands at 2-6, via literal, and nothing suppresses it", id="found"),
-        pytest.param("{must_match: [{text: 这款保本保息, party: external}]}", "must_match example number 1 is not found: term number 1 is there, but said by somebody else", id="wrong party"),
-        pytest.param("{must_match: [不能保本保息]}", "must_match example number 1 is not found: term number 1 is there, but the negation 不能 suppresses it", id="suppressed"),
+        pytest.param(
+            "{must_not_match: [不保本, 这款保本保息]}",
+            "must_not_match example number 2 is found: term number 1 stands at 2-6, via literal, and nothing suppresses it",
+            id="found",
+        ),
+        pytest.param(
+            "{must_match: [{text: 这款保本保息, party: external}]}",
+            "must_match example number 1 is not found: term number 1 is there, but said by somebody else",
+            id="wrong party",
+        ),
+        pytest.param(
+            "{must_match: [不能保本保息]}",
+            "must_match example number 1 is not found: term number 1 is there, but the negation 不能 suppresses it",
+            id="suppressed",
+        ),
     ],
 )
 def test_a_pack_whose_examples_fail_does_not_load(examples: str, said: str) -> None:
