@@ -149,8 +149,10 @@ def export(
         raise UsageError("OUTPUT_NEEDED", "expected a file to write to", remedy="name one with -o CASE.zip, or look first with --preview")
     if query is not None and not query.is_file():
         raise UsageError("INPUT_MISSING", f"there is no file {query}", remedy="give a file with one SELECT that yields origin and seq")
-    corp, days = CALL.corp, (day(first), day(last))
-    asked = {"conversation": conversation, "customer": customer, "employee": employee, "query": query.read_text("utf-8") if query else ""}
+    corp, (since, until) = CALL.corp, (day(first), day(last))
+    if since and until and since > until:
+        raise UsageError("DAY_INVALID", f"--from ({since}) is later than --to ({until})", remedy="exchange the two days")
+    asked = {"conversation": conversation, "customer": customer, "employee": employee, "query": _query(query) if query else ""}
     with recorded("export", corp=corp, matter=name, preview=preview, **asked, **{"from": first, "to": last}) as told:
         about = matter.open_of(CALL.home, corp, name)
         if as_of is None:
@@ -159,10 +161,17 @@ def export(
         point = checkpoint.find(CALL.home, corp, as_of)
         with Reader(CALL.home, corp) as reader:
             tree = checkpoint.tree(CALL.home, corp, reader.snapshot)
-            gathered = bundle.gather(reader, about, scope.of(reader, asked, *days), point, tree)
+            gathered = bundle.gather(reader, about, scope.of(reader, asked, since, until), point, tree)
             _tell(gathered)
             if output is not None and not preview:
                 told["result"] = _write(reader, gathered, tree, output)
+
+
+def _query(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("SQL_SYNTAX", "the file of the query is not UTF-8 text", remedy="give a file with one SELECT that yields origin and seq") from None
 
 
 def _tell(gathered: Bundle) -> None:

@@ -22,13 +22,14 @@ app.add_typer(review_app, name="review")
 LIST = ("severity", "dt", "age_days", "category", "employee_id", "customer_id", "excerpt", "decision", "claimed_by", "finding_id")
 _TYPES: dict[str, columns.Type] = {"dt": "date", "age_days": "int"}
 
+MOST = 1_000_000  # rows of one answer
 State = Annotated[str, typer.Option("--state", help=t("usage.review.state"), metavar="STATE")]
 Severity = Annotated[str, typer.Option("--severity", help=t("usage.review.severity"), metavar="low|medium|high")]
 Category = Annotated[str, typer.Option("--category", help=t("usage.review.category"), metavar="C")]
 Employee = Annotated[str, typer.Option("--employee", help=t("usage.review.employee"), metavar="ID")]
 First = Annotated[str, typer.Option("--from", help=t("usage.from"), metavar="DAY")]
 Last = Annotated[str, typer.Option("--to", help=t("usage.to"), metavar="DAY")]
-Limit = Annotated[int, typer.Option("--limit", help=t("usage.review.limit"), metavar="N")]
+Limit = Annotated[int, typer.Option("--limit", help=t("usage.review.limit"), metavar="N", min=1, max=MOST)]
 
 
 def _wanted(state: str, severity: str, category: str, employee: str, first: str, last: str, limit: int) -> Any:
@@ -150,7 +151,7 @@ def _tell(refused: Sequence[Any]) -> None:
 @review_app.command("sample", help=t("usage.review.sample"))
 def review_sample(
     seed: Annotated[str, typer.Option("--seed", help=t("usage.review.seed"), metavar="WORD")],
-    count: Annotated[int, typer.Option("--count", help=t("usage.review.count"), metavar="N")] = 50,
+    count: Annotated[int, typer.Option("--count", help=t("usage.review.count"), metavar="N", min=1, max=MOST)] = 50,
     risk: Annotated[bool, typer.Option("--risk", help=t("usage.review.risk"))] = False,
     first: First = "",
     last: Last = "",

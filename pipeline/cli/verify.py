@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import words
+from pipeline import columns, show, words
 from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, notes, output_option, progress
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.columns import Type
@@ -33,7 +33,7 @@ KINDS: Sequence[Type] = ["text"] * len(COLUMNS)
 def verify(
     case: Annotated[Path | None, typer.Argument(help=t("usage.verify.case"), metavar="[CASE.zip]", show_default=False)] = None,
     archive: Annotated[bool, typer.Option("--archive", help=t("usage.verify.whole"))] = False,
-    key: Annotated[str, typer.Option("--key", help=t("usage.verify.key"), metavar="LINE")] = "",
+    key: Annotated[str | None, typer.Option("--key", help=t("usage.verify.key"), metavar="LINE", show_default=False)] = None,
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -41,7 +41,7 @@ def verify(
     if (case is not None) == archive:
         raise UsageError("VERIFY_WHAT", "expected either a bundle or --archive", remedy="`liuhen verify CASE.zip` or `liuhen verify --archive`")
     if case is not None:
-        _bundle(case, key or None, format, output)
+        _bundle(case, key, format, output)  # an empty --key is a key that does not fit, never one that was not given
         return
     from pipeline.verify_keys import custody_bytes
 
@@ -63,7 +63,8 @@ def _bundle(case: Path, key: str | None, format: Format, output: OutputFile) -> 
 
     report = check(case, key=key)
     rows = [(f.number, t(f"check.{f.check}"), t("check.failed" if f.fault else "check.passed"), f.fault) for f in report.findings]
-    emit(["number", "check", "result", "detail"], rows, format=format, output=output)
+    described = [columns.column(n, "int" if n == "number" else "text", LANG) for n in ("number", "check", "result", "detail")]
+    show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG)  # not emit: its notes are of a home
     if not report.sound:
         raise typer.Exit(int(Exit.VERIFY_FAILED))
     say(t("check.sound", n=report.records, size=report.checkpoint, manifest=report.manifest))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -121,7 +122,7 @@ class _Bag:
                     _need(name not in self.files, f"there twice: {name}")
                     _need(entry.external_attr >> 28 in (0, 0o10), f"not a plain file: {name}")
                     self.files[name] = archive.read(entry)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error) as error:
             raise Fault(f"not a whole zip: {error}") from None
 
     def data(self, name: str) -> bytes:

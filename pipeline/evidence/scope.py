@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.reader import Reader
@@ -59,6 +60,8 @@ def _of_query(reader: Reader, query: str) -> tuple[list[str], frozenset[tuple[st
     found = reader.arrow(sqlguard.guard(reader.connection, query))
     if not {"origin", "seq"} <= set(found.column_names):
         raise UsageError("SCOPE_COLUMNS", "the query must give the columns origin and seq", remedy="for example SELECT origin, seq FROM matches WHERE …")
+    if not (pa.types.is_string(found["origin"].type) and pa.types.is_integer(found["seq"].type)):
+        raise UsageError("SCOPE_COLUMNS", "origin must be text and seq a whole number, as in the views", remedy="for example SELECT origin, seq FROM matches WHERE …")
     keys = frozenset(zip(found["origin"].to_pylist(), found["seq"].to_pylist(), strict=True))
     rows: list[dict[str, Any]] = reader.rows(
         "SELECT DISTINCT conversation_id AS id FROM messages WHERE list_contains($keys, {'origin': origin, 'seq': seq})",

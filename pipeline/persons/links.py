@@ -48,19 +48,22 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 def read(data: bytes) -> tuple[list[Link], list[Refused]]:
-    """Return the links of a file and what is wrong with its other lines; raises UsageError IDENTITY_FILE for no text at all."""
+    """Return the links of a file and what is wrong with its other lines; raises UsageError IDENTITY_FILE for what is neither CSV with these columns nor JSON Lines."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError("IDENTITY_FILE", "the file is not UTF-8 text", remedy="save it as CSV (UTF-8) or JSON Lines") from None
     links: list[Link] = []
     refused: list[Refused] = []
-    for number, fields in _lines(text):
-        made = _link(fields)
-        if isinstance(made, Link):
-            links.append(made)
-        else:
-            refused.append(Refused(number, made))
+    try:
+        for number, fields in _lines(text):
+            made = _link(fields)
+            if isinstance(made, Link):
+                links.append(made)
+            else:
+                refused.append(Refused(number, made))
+    except csv.Error:  # its text may quote the file
+        raise UsageError("IDENTITY_FILE", "the file cannot be read as CSV", remedy="save it as CSV (UTF-8) or JSON Lines") from None
     return links, refused
 
 
@@ -72,6 +75,8 @@ def _lines(text: str) -> Iterator[tuple[int, Mapping[str, Any] | None]]:
                 yield number, _object(line)
         return
     rows = csv.DictReader(StringIO(text))
+    if not {*FIELDS[:3]} <= {*(rows.fieldnames or ())}:
+        raise UsageError("IDENTITY_FILE", f"expected the columns {', '.join(FIELDS[:3])} in the first line", remedy="see `liuhen identity import --help`")
     for row in rows:
         yield rows.line_num, None if None in row else row
 

@@ -22,6 +22,7 @@ from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.source.media_fetch import Fetch
 from tests import firm
+from tests.cli.liuhen import liuhen
 from tests.source.fake import Fake
 
 Files = dict[str, bytes]

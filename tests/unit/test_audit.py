@@ -38,8 +38,9 @@ SEVERITY = Parameter(name="severity", type="choice", help=TEXT, choices=("all", 
 def test_the_audits_are_there_by_name() -> None:
     assert [a.name for a in AUDITS] == [
         "chats-after-refusal", "consent-answers", "consent-by-employee", "consent-card", "consent-changes", "coverage", "customer-conversations",
-        "findings-by-category", "findings-of-employee", "off-channel-before-refusal", "refusals-by-employee", "refused-customers", "refused-elsewhere",
-        "stale-consent", "unopened",
+        "customer-thread", "findings-ageing", "findings-by-category", "findings-of-employee", "off-channel", "off-channel-before-refusal", "off-hours",
+        "personal-data", "recalls-near-findings", "red-packets", "refusals-by-employee", "refused-customers", "refused-elsewhere", "repeat-offenders",
+        "reviewers", "same-text", "stale-consent", "unanswered", "unopened",
     ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import os
 import re
 import sys
 import zipfile
+import zlib
 
 LABEL = b"liuhen-record-v1\0"
 GROUPS = {
@@ -79,7 +80,7 @@ def read(path):
                 need(name[5:] not in found, "there twice: " + repr(name))
                 need((entry.external_attr >> 16) & 0o170000 in (0, 0o100000), "not a plain file: " + repr(name))
                 found[name[5:]] = archive.read(entry)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, zlib.error) as error:
         raise Failed("not a whole zip: " + str(error)) from None
     return found
 
