@@ -383,6 +383,39 @@ def test_a_bundle_cut_in_two_fails_without_a_trace(case: bytes, tmp_path: Path, 
     assert ours and code == 6 and "Traceback" not in words
 
 
+def test_a_packed_entry_that_cannot_be_unpacked_is_a_fault_for_both(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("case/bagit.txt", bytes(range(256)) * 40)
+    packed = bytearray(sink.getvalue())
+    start = 30 + len("case/bagit.txt")  # behind the local header and the name
+    packed[start : start + 20] = b"\xff" * 20
+    ours, (code, words) = verdicts(tmp_path, bytes(packed))
+    assert "not a whole zip" in ours and code == 6 and "Traceback" not in words
+
+
+def test_a_bundle_is_verified_by_the_command_without_a_home(case: bytes, tmp_path: Path) -> None:
+    (tmp_path / "case.zip").write_bytes(case)
+    assert liuhen(None, "verify", "case.zip", cwd=tmp_path).code == 0
+    assert liuhen(None, "verify", "case.zip", "--key", "", cwd=tmp_path).code == 6  # an unset variable of the shell is no key
+    (tmp_path / "case.zip").write_bytes(case[:-40])
+    assert liuhen(None, "verify", "case.zip", cwd=tmp_path).code == 6
+    assert [p.name for p in tmp_path.iterdir()] == ["case.zip"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        pytest.param(("--customer", "wmA", "--from", "2026-12-01", "--to", "2026-01-01"), "DAY_INVALID", id="days in the wrong order"),
+        pytest.param(("--query", "query.sql"), "SQL_SYNTAX", id="a query that is no text"),
+    ],
+)
+def test_what_makes_no_sense_makes_no_bundle(archive: Home, tmp_path: Path, asked: tuple[str, ...], code: str) -> None:
+    (tmp_path / "query.sql").write_bytes(b"\xff\xfe\x00")
+    ended = liuhen(archive.path, "export", "--matter", "x", *asked, "-o", "case.zip", cwd=tmp_path)
+    assert ended.code == 2 and code in ended.err and not (tmp_path / "case.zip").exists()
+
+
 def test_the_key_is_compared_with_the_one_that_was_published(archive: Home, case: bytes, tmp_path: Path) -> None:
     key = str(checkpoint.public_key(archive, firm.CORP))
     ours, (code, words) = verdicts(tmp_path, case, key=key)
@@ -421,6 +454,8 @@ def test_a_log_that_was_put_back_gets_no_checkpoint(archive: Home, tmp_path: Pat
         pytest.param({"customer": "wmX"}, "SCOPE_EMPTY", id="a refused customer"),
         pytest.param({"conversation": "nobody"}, "SCOPE_EMPTY", id="an unknown conversation"),
         pytest.param({"query": "SELECT 1 AS x"}, "SCOPE_COLUMNS", id="a query without the columns"),
+        pytest.param({"query": "SELECT origin, 'y' AS seq FROM messages"}, "SCOPE_COLUMNS", id="a seq that is text"),
+        pytest.param({"query": "SELECT origin, [seq] AS seq FROM messages"}, "SCOPE_COLUMNS", id="a seq that is a list"),
     ],
 )
 def test_a_scope_that_cannot_be_says_so(archive: Home, asked: dict[str, str], code: str) -> None:

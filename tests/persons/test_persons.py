@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,9 +102,19 @@ def test_a_line_that_does_not_fit_is_named(line: dict[str, Any], code: str) -> N
     assert [(r.line, r.code) for r in refused] == [(2, code)]
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\xff\xfe\x00", id="no text"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"name,number\n", id="other columns and no line"),
+        pytest.param(b"external_userid,kind,value\rwmA,customer,C1\r", id="lines that end as on old Macs"),
+        pytest.param(b'external_userid,kind,value\nwmA,customer,"' + b"x" * 200_000 + b'"\n', id="a cell larger than csv takes"),
+    ],
+)
+def test_a_file_that_is_no_list_of_links_is_refused(data: bytes) -> None:
     with pytest.raises(UsageError) as told:
-        links.read(b"\xff\xfe\x00")
+        links.read(data)
     assert told.value.code == "IDENTITY_FILE"
 
 

@@ -20,6 +20,7 @@ from pipeline.review import decisions, queue, sample, worklist
 from pipeline.review.decisions import Decision
 from pipeline.review.queue import Item, Wanted
 from tests import firm
+from tests.cli.liuhen import liuhen
 
 DAY_MS = 86_400_000
 
@@ -211,3 +212,8 @@ def test_a_sample_by_risk_prefers_employees_with_findings(archive: Home, tmp_pat
         risky = sum(seq < 100 for s in seeds for seq in drawn(reader, s, 4, risk=True))
         plain = sum(seq < 100 for s in seeds for seq in drawn(reader, s, 4))
     assert risky > 1.3 * plain  # four to one against one to one: 80 and 50 of 100 on average
+
+
+@pytest.mark.parametrize("asked", [("list", "--limit", "-5"), ("sample", "--seed", "s", "--count", "-1"), ("sample", "--seed", "s", "--count", "1" + "0" * 20)])
+def test_a_number_that_makes_no_sense_is_a_usage_error(made: Path, asked: tuple[str, ...]) -> None:
+    assert liuhen(made, "review", *asked).code == 2
