@@ -110,9 +110,10 @@ def all_of(home: Home, corp_id: str) -> list[Checkpoint]:
 
 def _read(path: Path, key: note.Key) -> Checkpoint:
     with durable.storage("reading a checkpoint"):
-        text = path.read_text("utf-8")
-    opened = note.opened(text, key)
+        data = path.read_bytes()
     try:
+        text = data.decode("utf-8")
+        opened = note.opened(text, key)
         if opened is None:
             raise ValueError
         said = parse(opened)

@@ -12,6 +12,9 @@ Rules:
 from __future__ import annotations
 
 import hashlib
+import re
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any, BinaryIO, get_args
@@ -29,6 +32,9 @@ READ = ("finding_id", "decision", "reason", "remedy")
 WRITTEN = ("finding_id", "decision", "reason", "remedy", "severity", "category", "term", "excerpt", "dt", "age_days", "employee_id", "customer_id",
            "party", "conversation_id", "msgid", "rule_id", "claimed_by")  # fmt: skip
 MOST_BYTES = 64 * 1024 * 1024
+MOST_UNPACKED_BYTES = 512 * 1024 * 1024
+MOST_CELLS = 20_000_000  # the library makes a cell of every place between the first and the last
+_PLACE = re.compile(rb"""\br\s*=\s*["']([A-Z]{0,3})([0-9]{1,7})["']""")
 
 
 def write(sink: BinaryIO, items: Sequence[Item], *, lang: Lang, notes: Sequence[str]) -> int:
@@ -71,9 +77,29 @@ def _rows(data: bytes) -> Iterator[list[Any]]:
     if len(data) > MOST_BYTES:
         raise UsageError("WORKLIST_UNREADABLE", f"expected a workbook of at most {MOST_BYTES:,} bytes, got {len(data):,}", remedy="send it back in parts")
     try:
+        if not _fits(data):
+            raise UsageError("WORKLIST_UNREADABLE", "the workbook is larger unpacked than a worklist can be", remedy="send back what was exported")
         return iter(CalamineWorkbook.from_filelike(BytesIO(data)).get_sheet_by_index(0).to_python(skip_empty_area=False))
-    except (CalamineError, ValueError, IndexError, OSError) as error:
+    except (CalamineError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError, IndexError, OSError) as error:
         raise UsageError("WORKLIST_UNREADABLE", "this is not a workbook that can be read", remedy="save it as .xlsx and try again") from error
+
+
+def _fits(data: bytes) -> bool:
+    """Return whether the sheets of a workbook span few enough cells to be read; raises BadZipFile and the like for what is no xlsx."""
+    with zipfile.ZipFile(BytesIO(data)) as packed:
+        if sum(entry.file_size for entry in packed.infolist()) > MOST_UNPACKED_BYTES:
+            return False
+        return all(_cells_spanned(packed.read(name)) <= MOST_CELLS for name in packed.namelist() if name.startswith("xl/worksheets/"))
+
+
+def _cells_spanned(sheet: bytes) -> int:
+    rows, across = 1, 1
+    for place in _PLACE.finditer(sheet):
+        number = 0
+        for letter in place[1]:
+            number = number * 26 + letter - 64
+        rows, across = max(rows, int(place[2])), max(across, number)
+    return rows * across
 
 
 def _column(titles: Sequence[str], name: str) -> int:

@@ -446,6 +446,18 @@ def test_a_log_that_was_put_back_gets_no_checkpoint(archive: Home, tmp_path: Pat
     assert told.value.code == "LOG_SHRUNK"
 
 
+def test_a_checkpoint_that_is_no_text_is_told_as_damage(archive: Home, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(archive.path, tmp_path / "home")
+    copy = Home(tmp_path / "home")
+    checkpoint.make(copy, firm.CORP)
+    next((checkpoint.folder(copy, firm.CORP) / "checkpoints").glob("*.note")).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(VerifyFailed) as told:
+        checkpoint.all_of(copy, firm.CORP)
+    assert told.value.code == "CHECKPOINT_DAMAGED"
+
+
 @pytest.mark.parametrize(
     ("asked", "code"),
     [

@@ -214,6 +214,17 @@ def test_a_sample_by_risk_prefers_employees_with_findings(archive: Home, tmp_pat
     assert risky > 1.3 * plain  # four to one against one to one: 80 and 50 of 100 on average
 
 
+def test_a_workbook_with_a_cell_far_away_is_refused_before_it_fills_the_memory() -> None:
+    sink = BytesIO()
+    with xlsxwriter.Workbook(sink) as book:
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, "finding_id")
+        sheet.write(1_048_575, 16_383, "x")
+    with pytest.raises(UsageError) as told:
+        worklist.read(sink.getvalue())
+    assert told.value.code == "WORKLIST_UNREADABLE"
+
+
 @pytest.mark.parametrize("asked", [("list", "--limit", "-5"), ("sample", "--seed", "s", "--count", "-1"), ("sample", "--seed", "s", "--count", "1" + "0" * 20)])
 def test_a_number_that_makes_no_sense_is_a_usage_error(made: Path, asked: tuple[str, ...]) -> None:
     assert liuhen(made, "review", *asked).code == 2
