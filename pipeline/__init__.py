@@ -96,6 +96,7 @@ It is kept
     verify_rows.py       check 6: rows and commitments
     verify_leaf.py       check 6: the arithmetic
     verify_ledger.py     check 7: the counts
+    verify_tree.py       check 8: signed checkpoints
     verify_report.py     findings and numbers
 
 It is asked for

@@ -4,7 +4,7 @@ Before: the files of a home. After: cli/verify.py.
 This module and its verify_*.py import the standard library, pyarrow, cryptography and pipeline.errors only; a test holds them to it.
 
 Checks, in this order (docs/verify.md says what each proves and what it does not):
- 1 log and anchors   2 files the log lists   3 files nothing names   4 keyring   5 custody chain   6 commitments   7 counts
+ 1 log and anchors   2 files the log lists   3 files nothing names   4 keyring   5 custody chain   6 commitments   7 counts   8 checkpoints
 Nothing is written. An archive that is written to meanwhile is read as of one version; files that a later commit took away begin it anew.
 """
 
@@ -20,13 +20,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import verify_anchors, verify_files, verify_keys, verify_ledger, verify_log, verify_strays
+from pipeline import verify_anchors, verify_files, verify_keys, verify_ledger, verify_log, verify_strays, verify_tree
 from pipeline.errors import ArchiveError, UsageError
 from pipeline.verify_anchors import Anchors
 from pipeline.verify_keys import CustodyFiles, Keys, Unwrap
 from pipeline.verify_ledger import Ledger
 from pipeline.verify_log import File, Log
-from pipeline.verify_report import CUSTODY, FILES, KEYS, LOG, STRAYS, Report
+from pipeline.verify_report import CUSTODY, EVIDENCE, FILES, KEYS, LOG, STRAYS, Report
 from pipeline.verify_rows import Content
 
 TRIES = 3
@@ -48,6 +48,7 @@ class _At:
     anchors: Anchors | None = None
     needed: dict[str, str] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    ledger: Ledger | None = None
 
     @property
     def root(self) -> Path:
@@ -106,8 +107,13 @@ def _run(at: _At, unwrap: Unwrap | None, custody: CustodyFiles | None, progress:
         with _going_on(at, KEYS):
             verify_keys.check_boxes(at.home, at.corp_id, at.keys, at.report)
             verify_keys.check_age(at.keys, at.anchors, at.needed, at.report)
+    entries = custody if custody is not None else verify_keys.custody_bytes(at.home)
     with _going_on(at, CUSTODY):
-        verify_keys.check_custody(custody if custody is not None else verify_keys.custody_bytes(at.home), at.keys, at.anchors, at.report)
+        verify_keys.check_custody(entries, at.keys, at.anchors, at.report)
+    with _going_on(at, EVIDENCE):
+        secret = at.keys.plain.get(f"{at.corp_id}/checkpoint#0") if at.keys else None
+        readable = at.ledger is not None and "records" not in at.broken
+        verify_tree.check(at.home, at.corp_id, at.ledger.commitments() if at.ledger and readable else None, secret, entries.segments, at.report)
 
 
 @contextmanager
@@ -150,7 +156,7 @@ def _check_content(at: _At, log: Log, progress: Callable[[int, int], None] | Non
     lost: list[File] = []
     for kind in kinds:
         if kind == "media":  # pages, records and runs were read
-            ledger = Ledger(small["records"], small["pages"], at.report)
+            at.ledger = ledger = Ledger(small["records"], small["pages"], at.report)
             content = Content(ledger, at.keys.plain.get("names#0") if at.keys else None, at.broken, at.report)
             if not at.broken & {"pages", "records", "runs"} and at.keys is not None:
                 verify_ledger.check(ledger, small["runs"], _leaves_expected(at, log), at.report)

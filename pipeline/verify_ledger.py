@@ -12,6 +12,7 @@ Before: verify_files.py. After: verify_rows.py.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -40,6 +41,12 @@ class Ledger:
         self.pages: list[dict[str, Any]] = [r for t in page_tables for r in t.to_pylist()]
         self.captured = {p["page"]: round(p["captured_at"].timestamp() * 1000) for p in self.pages}
         self.current, self.older = self._split()
+
+    def commitments(self) -> Iterator[bytes]:
+        """Yield the commitment of every leaf, in the order of their numbers."""
+        if self.records is not None:
+            for batch in self.records.select(["leaf", "commitment"]).sort_by("leaf").to_batches(max_chunksize=65_536):
+                yield from batch["commitment"].to_pylist()
 
     def _split(self) -> tuple[pa.Table | None, pa.Table | None]:
         found = self.records

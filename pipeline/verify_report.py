@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 MAX_RANGES = 20
-LOG, FILES, STRAYS, KEYS, CUSTODY, LEAVES, COUNTS = range(1, 8)
+LOG, FILES, STRAYS, KEYS, CUSTODY, LEAVES, COUNTS, EVIDENCE = range(1, 9)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line. check: 1-7 (docs/verify.md); code: stable; records: which records it concerns, in words of numbers ("sealed 1-9"), or ""."""
+    """One line. check: 1-8 (docs/verify.md); code: stable; records: which records it concerns, in words of numbers ("sealed 1-9"), or ""."""
 
     check: int
     code: str

@@ -28,8 +28,10 @@ def hold_set(
     """Set a hold."""
     from pipeline import holds
     from pipeline.consenting import destroying
+    from pipeline.evidence import matter as matters
 
     corp = CALL.corp
+    matters.open_of(CALL.home, corp, matter)
     params = {"matter": matter, "reason": reason, "employee": employee, "customer": customer, "room": room}
     with recorded("hold set", corp=corp, mode="single", **params) as told:
         made = holds.place(CALL.home, corp, matter=matter, reason=reason, userid=employee or None, room_id=room or None, external_userid=customer or None)

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 from pipeline import words
-from pipeline.errors import ArchiveError, Exit, StorageError
+from pipeline.errors import ArchiveError, Exit, StorageError, UsageError
 from pipeline.words import Lang
 
 if TYPE_CHECKING:
@@ -175,6 +175,9 @@ def complete() -> typer.Typer:
 def run(argv: list[str]) -> int:
     """Run one command line; return its exit code."""
     complete()
+    if any(_unreadable(word) for word in argv):
+        say(words.error_text(UsageError("ARGUMENT_BYTES", "an argument is not text in UTF-8", remedy="type it anew; a terminal set to UTF-8 helps"), LANG))
+        return int(Exit.USAGE)
     logging.basicConfig(level=logging.ERROR)  # Beam warns on import about clouds nobody asked for
     if "--" in argv:
         at = argv.index("--")
@@ -195,6 +198,11 @@ def run(argv: list[str]) -> int:
         return 0
     except Exception as error:
         return _foreign(error)
+
+
+def _unreadable(word: str) -> bool:
+    """Whether an argument holds bytes that are no UTF-8 (lone surrogates by now): nothing could be recorded or asked with it."""
+    return any("\ud800" <= c <= "\udfff" for c in word)
 
 
 def _foreign(error: Exception) -> int:

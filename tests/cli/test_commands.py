@@ -170,3 +170,9 @@ def test_every_command_has_help_with_an_example_in_both_languages() -> None:
         for word in command.split():
             registered = registered.commands[word]
         assert registered.help.splitlines()[0] == words.say(key, LANG).splitlines()[0], command
+
+
+def test_an_argument_that_is_no_text_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
+    ended = liuhen(tmp_path / "home", "search", "\udcff")
+    assert ended.code == 2 and "ARGUMENT_BYTES" in ended.err
+    assert not (tmp_path / "home").exists()
