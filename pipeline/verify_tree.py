@@ -66,6 +66,8 @@ def roots_at(commitments: Iterable[bytes], sizes: Sequence[int]) -> Iterator[tup
     """Yield (size, root of the tree over the first so many leaves) for each of `sizes`, ascending, that there are leaves for."""
     peaks: list[tuple[int, bytes]] = []  # (height, hash) of full subtrees, left to right
     wanted = list(sizes)
+    if wanted and wanted[0] == 0:
+        yield wanted.pop(0), sha256(b"").digest()
     for number, commitment in enumerate(commitments):
         height, made = 0, sha256(b"\0" + number.to_bytes(8, "big") + commitment).digest()
         while peaks and peaks[-1][0] == height:

@@ -42,6 +42,15 @@ class Mapped(NamedTuple):
             found |= bit
         return found
 
+    def cuts(self, start: int, end: int) -> bool:
+        """Whether [start, end) begins or ends inside what a table put in: half of a code word's meaning is nobody's word."""
+        return self._inside(start) or self._inside(end)
+
+    def _inside(self, at: int) -> bool:
+        if not self.bits or not 0 < at < len(self.starts) or not self.bits[at]:
+            return False
+        return self.starts[at - 1] == self.starts[at] and self.ends[at - 1] == self.ends[at]
+
 
 def base_map(text: str, folding: Folding) -> Mapped:
     """Return `text` folded, mapped."""

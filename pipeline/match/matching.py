@@ -264,7 +264,7 @@ class _Harvest:
             if not entries:
                 continue
             first, last = mapped.place(start, end)
-            if first >= last:
+            if first >= last or (via == "variant" and mapped.cuts(start, end)):
                 continue
             needed = mapped.tables(start, end)
             for entry in entries:

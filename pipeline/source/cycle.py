@@ -205,11 +205,3 @@ def alerts(cycle: Cycle) -> Told:
 
     told = step.run(cycle.home, cycle.corp_id)
     return Told(told=told._asdict(), exit_code=int(Exit.LEFT_OVER) if told.waiting else 0, code=told.errors[0] if told.errors else "")
-
-
-def checkpoint(cycle: Cycle) -> Told:
-    """The tree of all leaves, signed when it grew."""
-    from pipeline.evidence import checkpoint as work
-
-    made, grown = work.make(cycle.home, cycle.corp_id)
-    return Told(told={"size": made.size, "new": grown})

@@ -85,5 +85,14 @@ def test_a_checkpoint_that_is_not_as_it_was_signed_is_named(made: Path, tmp_path
 def test_roots_on_the_way_are_those_of_the_tree() -> None:
     commitments = [sha256(bytes([n])).digest() for n in range(40)]
     whole = Tree(b"".join(leaf_hash(n, c) for n, c in enumerate(commitments)))
-    assert dict(roots_at(iter(commitments), range(1, 41))) == {size: whole.root(size) for size in range(1, 41)}
+    assert dict(roots_at(iter(commitments), range(41))) == {size: whole.root(size) for size in range(41)}
     assert dict(roots_at([], [1])) == {}
+
+
+def test_checkpoints_from_the_first_empty_one_on_are_sound(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    assert checkpoint.make(at, firm.CORP)[0].size == 0
+    firm.run(at, firm.page(tmp_path, "a.json", {1: firm.message(1)}))
+    assert checkpoint.make(at, firm.CORP)[0].size == 1
+    report = verify_archive(at.path, firm.CORP)
+    assert not report.findings and report.counts["checkpoints"] == 2

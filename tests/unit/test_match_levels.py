@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.match.fold import ALL, fold, folding
@@ -187,6 +187,7 @@ WORDS = ["微信", "返佣", "保本保息", "信任"]
 
 
 @given(st.lists(st.sampled_from(["微", "信", "薇", "徽", "返", "佣", "饭", "保本", "保息", "宝本宝息", "亻言", "任", "绿泡泡", " ", "，", "的"]), max_size=7).map("".join))
+@example("绿泡泡任")  # 微信 put in for a code word, then 任: 信任 stands nowhere
 @settings(max_examples=40, deadline=None)
 def test_variants_agree_with_a_slow_search(text: str) -> None:
     lexicon = lexicon_of(*WORDS)
