@@ -89,14 +89,14 @@ class Custody:
     def append(
         self, *, command: str, phase: str, params: Mapping[str, object], role: str = "owner", purpose: str = "", result: str = "", run_id: str = ""
     ) -> Entry:
-        """Write one entry durably and return it. `params` are sealed; keep them small."""
+        """Write one entry durably and return it. `params` are sealed, and the purpose with them: it may name people; keep them small."""
         with durable.storage("writing the custody log"), open(self.folder / "lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             segment, last = self._tail()
             n = last.n + 1 if last else 1
-            box = self._keyring.seal(KEY_UNIT, msgspec.json.encode(dict(params)), context=f"custody/{n}".encode())
+            box = self._keyring.seal(KEY_UNIT, msgspec.json.encode({**params, **({"purpose": purpose} if purpose else {})}), context=f"custody/{n}".encode())
             entry = Entry(
-                n=n, at=iso(now_ms()), actor=actor(), role=role, command=command, phase=phase, purpose=purpose, result=result, run_id=run_id,
+                n=n, at=iso(now_ms()), actor=actor(), role=role, command=command, phase=phase, result=result, run_id=run_id,
                 params_sha256=hashlib.sha256(box).hexdigest(), params=b64encode(box).decode(), previous=chained(last) if last else GENESIS,
             )  # fmt: skip
             self._write(segment, line(entry))

@@ -34,7 +34,9 @@ def test_every_look_is_in_the_custody_log_with_its_purpose_before_it_is_taken(ho
     before = len(list(home.custody.entries()))
     liuhen(home.path, "reveal", "m1", "--purpose", "complaint 32")
     start, end = list(home.custody.entries())[before:]
-    assert (start.command, start.phase, start.purpose, home.custody.params(start)["msgid"]) == ("reveal", "start", "complaint 32", "m1")
+    told = home.custody.params(start)
+    assert (start.command, start.phase, told["purpose"], told["msgid"]) == ("reveal", "start", "complaint 32", "m1")
+    assert b"complaint 32" not in (home.path / "custody" / "000001.jsonl").read_bytes()
     assert (end.phase, end.result) == ("end", "done")
 
 
