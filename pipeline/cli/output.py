@@ -6,6 +6,7 @@ Before: root.py. After: show.py.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
@@ -54,7 +55,7 @@ def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Form
     """Write rows of our own making under the catalogue's titles; return how many. view: whose words their values are."""
     kinds = kinds or [_kind(i, rows) for i in range(len(names))]
     described = [columns.column(n, k, LANG, view=view) for n, k in zip(names, kinds, strict=True)]
-    return show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes())
+    return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
 
 
 def _kind(at: int, rows: Sequence[Sequence[object]]) -> columns.Type:
@@ -71,7 +72,17 @@ def emit_arrow(source: Any, *, format: Format, output: OutputFile, view: str = "
     described, rows = columns.rows_from_arrow(source, lang=LANG, view=view)
     if titles:
         described = [columns.Column(c.name, titles.get(c.name, c.title), c.type, c.words, c.arrow) for c in described]
-    return show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=getattr(source, "num_rows", None))
+    total = getattr(source, "num_rows", None)
+    return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=total))
+
+
+def _piped(write: Callable[[], int]) -> int:
+    """Write; a reader that had enough (`| head`) is an ordinary end."""
+    try:
+        return write()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 @contextlib.contextmanager

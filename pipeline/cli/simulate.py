@@ -49,13 +49,15 @@ def simulate(
     say(t("demo.banner"))
     with progress() as shown:
         double = Simulator(setting, progress=lambda done, total: shown("generate", done, total))
+    ended = _ending()  # before anybody is told that it serves
     with serving(double, port=port) as server, contextlib.ExitStack() as stack:
         (folder / "ca.pem").write_bytes(server.ca)
         say(t("simulate.serving", base=server.base, folder=folder, corp=setting.corp_id, secret=folder.absolute() / "secrets" / "archive"))
         print(msgspec.json.encode({"demo": True, "base": server.base, "proxy": server.base, "corp_id": setting.corp_id, "folder": str(folder)}).decode(), flush=True)
         if per_minute:
             stack.callback(Live(double, per_minute).close)
-        _until_ended()
+        with contextlib.suppress(KeyboardInterrupt):
+            ended.wait()
 
 
 def _own_folder(folder: Path) -> None:
@@ -68,9 +70,8 @@ def _own_folder(folder: Path) -> None:
     (folder / MARK).write_text(t("demo.banner") + "\n", encoding="utf-8")
 
 
-def _until_ended() -> None:
-    """Wait for the signals that end a service; an interrupt ends it as well."""
+def _ending() -> threading.Event:
+    """Return what is set by the signal that ends a service."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
-    with contextlib.suppress(KeyboardInterrupt):
-        ended.wait()
+    return ended

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization as ser
 
 from tests import firm
-from tests.cli.liuhen import liuhen
+from tests.cli.liuhen import ROOT, liuhen
 from tests.firm import item, message, refusal
 
 
@@ -176,3 +179,13 @@ def test_an_argument_that_is_no_text_is_refused_before_anything_is_recorded(tmp_
     ended = liuhen(tmp_path / "home", "search", "\udcff")
     assert ended.code == 2 and "ARGUMENT_BYTES" in ended.err
     assert not (tmp_path / "home").exists()
+
+
+def test_a_reader_that_had_enough_is_an_ordinary_end(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "pipeline.cli", "--home", str(at.path), "audit", "list", "--format", "jsonl"]
+    ended = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
