@@ -277,7 +277,7 @@ def _older_root(files: Files) -> None:
 
 def _unsigned(files: Files) -> None:
     text, _, signature = files[_note(files)].rpartition(b" ")
-    files[_note(files)] = text + b" " + signature[:20] + bytes([signature[20] ^ 1]) + signature[21:]
+    files[_note(files)] = text + b" " + signature[:20] + (b"B" if signature[20:21] == b"A" else b"A") + signature[21:]
 
 
 def _newline_in_origin(files: Files) -> None:
