@@ -272,5 +272,6 @@ def forward_of(items: bytes) -> bytes:
 def test_time_grows_with_size_and_no_faster(make: Callable[[int], bytes]) -> None:
     """Eight times the size takes about eight times as long; work that grew with the square would take sixty-four times."""
     small, large = make(60_000), make(480_000)
-    once = max(seconds(lambda: code(small)), 0.0005)  # below that a clock tick decides
-    assert seconds(lambda: code(large)) < 40 * once
+    # In turns, and the fairest of three: how fast this core is changes with what its neighbour does.
+    rounds = [(max(seconds(lambda: code(small)), 0.0005), seconds(lambda: code(large))) for _ in range(3)]  # below that a clock tick decides
+    assert min(long / short for short, long in rounds) < 28
