@@ -469,7 +469,8 @@ def a_file_is_taken_out_of_an_entry_and_the_anchors_are_made_again(home: Path, r
 
     edited(rng.choice([p for p in entries(home) if any(a["add"]["partitionValues"]["kind"] == kind for a in _adds(p))]), change)
     anchored_anew(home)
-    return Damage((telling[kind], "LEAF_TWICE", "LOG_ENTRY_INVALID", "PAGE_COUNTS"), "")
+    # Records that were the last ones leave no hole among the leaves: their page counts more than there are.
+    return Damage((telling[kind], "LEAF_TWICE", "LOG_ENTRY_INVALID", *(["PAGE_COUNTS"] if kind == "records" else [])), "")
 
 
 @damage(4)
