@@ -22,6 +22,7 @@ from pipeline import answers, holds, manifests, purges, trusted_clock
 from pipeline.consenting import change, fates, moving
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Key
+from pipeline.consenting.precedence import Cover, outcome
 from pipeline.holds import Hold
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
@@ -83,7 +84,8 @@ def _by_partition(snapshot: Snapshot) -> dict[str, list[DataFile]]:
 def _over(lake: Lake, snapshot: Snapshot, files: Iterable[DataFile], now_ms: int, open_holds: Iterable[Hold]) -> bool:
     """Whether the days of every record in these files are over, and no open hold owns them."""
     found = list(files)
-    if found[0].month in {HELD + h.hold_id for h in open_holds}:
+    cover: Cover = "hold" if found[0].month in {HELD + h.hold_id for h in open_holds} else "none"
+    if outcome("refused_before_sending", cover).removal != "destroyed_unopened":
         return False
     keys = {k for f in found for k in _keys_of(lake, f)}
     known = fates.histories(lake, snapshot, keys)

@@ -24,6 +24,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.clock import DAY_MS
+from pipeline.consenting.precedence import outcome
 from pipeline.records import Decision
 from pipeline.register import Register
 
@@ -49,11 +50,11 @@ class Move(msgspec.Struct, frozen=True):
 
 def of_archived(decision: Decision, consent_source: str, at_ms: int, register: Register, rules: Rules) -> Move | None:
     """Return what takes an archived record out of view, None when nothing does. at_ms: when it counts as sent."""
-    if decision.fate == "withheld" and decision.rule == "3":
+    if decision.fate == "withheld" and decision.rule == "3" and outcome("late_refusal", "none").state == "restricted":
         return Move("restricted", "refused", "3", decision.scope)
     if decision.fate == "pending" and decision.rule == "2" and not consent_source.startswith(OFFICER):
         return Move("restricted", "unknown_status", "2", decision.scope)
-    if rules.withdrawal == "restrict" and decision.rule not in ("1", "6"):
+    if outcome("withdrawal", "none", withdrawal=rules.withdrawal).state == "restricted" and decision.rule not in ("1", "6"):
         withdrawn = next((s for s in decision.scopes if refused_after(register, s, at_ms)), None)
         if withdrawn is not None:
             return Move("restricted", "withdrawn", "3", withdrawn)

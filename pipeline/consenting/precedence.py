@@ -1,6 +1,6 @@
 """What becomes of a record when reasons to give it up meet reasons to keep it: the one table, as one function.
 
-Before: nothing. After: reconcile.py, the commands that remove; docs/consent.md shows the same table, and a test compares them.
+Before: nothing. After: judging.py, destroying.py, and whatever removes one day; docs/consent.md shows the same table, and a test compares them.
 Sources: PIPL 15, 16, 47 (2), 50; 民诉法解释 113; interface.md, "Consent" 5 and 6; regulation.md 7.
 
 A hold beats everything: who destroys what a dispute needs is punished for it. A statutory period that runs allows keeping and securing,
@@ -10,6 +10,7 @@ nothing else (PIPL 47, second paragraph). What was refused before it was sent is
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -33,6 +34,7 @@ OCCASIONS: Final = get_args(Occasion)
 COVERS: Final = get_args(Cover)
 
 
+@cache
 def outcome(occasion: Occasion, cover: Cover, *, withdrawal: Literal["keep", "restrict"] = "keep") -> Outcome:
     """Return what becomes of a record on this occasion under this cover. withdrawal: what the firm's profile says of what was lawful before.
 
