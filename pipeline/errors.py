@@ -71,12 +71,6 @@ class Locked(ArchiveError):
     exit_code = Exit.LOCKED
 
 
-class NotAllowed(ArchiveError):
-    """The actor may not do this (exit 8)."""
-
-    exit_code = Exit.NOT_ALLOWED
-
-
 class StorageError(ArchiveError):
     """Full, read-only or unreachable storage (exit 9)."""
 

@@ -21,7 +21,7 @@ from pipeline import audit, clock, durable, schema, sqlguard
 from pipeline.consenting import hidden
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake, Snapshot
 from pipeline.workbench import Workbench
 
 T = TypeVar("T")
@@ -132,11 +132,3 @@ def _open_one(dataset: ds.Dataset) -> None:
         next(iter(dataset.get_fragments())).ensure_complete_metadata()
     except FileNotFoundError as error:
         raise durable.storage_error(error, "reading the lake") from error
-
-
-def files_by_month(files: Iterable[DataFile]) -> dict[str, int]:
-    """Return the number of rows per month, from the log alone."""
-    found: dict[str, int] = {}
-    for file in files:
-        found[file.month] = found.get(file.month, 0) + file.rows
-    return found

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -397,8 +397,3 @@ def _outline(
         events=events_from_control(message, gated.opened, recorded_at_ms=captured_at_ms) if control else (),
         consent=decision.consent, consent_source=decision.source, consent_event=decision.event_id, twin=twin,
     )  # fmt: skip
-
-
-def pages_of(manifests: Iterable[Manifest]) -> list[StagedPage]:
-    """Return the pages of several manifests, lowest first seq first."""
-    return sorted((p for m in manifests for p in m.pages), key=lambda p: (p.ref.first_seq or 0, p.ref.page))

@@ -10,7 +10,6 @@ nothing else (PIPL 47, second paragraph). What was refused before it was sent is
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -34,7 +33,6 @@ OCCASIONS: Final = get_args(Occasion)
 COVERS: Final = get_args(Cover)
 
 
-@cache
 def outcome(occasion: Occasion, cover: Cover, *, withdrawal: Literal["keep", "restrict"] = "keep") -> Outcome:
     """Return what becomes of a record on this occasion under this cover. withdrawal: what the firm's profile says of what was lawful before.
 

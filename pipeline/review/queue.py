@@ -15,6 +15,7 @@ import msgspec
 from pipeline import clock
 from pipeline.reader import Reader
 from pipeline.review.decisions import CLAIM_MS
+from pipeline.search.places import Place, excerpt
 
 STATES = ("waiting", "open", "escalated", "violation", "not_violation", "all")
 _QUERY = """
@@ -42,7 +43,6 @@ WHERE ($state = 'all' OR decision = $state OR ($state = 'waiting' AND decision I
 ORDER BY CASE found.severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END, found.dt, found.seq, found.part, found.start_cp, found.finding_id
 LIMIT $limit
 """
-AROUND_CP = 20
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +92,6 @@ def _instant(at_ms: int) -> datetime:
 
 
 def _item(row: dict[str, Any]) -> Item:
-    text, start, end = row.pop("part_text") or "", row["start_cp"], row["end_cp"]
-    low, high = max(0, start - AROUND_CP), min(len(text), end + AROUND_CP)
-    excerpt = f"{'…' if low else ''}{text[low:start]}【{text[start:end]}】{text[end:high]}{'…' if high < len(text) else ''}" if text else ""
-    return Item(excerpt=excerpt, **{k: row[k] for k in Item.__struct_fields__ if k != "excerpt"})
+    text = row.pop("part_text") or ""
+    marked = excerpt([{"text": text}], [Place(0, "", row["start_cp"], row["end_cp"])]) if text else ""
+    return Item(excerpt=marked, **{k: row[k] for k in Item.__struct_fields__ if k != "excerpt"})

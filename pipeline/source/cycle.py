@@ -24,6 +24,7 @@ from pipeline.commit import FATES
 from pipeline.errors import EXIT_PRECEDENCE, ArchiveError, Exit, Locked, UsageError
 from pipeline.home import Home
 from pipeline.ingest import Ended, new_run_id, silent
+from pipeline.ingest import Summary as IngestSummary
 from pipeline.source.interface import Source
 
 Progress = Callable[[str, int, int], None]
@@ -88,23 +89,12 @@ STEPS: tuple[Step, ...] = (
 UNSET = frozenset({"LIBRARY_NOT_SET", "SECRET_FORM"})
 
 
-class Summary(msgspec.Struct, kw_only=True):
+class Summary(IngestSummary, kw_only=True):
     """The last line of `run`: the counts of its ingest add up as those of `ingest`; steps: what each told; failed: step -> code."""
 
-    run_id: str
-    landed: int = 0
-    archived: int = 0
-    pending: int = 0
-    withheld: int = 0
-    failed: int = 0
-    control: int = 0
-    duplicate: int = 0
-    reopened: int = 0
-    pages: int = 0
-    steps: dict[str, Any] = {}
-    skipped: dict[str, str] = {}
-    stopped: dict[str, str] = {}
-    exit_code: int = 0
+    steps: dict[str, Any] = msgspec.field(default_factory=dict)
+    skipped: dict[str, str] = msgspec.field(default_factory=dict)
+    stopped: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def function_of(step: Step) -> Callable[[Cycle], Told] | None:
