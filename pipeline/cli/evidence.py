@@ -85,7 +85,7 @@ def _propose(reader: Reader, customer: str) -> None:
     )
     say(t("matter.proposed", n=len(rows)))
     for row in rows:
-        say(f"  {row['conversation_id']}  {row['first_day']} – {row['last_day']}  {row['n']}")
+        print(f"  {row['conversation_id']}  {row['first_day']} – {row['last_day']}  {row['n']}")  # who it is about goes to whoever asked, not to a log
 
 
 @matter_app.command("list", help=t("usage.matter.list"))

@@ -31,6 +31,7 @@ WORDS = {
     for n, name in enumerate((
         "text", "filename", "nested", "deep", "withheld", "pending", "imported", "unreadable", "link", "latekey", "recalled",
         "name", "department", "term", "packterm", "passphrase", "badpeople", "badconsent", "badpack", "query", "parameter",
+        "number", "badlink", "searched", "reason", "title", "purpose", "approved",
     ))
 }  # fmt: skip
 CUSTOMERS = {name: f"wm7qxCustomer{name}" for name in ("Open", "Refused", "Waiting", "Imported", "Consent")}
@@ -134,6 +135,8 @@ def plant(folder: Path) -> dict[str, Path]:
     ]
     files = {
         "plain.jsonl": "\n".join(lines), "people.jsonl": "\n".join(map(json.dumps, people)), "consent.jsonl": "\n".join(map(json.dumps, consent)),
+        "links.csv": f"external_userid,kind,value\n{open_},policy,{WORDS['number']}\n", "bad-links.csv": f"external_userid,kind,value\n{open_},{WORDS['badlink']},1\n",
+        "approved.jsonl": json.dumps({"id": "a1", "approver": "legal", "valid_from": "2026-11-01", "text": f"经审批的话术：{WORDS['approved']}"}, ensure_ascii=False),
         "words.txt": WORDS["term"] + "\n", "bad-people.jsonl": json.dumps({"userid": "", "name": WORDS["badpeople"]}),
         "bad-consent.jsonl": f"{WORDS['badconsent']} {{", "bad-pack.yaml": f"rules: [{WORDS['badpack']}: {{",
         "worse-pack.yaml": f"pack: {{id: x}}\nrules:\n  - {WORDS['badpack']}\n", "bad-key.pem": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
@@ -202,14 +205,14 @@ class Played:
                 if path.is_file():
                     yield str(path.relative_to(top.parent)), path.read_bytes()
         for n, words in enumerate(self.calls):
-            for kind in ("err",) if words[0] in ASKS else ("err", "out"):
+            for kind in ("err",) if words[0] in ASKS or " ".join(words[:2]) in ASKS else ("err", "out"):
                 path = self.told / f"{n:02d}.{kind}"
                 if path.exists():
                     yield f"{kind} of {words[:2]}", path.read_bytes()
         yield "stderr", self.err
 
 
-ASKS = ("sql", "conversation", "audit", "lexicon")
+ASKS = ("sql", "conversation", "audit", "lexicon", "search", "customer", "review", "reveal", "consent list", "consent explain", "matter", "hold", "scripts list", "media list")
 
 
 def leaks(played: Played) -> list[str]:
@@ -249,7 +252,30 @@ def calls(files: dict[str, Path]) -> list[tuple[list[str], int]]:
         (["audit", "run", "findings-of-employee", "-p", f"emploee={WORDS['parameter']}"], 2),
         (["audit", "run", "findings-of-employee", "-p", "employee=zhangsan", "-p", f"from={WORDS['parameter']}"], 2),
         (["audit", "run", "unopened"], 0),
-        (["ack", "failed", "--reason", "known"], 0),
+        (["ack", "failed", "--reason", WORDS["reason"]], 0),
+        (["identity", "import", f["links.csv"]], 0),
+        (["identity", "import", f["bad-links.csv"]], 2),
+        (["scripts", "import", f["approved.jsonl"]], 0),
+        (["scripts", "list"], 0),
+        (["search", WORDS["text"]], 0),
+        (["search", WORDS["searched"], "--from", WORDS["searched"]], 2),
+        (["customer", "find", WORDS["number"]], 0),
+        (["review", "list"], 0),
+        (["review", "sample", "--seed", WORDS["searched"]], 0),
+        (["review", "decide", WORDS["parameter"], "violation", "--reason", WORDS["reason"]], 2),
+        (["reveal", "m1", "--purpose", WORDS["purpose"]], 0),
+        (["consent", "list"], 0),
+        (["consent", "explain", "m1"], 0),
+        (["matter", "open", "M1", "--title", WORDS["title"], "--reason", WORDS["reason"], "--customer", CUSTOMERS["Open"]], 0),
+        (["hold", "list"], 0),
+        (["matter", "show", "M1"], 0),
+        (["rescan"], 0),
+        (["checkpoint"], 0),
+        (["export", "--matter", "M1", "--customer", CUSTOMERS["Open"], "--preview"], 0),
+        (["export", "--matter", "M1", "--customer", CUSTOMERS["Open"], "-o", str(files["v1.pem"].parent / "case.zip")], 0),
+        (["media", "list"], 0),
+        (["verify", "--archive"], 0),
+        (["run"], 3),
     ]
 
 
