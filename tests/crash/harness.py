@@ -6,8 +6,11 @@ child that starts warm. A point is (number of the call, before or after it); a n
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import random
+import shutil
 import signal
 import sys
 import traceback
@@ -167,3 +170,20 @@ def failing(work: Callable[[], Any], *, below: Path, fault: Fault | None = None)
 def points(calls: list[str]) -> list[Point]:
     """Return every place to be killed at in a run that made these calls."""
     return [Point(n, after, what) for n, what in enumerate(calls) for after in (False, True)]
+
+
+def sampled(every: list[Point], sample: int, seed: int) -> list[Point]:
+    """Return a sample of points, always the same one for a seed; all of them where `sample` is 0."""
+    return random.Random(seed).sample(every, min(sample, len(every))) if sample else every
+
+
+def killed(folder: Path, template: Path, point: Point, work: Callable[[Path], object], *then: Callable[[Path], Any]) -> Any:
+    """Kill `work` at a point, over a copy of the template; do `then`, each in a process of its own, and return what the last one gives."""
+    at, answer = folder / f"{point.number}-{point.after}", None
+    shutil.copytree(template, at)
+    died, _ = child(lambda: work(at), kill_at=point)
+    assert died == signal.SIGKILL, f"the run ended before {point}"
+    for step in then:
+        _, answer = child(functools.partial(step, at))
+    shutil.rmtree(at)
+    return answer

@@ -6,8 +6,8 @@ What is run is the compaction, then the unlinking of what it took out without th
 from __future__ import annotations
 
 import os
-import random
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,21 +80,12 @@ def test_killed_at_any_durable_call_and_run_again_the_compacted_archive_is_the_s
     assert expected["left behind"] == [] and expected["lists"] == [] and expected["missing"] == []
     assert not [f for f in expected["files"] if f[2] == "hot"] and len(expected["hot keys"]) == 2
     points = harness.points(calls)
-    chosen = random.Random(11).sample(points, min(max(SAMPLE // 8, 1), len(points))) if SAMPLE else points
+    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 11)
     with capfd.disabled():
         print(f"\n{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c if not c.startswith("commit") else "commit" for c in calls})))
     for point in sorted(chosen):
-        assert killed_and_run_again(tmp_path, template, point) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
-
-
-def killed_and_run_again(folder: Path, template: Path, point: Point) -> Any:
-    at = folder / f"{point.number}-{point.after}"
-    shutil.copytree(template, at)
-    died, _ = harness.child(lambda: work(at), kill_at=point)
-    assert died == 9, f"the run ended before {point}"
-    _, after = harness.child(lambda: again(at, point))
-    shutil.rmtree(at)
-    return after
+        after = harness.killed(tmp_path, template, point, work, partial(again, point=point))
+        assert after == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
 
 
 def again(folder: Path, point: Point) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_killed_at_any_durable_call_the_directory_ends_the_same(tmp_path: Path, 
     with capfd.disabled():
         print(f"\n{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c if not c.startswith("commit") else "commit" for c in calls})))
     for point in sorted(chosen):
-        after = killed_and_run_again(tmp_path, template, point)
+        after = harness.killed(tmp_path, template, point, work, again)
         assert {**after, "unfinished": []} == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
 
 
@@ -98,16 +98,7 @@ def one_of_each(points: list[Point], choice: random.Random) -> list[Point]:
     return [choice.choice(found) for found in kinds.values()]
 
 
-def killed_and_run_again(folder: Path, template: Path, point: Point) -> Any:
-    at = folder / f"{point.number}-{point.after}"
-    shutil.copytree(template, at)
-    died, _ = harness.child(lambda: work(at), kill_at=point)
-    assert died == 9, f"the run ended before {point}"
-
-    def again() -> Any:
-        work(at, AT_MS + 1000)
-        return found(at)
-
-    _, after = harness.child(again)
-    shutil.rmtree(at)
-    return after
+def again(at: Path) -> Any:
+    """The same a second later, and what is there then."""
+    work(at, AT_MS + 1000)
+    return found(at)

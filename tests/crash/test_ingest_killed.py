@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -149,7 +148,7 @@ def test_killed_at_any_durable_call_and_run_again_the_archive_is_the_same(
     assert scene.expected["missing"] == [] and scene.expected["waiting"] == [] and scene.expected["leaf numbers"]
     assert scene.expected["messages"] and scene.expected["withheld"]
     all_points = harness.points(scene.calls)
-    chosen = random.Random(7).sample(all_points, min(max(SAMPLE // 4, 1), len(all_points))) if SAMPLE else all_points
+    chosen = harness.sampled(all_points, SAMPLE and max(SAMPLE // 4, 1), 7)
     with capfd.disabled():
         print(f"\n{len(all_points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(scene.calls))))
     for point in sorted(chosen):

@@ -7,7 +7,6 @@ fetched in slices, one with a wrong MD5 the first time in every run.
 from __future__ import annotations
 
 import os
-import random
 import shutil
 from functools import cache
 from pathlib import Path
@@ -108,7 +107,7 @@ def test_killed_at_any_durable_call_of_pull_and_media_and_run_again_nothing_is_l
     assert expected["content"] == ["hello, files", "never it", "the same"]
     assert [r["status"] for r in expected["media"]] == ["verified", "unverifiable", "unverifiable", "mismatch"]
     all_points = harness.points(calls)
-    chosen = random.Random(3).sample(all_points, min(max(SAMPLE // 4, 1), len(all_points))) if SAMPLE else all_points
+    chosen = harness.sampled(all_points, SAMPLE and max(SAMPLE // 4, 1), 3)
     with capfd.disabled():
         print(f"\n{len(all_points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(calls))))
     for point in sorted(chosen):

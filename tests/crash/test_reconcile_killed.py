@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import pytest
 
 from tests import firm
 from tests.crash import harness
-from tests.crash.harness import Point
 from tests.crash.test_ingest_killed import state
 from tests.firm import CORP, T0, message, recall
 
@@ -101,19 +99,8 @@ def test_killed_at_any_durable_call_and_run_again_the_reconciled_archive_is_the_
     assert expected["left behind"] == [] and expected["lists"] == [] and expected["withheld keys"] == []
     assert [m for m, _ in expected["restricted"]] == ["m6", "m12", "m18", "m30"]
     points = harness.points(calls)
-    chosen = random.Random(5).sample(points, min(max(SAMPLE // 8, 1), len(points))) if SAMPLE else points
+    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 5)
     with capfd.disabled():
         print(f"\n{len(points)} kill points, {len(chosen)} taken")
     for point in sorted(chosen):
-        assert killed_and_run_again(tmp_path, template, point) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
-
-
-def killed_and_run_again(folder: Path, template: Path, point: Point) -> Any:
-    at = folder / f"{point.number}-{point.after}"
-    shutil.copytree(template, at)
-    died, _ = harness.child(lambda: work(at), kill_at=point)
-    assert died == 9, f"the run ended before {point}"
-    harness.child(lambda: work(at))
-    _, after = harness.child(lambda: found(at))
-    shutil.rmtree(at)
-    return after
+        assert harness.killed(tmp_path, template, point, work, work, found) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"

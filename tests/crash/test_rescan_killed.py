@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def test_killed_at_any_durable_call_and_run_again_the_findings_are_the_same(tmp_
     _, expected = harness.child(lambda: found(done))
     assert before["words"] == [] and len(expected["words"]) == 2
     points = harness.points(calls)
-    chosen = random.Random(7).sample(points, min(max(SAMPLE // 8, 1), len(points))) if SAMPLE else points
+    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 7)
     with capfd.disabled():
         print(f"\n{len(points)} kill points, {len(chosen)} taken")
     for point in sorted(chosen):

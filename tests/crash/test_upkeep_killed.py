@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 
 from tests import firm
 from tests.crash import harness
-from tests.crash.harness import Point
 from tests.crash.test_compact_killed import prepare
 from tests.crash.test_ingest_killed import left_behind, state
 from tests.firm import CORP, item, message
@@ -81,19 +79,8 @@ def test_killed_at_any_durable_call_and_run_again(
     if work is erase:
         assert not any("'seq': '1'," in row or "'seq': '15'," in row for row in map(str, expected["messages"])) and expected["records a page"] == [1]
     points = harness.points(calls)
-    chosen = random.Random(5).sample(points, min(max(SAMPLE // 8, 1), len(points))) if SAMPLE else points
+    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 5)
     with capfd.disabled():
         print(f"\n{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c.split(" (")[0][:40] for c in calls})))
     for point in sorted(chosen):
-        assert killed_and_run_again(tmp_path, template, work, point) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
-
-
-def killed_and_run_again(folder: Path, template: Path, work: Callable[[Path], None], point: Point) -> Any:
-    at = folder / f"{point.number}-{point.after}"
-    shutil.copytree(template, at)
-    died, _ = harness.child(lambda: work(at), kill_at=point)
-    assert died == 9, f"the run ended before {point}"
-    harness.child(lambda: work(at))
-    _, after = harness.child(lambda: found(at))
-    shutil.rmtree(at)
-    return after
+        assert harness.killed(tmp_path, template, point, work, work, found) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
