@@ -36,6 +36,7 @@ FIELDS = ("seq", "msgid", "publickey_ver", "encrypt_random_key", "encrypt_chat_m
 PLAIN_QUOTES = 16
 # How the source begins and ends a page that holds records, and what it writes between two of them.
 PLAIN_HEAD, PLAIN_BETWEEN, PLAIN_TAIL = b'{"errcode":0,"errmsg":"ok","chatdata":[{', b"},{", b"}]}"
+PLAIN_HEAD_QUOTES = 8
 # A larger page goes the careful way at once: it may be made of millions of tiny values.
 QUICK_BYTES = 4 << 20
 BOM = b"\xef\xbb\xbf"
@@ -99,6 +100,13 @@ class _Refusal(NamedTuple):
 _TOO_MANY_MEMBERS = _Refusal("PAGE_UNREADABLE", f"{{page}} has more than {MAX_MEMBERS} fields")
 
 
+class Counted(NamedTuple):
+    """What a page holds, told without taking it apart: every sequence number that was read, in page order, and how many records there are."""
+
+    seqs: tuple[int, ...]
+    records: int
+
+
 class _Split(NamedTuple):
     """A page taken apart: its records' bytes, and the first thing that is wrong around them."""
 
@@ -129,19 +137,42 @@ def read_page(ref: PageRef, data: bytes) -> tuple[SealedPage, tuple[Unopened, ..
     return SealedPage(ref, tuple(items), tuple(u.failure for u in unopened)), tuple(unopened)
 
 
-def _read_plain(data: bytes) -> tuple[SealedItem, ...] | None:
-    """Return the records of a page that is written as the source writes it; None on any doubt.
+def count_plain(data: bytes) -> Counted | None:
+    """Return what a page holds that is written as the source writes it, by one decoding; None on any doubt.
 
-    The bytes between two separators are a record when each such piece has as many quotation marks as a record: the first piece begins
-    where a record does, and one that ended inside a string would have fewer."""
+    What `read_page` finds in such a page is exactly this: each record decoded has its five names and three strings, and as many quotation
+    marks as these have, so none can hold anything else."""
+    found = _decode_plain(data)
+    if found is None or data.count(b'"') != PLAIN_HEAD_QUOTES + PLAIN_QUOTES * len(found):
+        return None
+    return Counted(tuple([f.seq for f in found]), len(found))
+
+
+def count(page: SealedPage) -> Counted:
+    """Return what a page holds that was read; what cannot be read of it counts as one record, also when it is the page's end."""
+    seqs = [i.seq for i in page.items] + [f.seq for f in page.failures if f.seq is not None]
+    return Counted(tuple(seqs), len(page.items) + len(page.failures))
+
+
+def _decode_plain(data: bytes) -> list[_PlainFields] | None:
     if len(data) > QUICK_BYTES or not data.startswith(PLAIN_HEAD) or not data.endswith(PLAIN_TAIL):
         return None
     try:
         found = _plain(data).chatdata
     except UNREADABLE:
         return None
+    return found if len(found) <= MAX_RECORDS else None
+
+
+def _read_plain(data: bytes) -> tuple[SealedItem, ...] | None:
+    """Return the records of a page that is written as the source writes it; None on any doubt.
+
+    The bytes between two separators are a record when each such piece has as many quotation marks as a record: the first piece begins
+    where a record does, and one that ended inside a string would have fewer."""
+    if (found := _decode_plain(data)) is None:
+        return None
     pieces = data[len(PLAIN_HEAD) : -len(PLAIN_TAIL)].split(PLAIN_BETWEEN)
-    if len(pieces) != len(found) or len(found) > MAX_RECORDS or any(piece.count(b'"') != PLAIN_QUOTES for piece in pieces):
+    if len(pieces) != len(found) or any(piece.count(b'"') != PLAIN_QUOTES for piece in pieces):
         return None
     return tuple([
         SealedItem(item, f.seq, f.msgid, f.publickey_ver, f.encrypt_random_key, f.encrypt_chat_msg, b"{%b}" % piece)

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline import answers, durable
+from pipeline.answers import Counted
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.records import PageRef, PageSource, SealedPage, Unopened
@@ -51,18 +52,16 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 
 def put(
     home: Home, corp_id: str, data: bytes, *, source: PageSource, name: str, captured_at_ms: int, pulled: Pulled | None = None, sync_folder: bool = True,
-    page: str = "",
+    page: str = "", counted: Counted | None = None,
 ) -> PageRef:
     """Land one sealed page durably and return its reference; the same bytes land once.
 
-    page: the sha256 (hex) of `data` where the caller has it. With sync_folder=False the caller fsyncs the landing folder once for many pages, before anything relies on them."""
+    page: the sha256 (hex) of `data`, counted: what it holds (`answers.count_plain`), where the caller knows. With sync_folder=False the caller fsyncs the landing folder once for many pages, before anything relies on them."""
     page = page or hashlib.sha256(data).hexdigest()
-    bare = PageRef(corp_id=corp_id, page=page, uri="", size=len(data), source=source, name=name, captured_at_ms=captured_at_ms)
-    read, malformed = answers.read_page(bare, data)
-    header = _header(read, malformed, pulled or Pulled())
+    header = _header(counted or _count(data), source=source, name=name, captured_at_ms=captured_at_ms, pulled=pulled or Pulled())
     path = home.landing(corp_id) / _file_name(header, page)
-    durable.write_once(path, msgspec.json.encode(header) + b"\n" + data, sync_folder=sync_folder)
-    return _reference(corp_id, path, header_of(path), page, len(data))
+    made = durable.write_once(path, msgspec.json.encode(header) + b"\n" + data, sync_folder=sync_folder)
+    return _reference(corp_id, path, header if made else header_of(path), page, len(data))
 
 
 def import_page_id(home: Home, corp_id: str, data: bytes) -> str:
@@ -82,11 +81,16 @@ def put_import(home: Home, corp_id: str, data: bytes, *, name: str, captured_at_
     return _reference(corp_id, path, header_of(path), page, len(data))
 
 
-def _header(page: SealedPage, malformed: tuple[Unopened, ...], pulled: Pulled) -> Header:
-    seqs = [i.seq for i in page.items] + [m.failure.seq for m in malformed if m.failure.seq is not None]
+def _count(data: bytes) -> Counted:
+    """Return what a page holds: by one decoding where it is as the source writes it, else by reading it."""
+    bare = PageRef(corp_id="", page="", uri="", size=len(data), source="file", name="", captured_at_ms=0)
+    return answers.count_plain(data) or answers.count(answers.read_page(bare, data)[0])
+
+
+def _header(counted: Counted, *, source: PageSource, name: str, captured_at_ms: int, pulled: Pulled) -> Header:
     return Header(
-        source=page.ref.source, name=page.ref.name, captured_at_ms=page.ref.captured_at_ms,
-        first_seq=min(seqs, default=None), last_seq=max(seqs, default=None), records=len(page.items) + len(malformed), **msgspec.structs.asdict(pulled),
+        source=source, name=name, captured_at_ms=captured_at_ms, first_seq=min(counted.seqs, default=None), last_seq=max(counted.seqs, default=None),
+        records=counted.records, **msgspec.structs.asdict(pulled),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline import answers
+from pipeline.answers import Counted
 from pipeline.records import PageRef
 from pipeline.source import actions
 from pipeline.source.actions import Action
@@ -41,12 +42,13 @@ class Unreadable(Exception):
 
 
 class Answer(NamedTuple):
-    """An answer as received, its errcode, and the sequence numbers in it."""
+    """An answer as received, its errcode, and the sequence numbers in it. counted: what it holds, where one look told it all."""
 
     data: bytes
     errcode: int
     seqs: tuple[int, ...]
     errmsg: str = ""
+    counted: Counted | None = None
 
 
 class _Record(msgspec.Struct):
@@ -64,6 +66,8 @@ _decode = msgspec.json.Decoder(_Body)
 
 def read(data: bytes) -> Answer:
     """Return what an answer says; raises VendorError 10002 when it is not whole JSON of an answer."""
+    if (counted := answers.count_plain(data)) is not None:
+        return Answer(data, 0, tuple([s for s in counted.seqs if s]), counted=counted)
     try:
         body = _decode.decode(data)
         return Answer(data, body.errcode, tuple(r.seq for r in body.chatdata or () if 0 < r.seq <= answers.MAX_SEQ), body.errmsg)

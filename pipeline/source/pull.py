@@ -142,7 +142,9 @@ class Pull:
 
     def _land(self, answer: Answer, asked: int, now: int, source: Literal["pull", "file"]) -> PageRef:
         pulled = landing.Pulled(requested_seq=asked, answer_code=answer.errcode, library=self.source.library, clock_offset_ms=self._offset_ms)
-        ref = landing.put(self.home, self.corp_id, answer.data, source=source, name=f"pull-{asked}", captured_at_ms=now, pulled=pulled)
+        ref = landing.put(
+            self.home, self.corp_id, answer.data, source=source, name=f"pull-{asked}", captured_at_ms=now, pulled=pulled, counted=answer.counted
+        )  # fmt: skip
         self.told.pages += 1
         self.told.records += len(answer.seqs)
         self.told.bytes += len(answer.data)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import stat
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +21,7 @@ from pipeline.home import Home
 from pipeline.source import gaps, state
 from pipeline.source.interface import VendorError
 from tests import firm
+from tests.crash.harness import CALLS
 from tests.firm import T0, values
 from tests.source.fake import DAY, Fake, bare, landed, pull, refusal, sealed, setting
 
@@ -51,6 +57,30 @@ def test_each_page_is_landed_before_the_next_call(home: Home) -> None:
 
     pull(home, Watching(bare(1, 2, 3), page=1))
     assert seen == [0, 1, 2, 3]
+
+
+def test_a_page_costs_one_durable_write_and_one_call(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(pages: int) -> Counter[str]:
+        at = Home(Path(shutil.copytree(home.path, home.path.with_name(f"{pages}"))))
+        calls: Counter[str] = Counter()
+        with monkeypatch.context() as patch:
+            for name in CALLS:
+                patch.setattr(os, name, _counted(getattr(os, name), name, calls))
+            assert pull(at, Fake(bare(*range(1, pages + 1)), page=1)).calls == pages + 1
+        return calls
+
+    # What one page costs is what ten pages cost more than five, by five: its file and its name are made durable, and nothing else is written.
+    five, ten = written(5), written(10)
+    assert {name: (n - five[name]) / 5 for name, n in ten.items() if n != five[name]} == {"fsync file": 1, "fsync folder": 1, "link": 1, "unlink": 1}
+
+
+def _counted(function: Callable[..., Any], name: str, calls: Counter[str]) -> Callable[..., Any]:
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        kind = (" folder" if stat.S_ISDIR(os.fstat(args[0]).st_mode) else " file") if name == "fsync" else ""
+        calls[f"{name}{kind}"] += 1
+        return function(*args, **kwargs)
+
+    return counted
 
 
 def test_the_next_pull_goes_on_from_what_landed_even_when_the_state_file_is_lost(home: Home) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.answers import _split_carefully, _split_quickly, read_page
+from pipeline.answers import Counted, _split_carefully, _split_quickly, count, count_plain, read_page
 from pipeline.errors import FAILURE_CODES
 from pipeline.records import PageRef, SealedItem
 
@@ -43,6 +43,35 @@ def record(**fields: bytes) -> bytes:
 def test_a_page_becomes_its_records_with_their_bytes() -> None:
     page, malformed = read_page(REF, PAGE)
     assert (page.ref, page.items, page.failures, malformed) == (REF, (FIRST, SECOND), (), ())
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(PAGE, Counted((196, 197), 2), id="as the source writes it"),
+        pytest.param(page_of(record(seq=b"0"), ONE), Counted((0, 196), 2), id="a seq of 0"),
+        pytest.param(page_of(record(msgid=b'"a},{b"'), ONE), Counted((5, 196), 2), id="a separator inside a msgid"),
+        pytest.param(page_of(record(msgid=b'"a\\"b"'), ONE), None, id="a quotation mark in a msgid"),
+        pytest.param(page_of(record(seq=b'7,"seq":8'), ONE), None, id="a field twice"),
+        pytest.param(page_of(record(encrypt_chat_msg=b'"Qg==","more":1'), ONE), None, id="a field more"),
+        pytest.param(page_of(record(msgid=b""), ONE), None, id="a field less"),
+        pytest.param(page_of(record(seq=b"9223372036854775808"), ONE), None, id="a seq of 2^63"),
+        pytest.param(page_of(record(msgid=b'"\xff"'), ONE), None, id="bytes that are no text"),
+        pytest.param(PAGE[:-2] + b'],"chatdata":[' + ONE + b"]}", None, id="two lists"),
+        pytest.param(PAGE[:-1], None, id="cut"),
+        pytest.param(PAGE.replace(b'"errcode":0', b'"errcode":1'), None, id="an errcode"),
+        pytest.param(page_of(), None, id="no record"),
+    ],
+)
+def test_one_look_counts_a_page_as_reading_it_does_or_leaves_it_to_that(data: bytes, expected: Counted | None) -> None:
+    assert count_plain(data) == expected
+    if expected is not None:
+        assert count(read_page(REF, data)[0]) == expected
+
+
+def test_a_record_that_cannot_be_read_counts_and_its_seq_where_it_is_known() -> None:
+    assert count(read_page(REF, page_of(ONE, record(msgid=b'""'), b"5"))[0]) == Counted((196, 5), 3)
+    assert count(read_page(REF, PAGE[:-5])[0]) == Counted((196,), 2)
 
 
 @pytest.mark.parametrize(
