@@ -68,6 +68,7 @@ It is staged
 
 It is settled
     settle.py            who was first: duplicates, conflicts, recalls
+    newest_ids.py        a record that came again: its files are asked for by its newest id
     manifests.py         what waits to be committed
     commitrows.py        the rows a commit writes of its own
     commit.py            one commit makes it visible, exactly once

@@ -23,7 +23,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commitrows, consent, durable, manifests, purges, settle, trusted_clock
+from pipeline import clock, commitrows, consent, durable, manifests, newest_ids, purges, settle, trusted_clock
 from pipeline.commitrows import Commit, RecordRow
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
@@ -34,7 +34,7 @@ from pipeline.lakerows import consent_table
 from pipeline.records import Decision, Gated, GatedPage, Message, OpenedPage, PageRef, SealedPage
 from pipeline.register import Event
 from pipeline.settle import Candidate, Prior, Settled, Verdict
-from pipeline.stage import UNOPENED, Builder, Manifest, Outline, StagedPage, read_outline
+from pipeline.stage import HOT, UNOPENED, Builder, Manifest, Outline, StagedPage, read_outline
 from pipeline.workbench import Workbench
 
 PAGES_A_COMMIT = 50
@@ -141,6 +141,7 @@ class Plan:
         self.written: list[DataFile] = []
         self.settled: tuple[Settled, ...] = ()
         self.superseded: tuple[Prior, ...] = ()
+        self._again: newest_ids.Again = {}
         self.bench = Workbench(home, self.corp_id, snapshot)
         self._since: dict[int, set[str] | None] = {}
         self.broke = False
@@ -235,6 +236,7 @@ class Plan:
         seqs, msgids = commitrows.priors(self.lake, self.snapshot, candidates, self._msgid_fp)
         verdict: Verdict = settle.judge(candidates, seqs=seqs, msgids=msgids, fingerprint=self._msgid_fp)
         self.settled, self.superseded = verdict.settled, verdict.superseded
+        self._again = newest_ids.again(candidates, self.settled, seqs)
         withheld = self.run.counts["withheld"] + sum(s.fate == "withheld" for s in self.settled)
         if consent.breaker_trips(withheld, self.run.landed + len(self.settled), self.run.trailing):
             self.settled = settle.break_off(self.settled)
@@ -272,6 +274,19 @@ class Plan:
                     self._keep_rows(file, as_staged)
         self._walk_again(rewalk, again)
         self._take_out()
+        self._renew_ids()
+
+    def _renew_ids(self) -> None:
+        """Ask for the files of records that came again by their newest id."""
+        found = newest_ids.brought(self.lake, (f for m in _distinct(self.manifest_of.values()) for f in m.files), self._again)
+        if not found:
+            return
+        gone = {f.path for f in self.removes}
+        media = [f for f in (*self.snapshot.of("media"), *self.adds) if f.kind == "media" and f.path not in gone]
+        earlier = newest_ids.earlier_duplicates(self.lake, self.snapshot.of("records"), (self._again[seq] for seq in found))
+        rows = newest_ids.states(self.lake, media, found, self._again, earlier, now_ms=clock.now_ms())
+        for month in sorted({f"{row['dt']:%Y-%m}" for row in rows}):
+            self._write(commitrows.table("media", [r for r in rows if f"{r['dt']:%Y-%m}" == month]), "media", month=month, bucket=HOT)
 
     def _keep_rows(self, file: DataFile, wanted: set[tuple[int | None, str | None]]) -> None:
         """Add a staged file, or a copy of it with only the wanted rows (none wanted: no file)."""

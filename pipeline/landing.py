@@ -56,7 +56,8 @@ def put(
 ) -> PageRef:
     """Land one sealed page durably and return its reference; the same bytes land once.
 
-    page: the sha256 (hex) of `data`, counted: what it holds (`answers.count_plain`), where the caller knows. With sync_folder=False the caller fsyncs the landing folder once for many pages, before anything relies on them."""
+    page: the sha256 (hex) of `data`, counted: what it holds (`answers.count_plain`), where the caller knows.
+    With sync_folder=False the caller fsyncs the landing folder once for many pages, before anything relies on them."""
     page = page or hashlib.sha256(data).hexdigest()
     header = _header(counted or _count(data), source=source, name=name, captured_at_ms=captured_at_ms, pulled=pulled or Pulled())
     path = home.landing(corp_id) / _file_name(header, page)

@@ -12,6 +12,7 @@ Rules, each with a test:
  (5) What a file cannot be fetched for otherwise is counted once a run; after three runs it is `missing`. It stays `pending` until then.
  (6) Network and refusals end the queue for now; nothing is counted against the file at hand.
  (7) States are rows of kind `media` with a higher state_no, committed in batches; a file that is whole but not yet told is found again.
+ (8) A record that came again brought a newer id (newest_ids.py): the file is asked for by that one, from its beginning.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.dataset as ds
 
 from pipeline import clock, schema
-from pipeline.errors import EXIT_PRECEDENCE, Exit
+from pipeline.errors import EXIT_PRECEDENCE, Exit, VerifyFailed
 from pipeline.home import Home
+from pipeline.lake import CommitConflict, Lake, Snapshot
 from pipeline.reader import Reader
 from pipeline.source import actions
 from pipeline.source.asking import Stopped
@@ -243,21 +247,38 @@ def _sound(chunk: Chunk, asked: str) -> Chunk:
 def append_states(home: Home, corp_id: str, states: Sequence[dict[str, Any]]) -> None:
     """Commit rows of kind `media`, each in its month."""
     from pipeline import commit
-    from pipeline.errors import VerifyFailed
-    from pipeline.lake import CommitConflict
 
     lake = home.lake(corp_id)
     columns = [c.name for c in schema.kind("media").columns]
-    files = []
-    for month, rows in _by_month(states):
-        files.append(lake.write(schema.table("media", {c: [r[c] for r in rows] for c in columns}), "media", month=month, bucket=HOT))
     for _ in range(commit.TRIES):
+        snapshot = lake.snapshot()
+        files = [
+            lake.write(schema.table("media", {c: [r[c] for r in rows] for c in columns}), "media", month=month, bucket=HOT)
+            for month, rows in _by_month(_still(lake, snapshot, states))
+        ]  # fmt: skip
         try:
-            lake.commit(lake.snapshot(), files, (), what="media")
+            if files:
+                lake.commit(snapshot, files, (), what="media")
             return
         except CommitConflict:
-            continue
+            lake.purge(files)
     raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+def _still(lake: Lake, snapshot: Snapshot, states: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the states that still say something: where a newer id came meanwhile, what was fetched stays and a failure by the old id is forgotten (rule 8)."""
+    seqs = pa.array(sorted({s["seq"] for s in states}), pa.uint64())
+    rows = lake.read("media", snapshot.of("media"), columns=["origin", "seq", "ref_no", "state_no"], where=ds.field("seq").isin(seqs)).to_pylist()
+    newest: dict[tuple[str, int, int], int] = {}
+    for row in rows:
+        place = row["origin"], row["seq"], row["ref_no"]
+        newest[place] = max(row["state_no"], newest.get(place, 0))
+    found = []
+    for state in states:
+        number = newest.get((state["origin"], state["seq"], state["ref_no"]))  # None: taken out of the archive meanwhile
+        if number is not None and (number < state["state_no"] or state["sha256"]):
+            found.append({**state, "state_no": number + 1})
+    return found
 
 
 def _by_month(states: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
