@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import audit, clock, durable, schema, sqlguard
+from pipeline import audit, clock, durable, earlier_packs, schema, sqlguard
 from pipeline.consenting import hidden
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
@@ -35,13 +35,16 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 
 
 class Reader:
-    """One connection over one snapshot of one corp. Close it, or use it as a context manager."""
+    """One connection over one snapshot of one corp. Close it, or use it as a context manager.
 
-    def __init__(self, home: Home, corp_id: str, *, months: Iterable[str] | None = None) -> None:
+    months: of messages and findings, None for all; lexicon: findings as they stood under these packs (earlier_packs.py), empty for the current ones."""
+
+    def __init__(self, home: Home, corp_id: str, *, months: Iterable[str] | None = None, lexicon: str = "") -> None:
         self.home = home
         self.corp_id = corp_id
         self.lake: Lake = home.lake(corp_id)
         self._months = None if months is None else list(months)
+        self._lexicon = lexicon
         try:
             self._open()
         except durable.Vanished:
@@ -57,6 +60,8 @@ class Reader:
         self.connection.execute("SET enable_progress_bar = false")  # it would go to stdout, into the results
         self._register(self._months)
         audit.create_views(self.connection)
+        if self._lexicon:
+            earlier_packs.use(self.connection, self._lexicon)
         self.connection.execute("SET enable_external_access = false")
         self.connection.execute("SET lock_configuration = true")
 

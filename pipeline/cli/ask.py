@@ -63,6 +63,7 @@ def audit_show(name: Annotated[str, typer.Argument(help=t("usage.audit.name"), m
 def audit_run(
     name: Annotated[str, typer.Argument(help=t("usage.audit.name"), metavar="NAME")],
     parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", help=t("usage.audit.parameter"), metavar="KEY=VALUE")] = None,
+    lexicon: Annotated[str, typer.Option("--lexicon", help=t("usage.audit.lexicon"), metavar="VERSION")] = "",
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -72,11 +73,11 @@ def audit_run(
 
     corp = CALL.corp
     given = dict(_pair(p) for p in parameter or [])
-    with recorded("audit run", corp=corp, name=name, parameters=given) as told:
+    with recorded("audit run", corp=corp, name=name, parameters=given, lexicon=lexicon or None) as told:
         found = audit.find(name)
         values = audit.bind(found, given)
         titles = {c.name: _own(c.title) for c in found.meta.columns}
-        with Reader(CALL.home, corp) as reader:
+        with Reader(CALL.home, corp, lexicon=lexicon) as reader:
             answer = reader.arrow(found.sql, values)
             if chosen(format, output) == "table":
                 # Words that the query gives in both languages: a table shows those of its reader.

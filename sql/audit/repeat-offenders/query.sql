@@ -4,6 +4,9 @@ WITH newest AS (
     SELECT finding_id, arg_max(decision, decided_at) AS decision
     FROM reviews
     GROUP BY finding_id
+),
+untimed AS (
+    SELECT origin, seq FROM messages WHERE dt BETWEEN $from_day AND $to_day AND sent_at IS NULL
 )
 SELECT
     min(f.employee_id) AS employee_id,
@@ -13,9 +16,11 @@ SELECT
     count(*) FILTER (n.decision = 'violation') AS violations,
     count(DISTINCT f.customer_id) AS customers,
     min(f.dt) AS first_day,
-    max(f.dt) AS last_day
+    max(f.dt) AS last_day,
+    count(DISTINCT (f.origin, f.seq)) FILTER (u.seq IS NOT NULL) AS without_time
 FROM matches AS f
 LEFT JOIN newest AS n ON n.finding_id = f.finding_id
+LEFT JOIN untimed AS u ON u.origin = f.origin AND u.seq = f.seq
 WHERE f.dt BETWEEN $from_day AND $to_day AND f.party = 'employee' AND f.employee_id IS NOT NULL
 GROUP BY lower(f.employee_id)
 HAVING count(DISTINCT f.dt) >= $days
