@@ -92,6 +92,7 @@ It is kept
     verify_log.py        check 1: the log
     verify_anchors.py    check 1: the log against its anchors
     verify_files.py      check 2: every file
+    verify_media.py      check 2: every fetched file
     verify_strays.py     check 3: files that belong nowhere
     verify_keys.py       checks 4 and 5: keyring, custody log
     verify_rows.py       check 6: rows and commitments

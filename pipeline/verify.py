@@ -4,7 +4,7 @@ Before: the files of a home. After: cli/verify.py.
 This module and its verify_*.py import the standard library, pyarrow, cryptography and pipeline.errors only; a test holds them to it.
 
 Checks, in this order (docs/verify.md says what each proves and what it does not):
- 1 log and anchors   2 files the log lists   3 files nothing names   4 keyring   5 custody chain   6 commitments   7 counts   8 checkpoints
+ 1 log and anchors   2 files the log lists, fetched files   3 files nothing names   4 keyring   5 custody chain   6 commitments   7 counts   8 checkpoints
 Nothing is written. An archive that is written to meanwhile is read as of one version; files that a later commit took away begin it anew.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import verify_anchors, verify_files, verify_keys, verify_ledger, verify_log, verify_strays, verify_tree
+from pipeline import verify_anchors, verify_files, verify_keys, verify_ledger, verify_log, verify_media, verify_strays, verify_tree
 from pipeline.errors import ArchiveError, UsageError
 from pipeline.verify_anchors import Anchors
 from pipeline.verify_keys import CustodyFiles, Keys, Unwrap
@@ -96,6 +96,9 @@ def _run(at: _At, unwrap: Unwrap | None, custody: CustodyFiles | None, progress:
             _check_anchors(at)
         with _going_on(at, FILES):
             _check_content(at, at.log, progress)
+        if at.keys is not None:
+            with _going_on(at, FILES):
+                verify_media.check(at.home, at.corp_id, at.log, at.keys, at.report, at.needed, progress=progress)
     with _going_on(at, STRAYS):
         verify_strays.check_lake(at.root, at.log, at.keys, at.report)
         verify_strays.check_landing(at.home, at.corp_id, at.report)

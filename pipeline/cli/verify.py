@@ -139,5 +139,6 @@ def summary(report: Report) -> list[str]:
         seconds=report.seconds, rate=report.records_a_second,
     ))  # fmt: skip
     lines.append(t("verify.left", unnamed=n["unnamed encrypted files"], parts=n["left by killed runs"], waiting=n["pages that wait"]))
+    lines.append(t("verify.media", n=n["fetched files"], size=n["bytes of fetched files"], unnamed=n["fetched files that no row names"]))
     lines.append(t("verify.not_checked"))
     return lines
