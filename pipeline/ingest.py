@@ -30,6 +30,7 @@ from pipeline.records import PageRef
 from pipeline.rescan import follow
 from pipeline.stage import MANIFEST_SUFFIX, UNOPENED
 from pipeline.workbench import Settings, Workbench
+from pipeline.worker import calm
 
 PAGES_A_PIPELINE = 200
 REOPEN_RECORDS_A_PAGE = 1_000
@@ -83,7 +84,7 @@ def run(
     """Do one ingest of one corp under its commit lock; raises Locked, StorageError, UsageError."""
     from pipeline.consenting import reconcile as late  # it uses this module's means
 
-    with home.lock(f"{corp_id}.commit"):
+    with home.lock(f"{corp_id}.commit"), calm():
         started = clock.now_ms()
         lake = home.lake(corp_id)
         lake.mend_log()

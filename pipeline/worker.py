@@ -1,4 +1,4 @@
-"""A worker process of the in-process runner: Beam's own, without its log.
+"""A worker process of the in-process runner: Beam's own, without its log; and how the collector is kept from looking in vain.
 
 Before: flow.py, which starts it. After: nothing.
 """
@@ -9,8 +9,25 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 GARBAGE_LOOKS = 200_000  # objects between two looks for cycles
+
+
+@contextmanager
+def calm() -> Iterator[None]:
+    """Keep the collector from looking again and again, while a run lasts, through the half a million objects of the libraries.
+
+    A page leaves no cycles behind: its objects go when the last name for them goes."""
+    looks = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_LOOKS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*looks)
+        gc.unfreeze()
 
 
 def main() -> None:
@@ -23,11 +40,8 @@ def main() -> None:
 
     import pipeline.flow  # noqa: F401  # what the runner will ask for
 
-    # A page leaves no cycles behind: its objects go when the last name for them goes. What the collector would look through
-    # again and again are the half a million objects of the libraries.
-    gc.freeze()
-    gc.set_threshold(GARBAGE_LOOKS)
-    sdk_worker_main.main(sys.argv)
+    with calm():
+        sdk_worker_main.main(sys.argv)
 
 
 if __name__ == "__main__":

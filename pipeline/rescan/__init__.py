@@ -2,6 +2,7 @@
 
 Before: ../match/, ../lake.py, ../reader.py. After: ../ingest.py (follow), `liuhen rescan`.
 
+    begins.py     which conversations could show something over several messages
     stored.py     rows of messages → turns and findings → rows of matches
     follow.py     after a commit: what several messages show together
     months.py     a month again under the current packs: one commit, and a row of `scans`

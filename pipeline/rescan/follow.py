@@ -11,7 +11,7 @@ Before: stored.py, ../commit.py. After: ../ingest.py calls it at the end of ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.match import context
 from pipeline.match.lexicon import Lexicon
-from pipeline.rescan import stored
+from pipeline.rescan import begins, stored
 from pipeline.stage import HOT
 from pipeline.workbench import Workbench
 
@@ -63,7 +63,7 @@ def follow(home: Home, corp_id: str, *, now_ms: int | None = None) -> int:
     bench = Workbench(home, corp_id, snapshot)
     lexicon = bench.packs
     rows: list[stored.Row] = []
-    for period in (*_settled_since(lake, snapshot, mark.leaves), *_waited(lake, snapshot, lexicon, mark.waited_ms, now)):
+    for period in _each_once((*_settled_since(lake, snapshot, mark.leaves), *_waited(lake, snapshot, lexicon, mark.waited_ms, now))):
         rows += _found(lake, snapshot, bench, period, now)
     added = _write(lake, snapshot, rows, bench.lexicon_version, now) if rows else 0
     write_mark(home, corp_id, Mark(leaves=snapshot.next_leaf, waited_ms=now))
@@ -134,6 +134,17 @@ def _period(touched: pa.Table) -> Period | None:
     )  # fmt: skip
 
 
+def _each_once(periods: Iterable[Period]) -> Iterator[Period]:
+    """Leave out of each period the conversations that an earlier one looks at over at least the same time."""
+    earlier: list[Period] = []
+    for period in periods:
+        looked_at = {c for p in earlier if p.from_ms <= period.from_ms and period.to_ms <= p.to_ms for c in p.conversations}
+        left = tuple(c for c in period.conversations if c not in looked_at)
+        if left:
+            earlier.append(period)
+            yield msgspec.structs.replace(period, conversations=left)
+
+
 def _time(at_ms: int) -> pa.Scalar:
     return pa.scalar(at_ms, pa.timestamp("ms", "UTC")).cast(pa.timestamp("us", "UTC"))
 
@@ -153,7 +164,7 @@ def _found(lake: Lake, snapshot: Snapshot, bench: Workbench, period: Period, now
     first, last = _day(max(0, low - back - ahead)), _day(high + back + ahead)
     months = [m for m in {f.month for f in snapshot.of("messages")} if first.strftime("%Y-%m") <= m <= last.strftime("%Y-%m")]
     where = (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") <= pa.scalar(last)) & ds.field("conversation_id").isin(list(period.conversations))
-    table = stored.read(lake, snapshot, snapshot.of("messages", months=sorted(months)), where)
+    table = begins.promising(stored.read(lake, snapshot, snapshot.of("messages", months=sorted(months)), where), lexicon, approved)
     there = _known(lake, snapshot, bench.lexicon_version, months, period.conversations)
     rows: list[stored.Row] = []
     for conversation in stored.conversations(table):

@@ -1,6 +1,6 @@
 """Rows of messages → turns → findings → rows of matches. What lies in the archive is read as ingest saw it: clear text where it was masked.
 
-Before: ../lake.py, ../match/. After: follow.py, months.py, preview.py.
+Before: ../lake.py, ../match/, begins.py. After: follow.py, months.py, preview.py.
 
 Findings carry the masked text, as at ingest. Messages without a time of sending are matched by themselves and belong to no conversation.
 """
@@ -20,13 +20,15 @@ from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.match.context import Across, Span, Turn, across, finding_key
 from pipeline.match.judge import Approved
 from pipeline.match.lexicon import Lexicon
-from pipeline.match.matching import examine
+from pipeline.match.matching import Examined, examine
 from pipeline.records import Decision, Finding, Message, Part, Quote
+from pipeline.rescan.begins import BEGINS
 
 COLUMNS = (
     "origin", "seq", "msgid", "kind", "action", "msgtype", "sent_at", "sender_id", "sender_kind", "recipient_ids", "room_id", "conversation_id",
     "direction", "employee_id", "customer_id", "parts", "parts_clear", "quotes", "recalls_msgid", "consent", "captured_at", "dt",
 )  # fmt: skip
+NOTHING = Examined()
 SLICE = 4_096  # rows turned into objects at once
 
 
@@ -38,6 +40,7 @@ class Stored(NamedTuple):
     dt: Any
     masked: tuple[str, ...]
     timed: bool
+    begins: bool = True  # whether a rule with a context could begin in it (begins.py)
 
 
 class Row(NamedTuple):
@@ -60,6 +63,7 @@ def read(lake: Lake, snapshot: Snapshot, files: Sequence[DataFile], where: pc.Ex
 
 def conversations(table: pa.Table) -> Iterator[list[Stored]]:
     """Yield the conversations of a table that `read` gave, each in order; messages without a time come last in theirs."""
+    table = table.combine_chunks()
     current: list[Stored] = []
     for at in range(0, table.num_rows, SLICE):
         for one in _stored(table.slice(at, SLICE)):
@@ -72,27 +76,43 @@ def conversations(table: pa.Table) -> Iterator[list[Stored]]:
 
 
 def _stored(table: pa.Table) -> Iterator[Stored]:
-    columns = {name: table[name].to_pylist() for name in COLUMNS if name not in ("sent_at", "captured_at")}
-    times = [table[name].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_pylist() for name in ("sent_at", "captured_at")]
+    columns = {name: _values(table[name].combine_chunks()) for name in table.column_names}
     names = list(columns)
-    for sent, captured, *values in zip(*times, *columns.values(), strict=True):
-        yield _one(dict(zip(names, values, strict=True)), sent, captured)
+    for values in zip(*columns.values(), strict=True):
+        yield _one(dict(zip(names, values, strict=True)))
 
 
-def _one(row: dict[str, Any], sent_ms: int | None, captured_ms: int) -> Stored:
+def _values(column: pa.Array) -> list[Any]:
+    """Return a column as Python values: times as milliseconds, structs in lists as tuples. `to_pylist` takes microseconds for days and structs."""
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_pylist()  # type: ignore[no-any-return]
+    if pa.types.is_date(column.type):
+        days = column.dictionary_encode()
+        values = days.dictionary.to_pylist()
+        return [None if at is None else values[at] for at in days.indices.to_pylist()]
+    if not pa.types.is_list(column.type) or not pa.types.is_struct(column.type.value_type):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    flat = list(zip(*[field.to_pylist() for field in column.values.flatten()], strict=True))
+    ends = column.offsets.to_pylist()
+    return [flat[a:b] if valid else None for a, b, valid in zip(ends[:-1], ends[1:], column.is_valid().to_pylist(), strict=True)]
+
+
+def _one(row: dict[str, Any]) -> Stored:
     clear = row["parts_clear"] if row["parts_clear"] is not None else row["parts"]
-    parts = tuple(Part(p["path"], p["text"]) for p in clear or ())
+    sent_ms: int | None = row["sent_at"]
     message = Message(
         msgid=row["msgid"], kind=row["kind"], action=row["action"] or "", msgtype=row["msgtype"] or "", sender_id=row["sender_id"],
-        recipient_ids=tuple(row["recipient_ids"] or ()), room_id=row["room_id"], sent_at_ms=sent_ms, text="", parts=parts,
-        quotes=tuple(Quote(q["part"], q["start_cp"], q["end_cp"]) for q in row["quotes"] or ()), recalls_msgid=row["recalls_msgid"],
+        recipient_ids=tuple(row["recipient_ids"] or ()), room_id=row["room_id"], sent_at_ms=sent_ms, text="",
+        parts=tuple([Part(path, text) for path, text in clear or ()]), quotes=tuple([Quote(*quote) for quote in row["quotes"] or ()]),
+        recalls_msgid=row["recalls_msgid"],
     )  # fmt: skip
     decision = Decision(
         fate="archived", consent=row["consent"], source="", rule="", reason="", lawful_basis=(), sender_kind=row["sender_kind"],
         direction=row["direction"], employee_id=row["employee_id"], customer_id=row["customer_id"],
     )  # fmt: skip
-    turn = Turn(captured_ms if sent_ms is None else sent_ms, row["seq"], row["origin"], message, decision)
-    return Stored(turn, row["conversation_id"], row["dt"], tuple(p["text"] for p in row["parts"] or ()), sent_ms is not None)
+    turn = Turn(row["captured_at"] if sent_ms is None else sent_ms, row["seq"], row["origin"], message, decision)
+    masked = tuple([text for _, text in row["parts"] or ()])
+    return Stored(turn, row["conversation_id"], row["dt"], masked, sent_ms is not None, row.get(BEGINS, True))
 
 
 # -- matching -----------------------------------------------------------------------------------------------------------
@@ -101,8 +121,10 @@ def _one(row: dict[str, Any], sent_ms: int | None, captured_ms: int) -> Stored:
 def matched(
     conversation: Sequence[Stored], lexicon: Lexicon, approved: Approved | None, *, as_of_ms: int, alone: bool = True
 ) -> Iterator[Row]:
-    """Yield the findings of one conversation: of each message by itself when `alone`, then over several."""
-    examined = [examine(s.turn.message, s.turn.decision, lexicon, approved) for s in conversation]
+    """Yield the findings of one conversation: of each message by itself when `alone`, then over several.
+
+    Not alone, only messages are searched in which a rule with a context could begin."""
+    examined = [examine(s.turn.message, s.turn.decision, lexicon, approved) if alone or s.begins else NOTHING for s in conversation]
     if alone:
         for stored, found in zip(conversation, examined, strict=True):
             for finding in found.findings:

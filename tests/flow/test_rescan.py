@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline import clock
@@ -14,10 +16,10 @@ from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, Lake
 from pipeline.match.packfile import ListOptions, PackSource
-from pipeline.rescan import follow, months, preview
+from pipeline.rescan import begins, follow, months, preview, stored
 from pipeline.workbench import packs_of
 from tests import firm
-from tests.firm import T0, home, message, page, run, values
+from tests.firm import T0, home, message, page, recall, run, values
 
 PACK = """
 id: mine
@@ -110,6 +112,38 @@ def test_silence_is_a_finding_once_it_has_lasted(tmp_path: Path) -> None:
     assert follow.follow(at, firm.CORP, now_ms=clock.now_ms() + 5 * 86_400_000) == 0
     assert follow.follow(at, firm.CORP, now_ms=clock.now_ms() + 7 * 86_400_000) == 1
     assert values(at, silent) == [1]
+
+
+C, E = "C", "E"  # who speaks: customer, employee; recalls are lines of their own
+TALKS = [
+    [(E, "保"), (E, "本"), (E, "保"), (E, "息")], [(C, "有风险吗"), (E, "放心，没问题的")], [(E, "首期一共三万"), (E, "收款码发您了")],
+    [(C, "这个稳不稳"), (E, "在的"), (E, "放心吧")], [(E, "去蜜蜂那边说")], [(E, "收益这个数您看一下"), *[(E, "recall")] * 3],
+]  # fmt: skip
+LINES = ("这个稳不稳", "放心吧", "不保本的", "收款码发您了", "微 信 上 说", "保", "本", "这款保本", "在吗", "好的", "明天几点到", "recall", "加我微信，电话13800138000")
+
+
+def test_conversations_that_are_not_looked_at_would_have_shown_nothing(tmp_path: Path) -> None:
+    """Held to the plain way: every message of every conversation made an object and searched."""
+    at, rng = home(tmp_path), random.Random(7)
+    made: dict[int, dict[str, Any]] = {}
+    at.store_pack("mine", SOURCE)
+    for number, talk in enumerate([*TALKS, *[[(rng.choice((C, E)), rng.choice(LINES)) for _ in range(3)] for _ in range(25)]]):
+        people, sent = {C: f"wm{number}", E: "zhangsan"}, T0
+        for who, words in talk:
+            sender, to, sent, n = people[who], [p for w, p in people.items() if w != who], sent + rng.choice((3_000, 30_000, 400_000 * (number > 5))), len(made) + 1
+            made[n] = recall(n, f"m{n - 1}", sender=sender, to=to) | {"msgtime": sent} if words == "recall" else message(n, words, sender=sender, to=to, at_ms=sent)
+    run(at, page(tmp_path, "a.json", made))
+    lake = at.lake(firm.CORP)
+    table, lexicon = stored.read(lake, lake.snapshot(), lake.snapshot().of("messages")), packs_of(at)
+    chosen = begins.promising(table, lexicon, None)
+
+    def found(rows: pa.Table) -> list[tuple[Any, ...]]:
+        told = [f for talk in stored.conversations(rows) for f in stored.matched(talk, lexicon, None, as_of_ms=T0 + 40 * 86_400_000, alone=False)]
+        return sorted((row.finding.rule_id, row.finding.via, row.spans, row.matched_text) for row in told)
+
+    assert found(chosen) == found(table)
+    assert {rule for rule, *_ in found(table)} >= {"c01-guarantee", "c01-affirmed", "c14-money-path", "c20-recall-burst", "mine-asked", "mine-silence"}
+    assert chosen.num_rows < table.num_rows
 
 
 # --- rescan --------------------------------------------------------------------------------------------------------
