@@ -2,6 +2,9 @@
 
 SETUP := sh deploy/bootstrap/with-python.sh deploy/bootstrap/setup.py
 BIN := .venv/bin
+# As many processes as there are cores; TEST_JOBS=0 runs the tests in one.
+TEST_JOBS ?= auto
+JOBS := -n $(TEST_JOBS) --dist loadfile
 # What a contributor's shell holds must not be found before what is locked.
 unexport PYTHONPATH PYTHONHOME
 
@@ -17,7 +20,7 @@ demo: ## a made-up firm, end to end, in its own home; DEMO_ARGS="--messages 1000
 
 test: ## the test suite; TEST_ARGS="tests/unit -k consent"
 	@$(SETUP) dev
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@$(BIN)/python -m pytest $(JOBS) $(TEST_ARGS)
 
 lint: ## ruff, and the licences of what is installed
 	@$(SETUP) dev
@@ -44,7 +47,7 @@ bench-lake: ## how fast the archive is written, read and searched
 
 test-crash: ## kills the program at every durable step; takes minutes
 	@$(SETUP) dev
-	@$(BIN)/python -m pytest -m crash $(TEST_ARGS)
+	@$(BIN)/python -m pytest -m crash $(JOBS) $(TEST_ARGS)
 
 lock: ## renews deploy/requirements from pyproject.toml; UPGRADE=1 takes the newest that fit
 	@$(SETUP) lock

@@ -10,13 +10,14 @@ all the same. The marked suites (crash, slow, bench) use the disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
+SAID = "said"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,3 +59,19 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, p
         report.outcome = "failed"
         report.longrepr = f"skipped, which --no-skips does not allow: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """A way to tell something that is shown at the end of the run, whether the test passes or not, over processes too."""
+    return lambda text: record_property(SAID, text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests said."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, ())]
+    told = [(r.nodeid, text) for r in reports for name, text in r.user_properties if name == SAID]
+    if told:
+        terminalreporter.section("what tests tell")
+    for test, text in told:
+        terminalreporter.line(f"{test}: {text}")

@@ -55,13 +55,8 @@ def test_a_phone_number_is_masked_with_equal_length(archive: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "query",
-    [
-        "select 1; select 2", "create table x as select 1", "copy (select 1) to '/tmp/x'", "attach 'x.db'", "set threads = 1",
-        "select * from read_csv('/etc/passwd')", "select * from '/etc/passwd'", "select * from lake_messages", "pragma version", "selct 1",
-        "insert into messages select * from messages", "drop view messages", "install httpfs", "",
-    ],
-)  # fmt: skip
+    "query", ["select 1; select 2", "copy (select 1) to '/tmp/x'", "select * from read_csv('/etc/passwd')", "selct 1", ""],
+)
 def test_what_is_not_one_select_over_the_views_is_refused(archive: Path, query: str) -> None:
     ended = liuhen(archive, "sql", query)
     assert ended.code == 2 and ended.out == "" and ended.err.strip()

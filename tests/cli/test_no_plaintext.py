@@ -289,6 +289,7 @@ def played(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     return Played(tmp_path_factory.mktemp("watched"), [words for words, _ in calls(files)])
 
 
+@pytest.mark.slow
 def test_the_commands_end_as_they_should_and_give_what_was_asked(played: Played, files: dict[str, Path]) -> None:
     assert played.code == 0, played.err.decode()
     ended = [(w, c) for (w, _), c in zip(calls(files), played.codes, strict=True)]
@@ -300,11 +301,13 @@ def test_the_commands_end_as_they_should_and_give_what_was_asked(played: Played,
         assert WORDS[name] not in shown, name
 
 
+@pytest.mark.slow
 def test_no_planted_word_lies_in_any_file_name_or_message_of_the_program(played: Played) -> None:
     assert sum(1 for _ in played.written()) > 50
     assert leaks(played) == []
 
 
+@pytest.mark.slow
 def test_landed_pages_and_temporary_files_are_gone_and_tables_are_encrypted_throughout(played: Played) -> None:
     for folder in ("landing", "staging"):
         assert list((played.home / folder / "ww1").iterdir()) == []

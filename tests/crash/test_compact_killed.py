@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def found(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_killed_at_any_durable_call_and_run_again_the_compacted_archive_is_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_any_durable_call_and_run_again_the_compacted_archive_is_the_same(tmp_path: Path, say: Callable[[str], None]) -> None:
     for version in (1, 2):
         firm.private_key(version)
     template = tmp_path / "template"
@@ -81,8 +82,7 @@ def test_killed_at_any_durable_call_and_run_again_the_compacted_archive_is_the_s
     assert not [f for f in expected["files"] if f[2] == "hot"] and len(expected["hot keys"]) == 2
     points = harness.points(calls)
     chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 11)
-    with capfd.disabled():
-        print(f"\n{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c if not c.startswith("commit") else "commit" for c in calls})))
+    say(f"{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c if not c.startswith("commit") else "commit" for c in calls})))
     for point in sorted(chosen):
         after = harness.killed(tmp_path, template, point, work, partial(again, point=point))
         assert after == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"

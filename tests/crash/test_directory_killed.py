@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def found(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_killed_at_any_durable_call_the_directory_ends_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_any_durable_call_the_directory_ends_the_same(tmp_path: Path, say: Callable[[str], None]) -> None:
     template = tmp_path / "template"
     template.mkdir()
     harness.child(lambda: prepare(template))
@@ -83,8 +84,7 @@ def test_killed_at_any_durable_call_the_directory_ends_the_same(tmp_path: Path, 
     assert ["zhaoliu", "employee", "赵六", "一部", True] in expected["people"] and len(expected["people"]) == 4
     points = harness.points(calls)
     chosen = one_of_each(points, random.Random(SAMPLE or 7))
-    with capfd.disabled():
-        print(f"\n{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c if not c.startswith("commit") else "commit" for c in calls})))
+    say(f"{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c if not c.startswith("commit") else "commit" for c in calls})))
     for point in sorted(chosen):
         after = harness.killed(tmp_path, template, point, work, again)
         assert {**after, "unfinished": []} == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"

@@ -131,7 +131,7 @@ def prepare_late_key(folder: Path) -> None:
 
 @pytest.mark.parametrize("prepare", [prepare_first, prepare_late_key], ids=["ingest", "late key"])
 def test_killed_at_any_durable_call_and_run_again_the_archive_is_the_same(
-    tmp_path: Path, prepare: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, prepare: Callable[[Path], None], say: Callable[[str], None]
 ) -> None:
     for version in (1, 2):
         firm.private_key(version)
@@ -149,7 +149,6 @@ def test_killed_at_any_durable_call_and_run_again_the_archive_is_the_same(
     assert scene.expected["messages"] and scene.expected["withheld"]
     all_points = harness.points(scene.calls)
     chosen = harness.sampled(all_points, SAMPLE and max(SAMPLE // 4, 1), 7)
-    with capfd.disabled():
-        print(f"\n{len(all_points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(scene.calls))))
+    say(f"{len(all_points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(scene.calls))))
     for point in sorted(chosen):
         assert scene.killed_and_run_again(point) == scene.expected, f"another archive after being killed {'after' if point.after else 'before'} {point.what}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def clear(at: Path) -> None:
 
 
 @pytest.mark.parametrize("prepare", [prepare_first, prepare_late_key], ids=["ingest", "late key"])
-def test_what_was_not_fsynced_may_go_and_the_archive_is_the_same(tmp_path: Path, prepare: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_was_not_fsynced_may_go_and_the_archive_is_the_same(tmp_path: Path, prepare: Any, say: Callable[[str], None]) -> None:
     for version in (1, 2):
         firm.private_key(version)
     template = tmp_path / "template"
@@ -55,8 +56,7 @@ def test_what_was_not_fsynced_may_go_and_the_archive_is_the_same(tmp_path: Path,
     # The calls around a commit are where a torn log entry can come about: they are always taken.
     logs = [n for n, c in enumerate(calls) if "_delta_log" in c[1]]
     chosen = sorted({*chosen, *logs, *(n + 1 for n in logs if n + 1 < len(calls))}) if not SAMPLE else sorted({*chosen, *logs[:4]})
-    with capfd.disabled():
-        print(f"\npower loss: {len(points)} points, {len(chosen)} taken")
+    say(f"power loss: {len(points)} points, {len(chosen)} taken")
     for n, point in enumerate(chosen):
         at = tmp_path / f"at-{point}"
         shutil.copytree(template, at)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def ingested(folder: Path) -> Any:
     return firm.values(at, "SELECT seq, msgid FROM messages ORDER BY seq")
 
 
-def test_killed_at_any_durable_call_of_pull_and_media_and_run_again_nothing_is_lost_or_twice(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_any_durable_call_of_pull_and_media_and_run_again_nothing_is_lost_or_twice(tmp_path: Path, say: Callable[[str], None]) -> None:
     late()
     template = tmp_path / "template"
     template.mkdir()
@@ -108,8 +109,7 @@ def test_killed_at_any_durable_call_of_pull_and_media_and_run_again_nothing_is_l
     assert [r["status"] for r in expected["media"]] == ["verified", "unverifiable", "unverifiable", "mismatch"]
     all_points = harness.points(calls)
     chosen = harness.sampled(all_points, SAMPLE and max(SAMPLE // 4, 1), 3)
-    with capfd.disabled():
-        print(f"\n{len(all_points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(calls))))
+    say(f"{len(all_points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(calls))))
     for point in sorted(chosen):
         at = copy(f"{point.number}-{point.after}")
         died, _ = harness.child(lambda at=at, point=point: work(at), kill_at=point)  # type: ignore[misc]  # both bound now

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def found(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_killed_at_any_durable_call_and_run_again_the_reconciled_archive_is_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_any_durable_call_and_run_again_the_reconciled_archive_is_the_same(tmp_path: Path, say: Callable[[str], None]) -> None:
     firm.private_key(1)
     template = tmp_path / "template"
     template.mkdir()
@@ -100,7 +101,6 @@ def test_killed_at_any_durable_call_and_run_again_the_reconciled_archive_is_the_
     assert [m for m, _ in expected["restricted"]] == ["m6", "m12", "m18", "m30"]
     points = harness.points(calls)
     chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 5)
-    with capfd.disabled():
-        print(f"\n{len(points)} kill points, {len(chosen)} taken")
+    say(f"{len(points)} kill points, {len(chosen)} taken")
     for point in sorted(chosen):
         assert harness.killed(tmp_path, template, point, work, work, found) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"

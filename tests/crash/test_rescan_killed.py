@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def found(folder: Path) -> dict[str, Any]:
     return {"words": [str(row) for row in firm.values(at, WORDS)], "every": [str(row) for row in firm.values(at, EVERY)]}
 
 
-def test_killed_at_any_durable_call_and_run_again_the_findings_are_the_same(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_any_durable_call_and_run_again_the_findings_are_the_same(tmp_path: Path, say: Callable[[str], None]) -> None:
     firm.private_key(1)
     template, done = tmp_path / "template", tmp_path / "done"
     template.mkdir()
@@ -61,8 +62,7 @@ def test_killed_at_any_durable_call_and_run_again_the_findings_are_the_same(tmp_
     assert before["words"] == [] and len(expected["words"]) == 2
     points = harness.points(calls)
     chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 7)
-    with capfd.disabled():
-        print(f"\n{len(points)} kill points, {len(chosen)} taken")
+    say(f"{len(points)} kill points, {len(chosen)} taken")
     for point in sorted(chosen):
         at = tmp_path / f"{point.number}-{point.after}"
         shutil.copytree(template, at)

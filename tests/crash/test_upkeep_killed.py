@@ -64,7 +64,7 @@ def found(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("prepared", "work"), [(with_a_page_that_waits, erase), (prepare, tend)], ids=["erasure", "log"])
 def test_killed_at_any_durable_call_and_run_again(
-    tmp_path: Path, prepared: Callable[[Path], None], work: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, prepared: Callable[[Path], None], work: Callable[[Path], None], say: Callable[[str], None]
 ) -> None:
     for version in (1, 2):
         firm.private_key(version)
@@ -80,7 +80,6 @@ def test_killed_at_any_durable_call_and_run_again(
         assert not any("'seq': '1'," in row or "'seq': '15'," in row for row in map(str, expected["messages"])) and expected["records a page"] == [1]
     points = harness.points(calls)
     chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 5)
-    with capfd.disabled():
-        print(f"\n{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c.split(" (")[0][:40] for c in calls})))
+    say(f"{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c.split(" (")[0][:40] for c in calls})))
     for point in sorted(chosen):
         assert harness.killed(tmp_path, template, point, work, work, found) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"

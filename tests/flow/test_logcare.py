@@ -17,7 +17,7 @@ from pipeline.verify import verify_archive
 from pipeline.workbench import Workbench
 from tests import firm
 from tests.firm import CORP, T0, item, message, page, run
-from tests.flow.test_compact import everything
+from tests.flow.test_compact import seen
 
 
 def commits(at: Home, count: int) -> None:
@@ -62,13 +62,13 @@ def test_the_library_writes_no_checkpoint_of_its_own(at: Home) -> None:
 
 @pytest.mark.slow
 def test_a_checkpoint_is_anchored_and_every_answer_is_the_same_from_it(at: Home) -> None:
-    before, lake = everything(at), at.lake(CORP)
+    before, lake = seen(at), at.lake(CORP)
     assert tend(at, CORP, every=12) == logcare.Tended(checkpoint=12)
     assert set(log(at)) == {*(str(n) for n in range(13)), "c12", "_last_checkpoint"}
     line = anchors.read(lake.root)[-1]
     made = (lake.root / "_delta_log" / f"{12:020d}.checkpoint.parquet").read_bytes()
     assert (line.version, line.checkpoint, line.checkpoint_sha256) == (12, 12, hashlib.sha256(made).hexdigest())
-    assert everything(at) == before and not list((at.path / "staging").glob("*.log"))
+    assert seen(at) == before and not list((at.path / "staging").glob("*.log"))
     report = verify_archive(at.path, CORP)
     assert report.findings == [] and report.counts["checkpoints"] == 1
     assert tend(at, CORP, every=12) == logcare.Tended()
@@ -76,14 +76,14 @@ def test_a_checkpoint_is_anchored_and_every_answer_is_the_same_from_it(at: Home)
 
 @pytest.mark.slow
 def test_entries_end_behind_a_checkpoint_and_the_archive_goes_on_and_is_verified(at: Home, tmp_path: Path) -> None:
-    before, leaf = everything(at), at.lake(CORP).snapshot().next_leaf
+    before, leaf = seen(at), at.lake(CORP).snapshot().next_leaf
     tend(at, CORP, every=12)
     commits(at, 5)
     assert tend(at, CORP, every=5, keep=5) == logcare.Tended(checkpoint=17, ended=12)
     assert set(log(at)) == {*(str(n) for n in range(12, 18)), "c12", "c17", "_last_checkpoint"}
     fresh = Home(at.path)
     assert fresh.lake(CORP).snapshot().next_leaf == leaf
-    found = everything(fresh)
+    found = seen(fresh)
     assert {k: v for k, v in found.items() if k != "acks"} == {k: v for k, v in before.items() if k != "acks"}
     assert run(fresh, page(tmp_path, "more.json", {90: message(90)})).summary.archived == 1
     report = verify_archive(at.path, CORP)

@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,9 @@ def faults(calls: list[str]) -> list[Fault]:
     return chosen
 
 
-def test_a_storage_that_fails_at_any_call_ends_the_run_with_9_and_shows_nothing_half(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_storage_that_fails_at_any_call_ends_the_run_with_9_and_shows_nothing_half(scene: Scene, say: Callable[[str], None]) -> None:
     taken = faults(scene.calls)
-    with capfd.disabled():
-        print(f"\n{len(scene.calls)} calls that can fail, {len(taken)} taken: " + ", ".join(sorted(set(scene.calls))))
+    say(f"{len(scene.calls)} calls that can fail, {len(taken)} taken: " + ", ".join(sorted(set(scene.calls))))
     wrong = []
     for fault in taken:
         at = scene.copy(f"{fault.number}-{fault.errno}")

@@ -371,6 +371,7 @@ def test_a_master_key_that_cannot_be_used_changes_nothing(home: Path, to: str, c
     assert {p: p.read_bytes() for p in home.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.crash
 def test_a_rotation_killed_at_any_durable_step_leaves_the_old_or_the_new_state_and_is_completed_by_the_same_command(home: Path) -> None:
     (home.parent / "saved").mkdir(exist_ok=True)
     before = keys_of(home)
