@@ -21,6 +21,7 @@ What everything stands on
     secret_refs.py       where a secret is, never the secret
     config.py            liuhen.toml, parsed and checked once
     home.py              the folder that holds all of it
+    roles/               who may do what, and which rows a person sees
 
 A record comes in
     outline.py           the structure of JSON text without recursion

@@ -13,13 +13,15 @@ noticed. Killed between the two, it lags by one line; the next entry catches up.
 from __future__ import annotations
 
 import fcntl
-import getpass
 import hashlib
 import hmac
 import os
+import pwd
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar, Token
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -61,10 +63,46 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     mac: str
 
 
+class Acting(NamedTuple):
+    """Who is recorded: the person (or account), the role of this call, and `single` or `roles`."""
+
+    actor: str
+    role: str
+    mode: str
+
+
+_OF_TASK: ContextVar[Acting | None] = ContextVar("liuhen-custody", default=None)
+_OF_PROCESS: list[Acting] = []
+
+
+def act_as(acting: Acting | None) -> None:
+    """Let this process be recorded as one person, or (None) as its OS account again."""
+    _OF_PROCESS[:] = [acting] if acting else []
+
+
+def task_acts_as(acting: Acting) -> Token[Acting | None]:
+    """Let this task be recorded as one person until `task_ends` is called with what comes back."""
+    return _OF_TASK.set(acting)
+
+
+def task_ends(mark: Token[Acting | None]) -> None:
+    """Let this task be recorded as before."""
+    _OF_TASK.reset(mark)
+
+
+def acting() -> Acting:
+    """Return who is recorded now; an OS account alone is an owner in single mode."""
+    return _OF_TASK.get() or (_OF_PROCESS[0] if _OF_PROCESS else Acting(_account(), "owner", "single"))
+
+
 def actor() -> str:
-    """Return the OS account behind this call."""
+    """Return who acts: a person of actors.toml, else the OS account behind this call."""
+    return acting().actor
+
+
+def _account() -> str:
     try:
-        return f"os:{getpass.getuser()}"
+        return f"os:{pwd.getpwuid(os.getuid()).pw_name}"  # LOGNAME and USER are anybody's to set
     except (KeyError, OSError):
         return f"os:uid{os.getuid()}"
 
@@ -87,16 +125,17 @@ class Custody:
         self._keyring = keyring
 
     def append(
-        self, *, command: str, phase: str, params: Mapping[str, object], role: str = "owner", purpose: str = "", result: str = "", run_id: str = ""
+        self, *, command: str, phase: str, params: Mapping[str, object], role: str = "", purpose: str = "", result: str = "", run_id: str = ""
     ) -> Entry:
-        """Write one entry durably and return it. `params` are sealed, and the purpose with them: it may name people; keep them small."""
+        """Write one entry durably and return it. `params` are sealed, and the mode and purpose with them (it may name people); keep them small."""
+        who = acting()
         with durable.storage("writing the custody log"), open(self.folder / "lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             segment, last = self._tail()
             n = last.n + 1 if last else 1
-            box = self._keyring.seal(KEY_UNIT, msgspec.json.encode({**params, **({"purpose": purpose} if purpose else {})}), context=f"custody/{n}".encode())
+            box = self._keyring.seal(KEY_UNIT, msgspec.json.encode({**params, "mode": who.mode, **({"purpose": purpose} if purpose else {})}), context=f"custody/{n}".encode())
             entry = Entry(
-                n=n, at=iso(now_ms()), actor=actor(), role=role, command=command, phase=phase, result=result, run_id=run_id,
+                n=n, at=iso(now_ms()), actor=who.actor, role=role or who.role, command=command, phase=phase, result=result, run_id=run_id,
                 params_sha256=hashlib.sha256(box).hexdigest(), params=b64encode(box).decode(), previous=chained(last) if last else GENESIS,
             )  # fmt: skip
             self._write(segment, line(entry))

@@ -71,6 +71,12 @@ class Locked(ArchiveError):
     exit_code = Exit.LOCKED
 
 
+class NotAllowed(ArchiveError):
+    """The caller's role does not allow it, or a second person has not approved it yet (exit 8)."""
+
+    exit_code = Exit.NOT_ALLOWED
+
+
 class StorageError(ArchiveError):
     """Full, read-only or unreachable storage (exit 9)."""
 

@@ -22,6 +22,8 @@ from pipeline.consenting import hidden
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
 from pipeline.lake import Lake, Snapshot
+from pipeline.roles import acting, scoped
+from pipeline.roles.acting import Access
 from pipeline.workbench import Workbench
 
 T = TypeVar("T")
@@ -37,11 +39,15 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 class Reader:
     """One connection over one snapshot of one corp. Close it, or use it as a context manager.
 
-    months: of messages and findings, None for all; lexicon: findings as they stood under these packs (earlier_packs.py), empty for the current ones."""
+    months: of messages and findings, None for all; lexicon: findings as they stood under these packs (earlier_packs.py), empty for the current ones;
+    access: who reads, by default whoever acts in this call (roles/acting.py), `acting.MACHINE` for steps that hand nothing out."""
 
-    def __init__(self, home: Home, corp_id: str, *, months: Iterable[str] | None = None, lexicon: str = "") -> None:
+    def __init__(
+        self, home: Home, corp_id: str, *, months: Iterable[str] | None = None, lexicon: str = "", access: Access | None = None
+    ) -> None:
         self.home = home
         self.corp_id = corp_id
+        self.access = access or acting.current(home.path)
         self.lake: Lake = home.lake(corp_id)
         self._months = None if months is None else list(months)
         self._lexicon = lexicon
@@ -67,15 +73,18 @@ class Reader:
 
     def _register(self, months: Sequence[str] | None) -> None:
         visible = hidden.visible(self.lake, self.snapshot)
+        view = scoped.View(self.lake, self.snapshot, self.access)
         for kind in schema.KINDS:
             by_month = months if "dt" in schema.kind(kind).arrow.names and kind not in ("records", "recalls") else None
             files = self.snapshot.of(kind, months=by_month)
             dataset = self.lake.dataset(kind, files)
             if files:
                 _open_one(dataset)
-            if visible is not None and kind in hidden.KINDS:
-                dataset = dataset.filter(visible)  # on the data itself: no query comes past it
-            self.connection.register(f"lake_{kind}", dataset)
+            seen = view.of(kind, dataset, visible if kind in hidden.KINDS else None)  # on the data itself: no query comes past it
+            gone = [c for c in dataset.schema.names if c not in seen.schema.names]
+            self.connection.register(f"lake_{kind}" + ("_seen" if gone else ""), seen)
+            if gone:
+                self.connection.execute(_without(kind, gone))
         self.connection.register("lake_context", self._context())
 
     def _context(self) -> pa.Table:
@@ -130,6 +139,13 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _without(kind: str, gone: Sequence[str]) -> str:
+    """Return the statement that puts nulls where columns are that the reader may not see: they are not in the data that lies below."""
+    types = {"string": "VARCHAR", "binary": "BLOB", "list<part>": "STRUCT(path VARCHAR, text VARCHAR)[]"}
+    nulls = [f"NULL::{types[c.type]} AS {c.name}" for c in schema.kind(kind).columns if c.name in gone]
+    return f"CREATE VIEW lake_{kind} AS SELECT *, {', '.join(nulls)} FROM lake_{kind}_seen"
 
 
 def _open_one(dataset: ds.Dataset) -> None:

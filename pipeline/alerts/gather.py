@@ -24,6 +24,7 @@ from pipeline.home import Home
 from pipeline.match.lexicon import Lexicon
 from pipeline.match.packfile import Title
 from pipeline.reader import Reader
+from pipeline.roles import acting
 from pipeline.workbench import Workbench
 
 LARGEST: Final = 1_000  # alerts in one batch
@@ -56,7 +57,7 @@ def first_day(settings: Alerts, told: Told, now_ms: int) -> datetime.date:
 def found(home: Home, corp_id: str, settings: Alerts, first: datetime.date) -> list[Alert]:
     """Return the findings that count, of messages from `first` on, oldest first."""
     months = months_between(first, _today(clock.now_ms()))
-    with Reader(home, corp_id, months=months) as reader:
+    with Reader(home, corp_id, months=months, access=acting.MACHINE) as reader:
         rows = reader.rows(_QUERY, {"first": first, "severities": list(settings.severities)})
         titles = _titles(Workbench(home, corp_id, reader.snapshot).packs)
     return [_alert(row, titles, settings.include_text) for row in rows]

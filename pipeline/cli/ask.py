@@ -125,9 +125,10 @@ def status(format: Format = format_option, output: OutputFile = output_option) -
     """Say how the archive stands."""
     from pipeline import status as screen
     from pipeline.reader import Reader
+    from pipeline.roles.acting import MACHINE
 
     corp = CALL.corp
-    with recorded("status", corp=corp), Reader(CALL.home, corp) as reader:
+    with recorded("status", corp=corp), Reader(CALL.home, corp, access=MACHINE) as reader:  # counts, whoever asks
         found = screen.gather(reader)
         if chosen(format, output) == "table" and output is None:
             for note in notes():

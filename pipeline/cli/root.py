@@ -69,6 +69,8 @@ class Call:
         self.corp_id: str | None = None
         self.after_dashes: list[str] = []
         self.command = ""
+        self.purpose = ""  # kept by guard.py from --purpose and --approval
+        self.approval = ""
         self._home: Home | None = None
 
     @property
@@ -108,12 +110,14 @@ def _root(
     words.lang_of(lang or None, os.environ)
     CALL.home_path = Path(home or os.environ.get("LIUHEN_HOME") or DEFAULT_HOME)
     CALL.corp_id = corp or None
+    CALL.purpose = CALL.approval = ""
 
 
 @contextlib.contextmanager
 def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict[str, str]]:
     """Record the call in the custody log before it begins and after it ends; the yielded dict takes `result` and `run_id`."""
     custody, told = CALL.home.custody, {"result": "done", "run_id": ""}
+    purpose = purpose or CALL.purpose
     params = {"corp": CALL.corp_id, **params}
     custody.append(command=command, phase="start", params=params, purpose=purpose)
     try:
@@ -139,6 +143,7 @@ def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict
 
 # Modules of commands, one line each.
 COMMANDS = (
+    "access",
     "alerts",
     "archive",
     "ask",
@@ -183,7 +188,9 @@ def run(argv: list[str]) -> int:
         at = argv.index("--")
         argv, CALL.after_dashes = argv[:at], argv[at + 1 :]
     try:
-        code = app(args=argv, standalone_mode=False, prog_name="liuhen")
+        from pipeline.cli.guard import guarded
+
+        code = guarded(typer.main.get_command(app)).main(args=argv, standalone_mode=False, prog_name="liuhen")
         return code if isinstance(code, int) else 0
     except ArchiveError as error:
         say(words.error_text(error, LANG))

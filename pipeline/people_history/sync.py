@@ -33,6 +33,7 @@ from pipeline.ingest import append
 from pipeline.people_history import counts, customers, kinds, members, rooms, told
 from pipeline.people_history.facts import Fact, Key, Seen, changes, current
 from pipeline.reader import Reader
+from pipeline.roles import acting
 from pipeline.wecom import callback_store as store
 from pipeline.wecom import calls, contacts, statistics
 from pipeline.wecom.callback_events import Event
@@ -259,7 +260,7 @@ class _Sync:
             return
         asked_at = self.now_ms()
         today = _EPOCH + timedelta(days=beijing_day(asked_at))
-        with Reader(self.home, self.corp_id) as reader:
+        with Reader(self.home, self.corp_id, access=acting.MACHINE) as reader:
             first = reader.rows("SELECT min(dt) AS first FROM messages")[0]["first"]
             last = {r["id"]: r["day"] for r in reader.rows("SELECT lower(employee_id) AS id, max(day) AS day FROM behaviour GROUP BY 1")}
         if first is None:
@@ -341,7 +342,7 @@ def chatting(home: Home, corp_id: str, *, since_day: int) -> Chatting:
     senders: set[str] = set()
     found: set[str] = set()
     query = "SELECT DISTINCT sender_id, sender_kind, recipient_ids, room_id FROM messages WHERE dt >= $since"
-    with Reader(home, corp_id) as reader:
+    with Reader(home, corp_id, access=acting.MACHINE) as reader:
         for row in reader.rows(query, {"since": _EPOCH + timedelta(days=since_day)}):
             people |= {p for p in (row["sender_id"], *(row["recipient_ids"] or ())) if p}
             senders |= {row["sender_id"]} if row["sender_kind"] == "employee" and row["sender_id"] else set()

@@ -30,6 +30,7 @@ from pipeline.errors import EXIT_PRECEDENCE, Exit, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, Lake, Snapshot
 from pipeline.reader import Reader
+from pipeline.roles import acting
 from pipeline.source import actions
 from pipeline.source.asking import Stopped
 from pipeline.source.interface import FIRST_INDEX, Chunk, Sleep, Source, VendorError
@@ -82,7 +83,7 @@ class Fetched(msgspec.Struct, kw_only=True):
 
 def waiting(home: Home, corp_id: str, most: int = 1 << 40) -> list[dict[str, Any]]:
     """Return the newest rows of files to be fetched, the oldest messages first (rule 1)."""
-    with Reader(home, corp_id) as reader:
+    with Reader(home, corp_id, access=acting.MACHINE) as reader:
         return reader.rows(WAITING, {"most": most})
 
 

@@ -31,7 +31,7 @@ MARKERS = {"wmEarly": "鲸落甲暗语", "wmLate": "鲸落乙暗语", "wmOdd": "
 QUOTED = "鲸落丁引用"
 FILE = {"sdkfileid": "sdk", "md5sum": "0" * 32, "filesize": 3}
 # Run in a loop, on a terminal or a port, ask another system, or change keys and settings: they show no messages.
-NOT_WALKED = {"callback serve", "demo", "simulate", "init", "config set", "keyring rotate", "keyring restore", "keys retire"}
+NOT_WALKED = {"access token", "callback serve", "demo", "simulate", "init", "config set", "keyring rotate", "keyring restore", "keys retire"}
 # Take a file or an id of the operator's and say how many lines they took: called without, they must say what they lack.
 LACKING = {
     "ack", "consent decide", "consent import", "consent notice", "hold release", "identity import", "keys add", "lexicon add", "lexicon diff",

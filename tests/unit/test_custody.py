@@ -35,7 +35,7 @@ def test_entries_are_numbered_chained_and_name_their_actor(log: Custody) -> None
     assert [e.n for e in entries] == [1, 2, 3]
     assert entries[0].previous == "0" * 64
     assert all(e.actor.startswith("os:") for e in entries)
-    assert log.params(entries[2]) == {"query": "客户 2"}
+    assert log.params(entries[2]) == {"query": "客户 2", "mode": "single"}
 
 
 def test_parameters_do_not_lie_in_clear(log: Custody) -> None:

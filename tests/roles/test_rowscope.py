@@ -1,0 +1,140 @@
+"""Which messages a person sees: typed by hand, the fast filter against the plain rules, and every view over it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline.home import Home
+from pipeline.reader import Reader
+from pipeline.roles import acting, actors
+from pipeline.roles.rowscope import RowScope, Spell, below, scope_of
+from pipeline.roles.scoped import seen
+from tests.firm import CORP, T0
+from tests.roles import homes
+
+# person → the messages of `homes.talks` that the person sees, by hand.
+SEES = {
+    "officer": {1, 2, 3, 4, 5, 6, 7, 8, 9},
+    # zhang was in Shanghai for 1 and 9; chen always (3, and 5 as a recipient); wang's department only begins alike
+    "shanghai": {1, 3, 5, 9},
+    # zhang came with 2; li: 5, 6, 7, 9 as somebody who received or sent it
+    "beijing": {2, 5, 6, 7, 9},
+    # never Chen's or wang's single chats (3, 4), nor what wang wrote in a room (6); 5 is a customer's message in a room
+    "reviewer": {1, 2, 5, 7, 8, 9},
+    # li took wmA over from zhang: 1 and 2 are theirs; 9 he received himself; his own single chat (7) is not his to review, nor is anything he wrote
+    "successor": {3, 4, 5, 6, 8, 9},
+}  # fmt: skip
+
+SAID_BY_STAFF = {1, 2, 4, 6, 9}  # the rule of 保本保息 is about what employees say
+
+
+@pytest.mark.parametrize(
+    ("path", "departments", "is_below"),
+    [
+        ("上海分公司", ["上海分公司"], True), ("上海分公司/理财部", ["上海分公司"], True), ("上海分公司二部", ["上海分公司"], False),
+        ("上海分公司", ["上海分公司/理财部"], False), ("", ["上海分公司"], False), (None, ["上海分公司"], False), ("a/b/c", ["x", "a/b/"], True),
+    ],
+)  # fmt: skip
+def test_a_department_covers_what_lies_below_it(path: str | None, departments: list[str], is_below: bool) -> None:
+    assert below(path, departments) is is_below
+
+
+def test_predecessors_are_those_before_the_predecessor_too() -> None:
+    person = actors.Actor(name="li", roles=("reviewer",), token="t", employee="Li")
+    rows = [{"external_userid": "wmA", "from_userid": a, "to_userid": b} for a, b in (("old", "zhang"), ("Zhang", "li"), ("li", "next"))]
+    assert scope_of(person, [], rows).taken_over == {"wmA": frozenset({"zhang", "old"})}
+    assert scope_of(actors.Actor(name="li", roles=("reviewer",), employee="Li", predecessors=True), [], rows).taken_over == {}
+
+
+def random_scope(rng: random.Random) -> RowScope:
+    def pick(low: int) -> frozenset[str]:
+        return frozenset(rng.sample(["a", "b", "c", "d"], rng.randint(low, 2)))
+
+    def bound() -> int | None:
+        return rng.choice([None, 5, 10])
+
+    spells = None if rng.random() < 0.3 else tuple(Spell(e, bound(), bound()) for e in pick(0) for _ in range(2))
+    return RowScope(spells=spells, never=pick(0), own=rng.choice(["", "a"]), taken_over={"wmX": pick(1)} if rng.random() < 0.5 else {})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_fast_filter_says_what_the_plain_rules_say(seed: int) -> None:
+    rng = random.Random(seed)
+    scope, messages = random_scope(rng), []
+    for _ in range(30):
+        people = rng.sample(["a", "B", "c", "D", "wmX", "wmY"], rng.randint(1, 4))
+        messages.append((people, rng.random() < 0.5, rng.choice([4, 5, 9, 10, 11])))
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "sender_id": pa.array([p[0] for p, _, _ in messages]), "recipient_ids": pa.array([p[1:] for p, _, _ in messages], pa.list_(pa.string())),
+            "room_id": pa.array(["wr" if room else None for _, room, _ in messages], pa.string()),
+            "sent_at": pa.array([at * 1000 if n % 2 else None for n, (_, _, at) in enumerate(messages)], pa.timestamp("us", "UTC")),
+            "captured_at": pa.array([99_000 if n % 2 else at * 1000 for n, (_, _, at) in enumerate(messages)], pa.timestamp("us", "UTC")),
+        }
+    )  # fmt: skip
+    assert seen(scope, batch).to_pylist() == [scope.sees(p, room=room, at_ms=at) for p, room, at in messages]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, acting.Access]]:
+    """The archive, and how each person reads it."""
+    folder = tmp_path_factory.mktemp("scope")
+    at = homes.archive(folder)
+    tokens = homes.people(at)
+    found = {}
+    with pytest.MonkeyPatch.context() as patched:
+        for name, token in tokens.items():
+            patched.setenv("LIUHEN_TOKEN", token)
+            found[name] = acting.access_of(at.path)
+    return at, found
+
+
+def asked(archive: tuple[Home, dict[str, acting.Access]], who: str, query: str) -> list[dict[str, Any]]:
+    with Reader(archive[0], CORP, access=archive[1][who]) as reader:
+        return reader.rows(query)
+
+
+@pytest.mark.parametrize("who", SEES)
+def test_everybody_sees_his_messages_and_nothing_else(archive: tuple[Home, dict[str, acting.Access]], who: str) -> None:
+    assert {r["seq"] for r in asked(archive, who, "SELECT seq FROM messages")} == SEES[who]
+    assert asked(archive, who, "SELECT count(*) AS n FROM messages") == [{"n": len(SEES[who])}]
+    assert {r["seq"] for r in asked(archive, who, "SELECT seq FROM messages WHERE text LIKE '%保本%'")} == SEES[who] - {7}
+    assert {r["seq"] for r in asked(archive, who, "SELECT DISTINCT seq FROM matches WHERE term = '保本保息'")} == SEES[who] & SAID_BY_STAFF
+    assert {r["seq"] for r in asked(archive, who, "SELECT DISTINCT seq FROM matches_all WHERE employee_id IS NOT NULL")} <= SEES[who]
+
+
+def test_machines_see_all_and_read_the_clear_columns(archive: tuple[Home, dict[str, acting.Access]]) -> None:
+    with Reader(archive[0], CORP, access=acting.MACHINE) as reader:
+        assert reader.rows("SELECT count(*) AS n, count(raw) AS raws FROM messages") == [{"n": 9, "raws": 9}]
+
+
+@pytest.mark.parametrize(("who", "raws"), [("officer", 9), ("legal", 9), ("auditor", 0), ("shanghai", 0), ("privacy", 0)])
+def test_the_json_as_received_and_clear_values_need_their_role(archive: tuple[Home, dict[str, acting.Access]], who: str, raws: int) -> None:
+    (found,) = asked(archive, who, "SELECT count(raw) AS raws, count(*) FILTER (raw LIKE '%13800138000%') AS told FROM messages")
+    assert found == {"raws": raws, "told": min(raws, 1)}
+    (clear,) = asked(archive, who, "SELECT count(text_clear) AS n, count(parts_clear) AS parts FROM lake_messages")
+    assert clear == {"n": min(raws, 1), "parts": min(raws, 1)}
+
+
+def test_whoever_is_bound_to_departments_does_not_see_other_branches_customers(archive: tuple[Home, dict[str, acting.Access]]) -> None:
+    from pipeline import ingest, schema
+
+    at = archive[0]
+    rows = [("wmB", "chen"), ("wmC", "wang")]
+    follows: dict[str, list[object]] = {
+        "external_userid": [c for c, _ in rows], "userid": [u for _, u in rows], "remark": [f"{c}的备注" for c, _ in rows], "add_way": [None, None],
+        "valid_from": [T0, T0], "valid_to": [None, None], "source": ["import"] * 2, "recorded_at": [T0, T0],
+    }  # fmt: skip
+    links: dict[str, list[object]] = {
+        "external_userid": [c for c, _ in rows], "kind": ["phone", "phone"], "value": ["1", "2"], "confidence": ["sure", "sure"], "source": ["crm", "crm"],
+        "recorded_at": [T0, T0], "document": ["d", "d"],
+    }  # fmt: skip
+    ingest.append(at, CORP, [("follows", schema.table("follows", follows)), ("identities", schema.table("identities", links))], what="follows")
+    assert asked(archive, "shanghai", "SELECT external_userid FROM follows") == [{"external_userid": "wmB"}]
+    assert asked(archive, "shanghai", "SELECT value FROM identities") == [{"value": "1"}]
+    assert len(asked(archive, "officer", "SELECT value FROM identities")) == 2
+    assert {r["userid"] for r in asked(archive, "shanghai", "SELECT userid FROM people")} == {"zhang", "chen", "wang", "li"}  # colleagues are no secret
