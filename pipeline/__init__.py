@@ -100,6 +100,7 @@ It is kept
     verify_leaf.py       check 6: the arithmetic
     verify_ledger.py     check 7: the counts
     verify_tree.py       check 8: signed checkpoints
+    verify_stamps.py     check 8: their time stamps
     verify_report.py     findings and numbers
 
 It is asked for

@@ -124,6 +124,18 @@ class Pii(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy_patterns: tuple[str, ...] = ()
 
 
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What checkpoints are signed and stamped with. signing_key: empty for the keyring, else `pkcs11:…`; stamp_url: an RFC 3161 authority, empty
+    for none; stamp_roots: PEM file of its root certificates, relative to the home; stamp_credentials: reference to `user:password`."""
+
+    signing_key: str = ""
+    sm3: bool = False
+    stamp_url: str = ""
+    stamp_roots: str = ""
+    stamp_credentials: str = ""
+    stamp_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 0
+
+
 class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rules of keyword packs that are switched on or off by id, against what their pack says."""
 
@@ -147,6 +159,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alerts: Alerts = Alerts()
     pii: Pii = Pii()
     lexicon: Lexicon = Lexicon()
+    evidence: Evidence = Evidence()
 
 
 TEMPLATE = """\
@@ -253,6 +266,21 @@ language = "zh"
 # 本单位保单号的写法（RE2 正则），如 ["P[0-9]{{12}}"] / how the firm's policy numbers look (RE2)
 policy_patterns = []
 
+[evidence]
+# 检查点签名密钥：空为密钥环内自动生成；或令牌 pkcs11:（Ed25519，不可导出），首个检查点之前设定，之后不可更换
+# what signs checkpoints: empty for a key of the keyring, or a token's Ed25519 key; set it before the first checkpoint, it cannot change later
+signing_key = ""
+# 另以国密 SM3 计算一棵树，与 SHA-256 并列 / a second tree by SM3, beside SHA-256
+sm3 = false
+# 可信时间戳机构（RFC 3161）地址，空为不盖时间戳 / where the RFC 3161 time-stamp authority is; empty: none
+stamp_url = ""
+# 该机构根证书文件（PEM），相对本文件夹 / PEM file of its root certificates, relative to this folder
+stamp_roots = ""
+# 其账号 用户:口令 所在 env:NAME 或 file:PATH，空为无 / where its user:password is
+stamp_credentials = ""
+# 两次时间戳至少间隔的小时数，0 = 每个检查点 / hours between two stamps at least; 0: every checkpoint
+stamp_hours = 0
+
 [lexicon]
 # 单独启用、停用的规则编号；`liuhen lexicon list` 列出 / rules switched on or off by id; `liuhen lexicon list` shows them
 on = []
@@ -310,6 +338,7 @@ def parse(text: str) -> Config:
 def _check_references(config: Config) -> None:
     """Refuse a secret that stands where only its place may; the value is not repeated."""
     places = {"wecom.proxy_credentials": config.wecom.proxy_credentials, "alerts.webhook": config.alerts.webhook, "alerts.webhook_secret": config.alerts.webhook_secret}
+    places["evidence.stamp_credentials"] = config.evidence.stamp_credentials
     for corp in config.corp:
         places |= {f"{name} of corp {corp.id}": getattr(corp, name) for name in SECRETS}
     for name, reference in places.items():

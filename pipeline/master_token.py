@@ -33,7 +33,7 @@ class TokenMaster:
         """Make the key on the token, not extractable; an existing one stays."""
         p11 = imported("pkcs11", extra="hsm")
         kept = (p11.Attribute.ENCRYPT, p11.Attribute.DECRYPT, p11.Attribute.WRAP, p11.Attribute.UNWRAP, p11.Attribute.SENSITIVE, p11.Attribute.PRIVATE)
-        with self._session(writable=True) as session:
+        with self.session(writable=True) as session:
             if not self._keys(session):
                 template = {**dict.fromkeys(kept, True), p11.Attribute.EXTRACTABLE: False}
                 session.generate_key(p11.KeyType.AES, 256, label=self._object, store=True, template=template)
@@ -41,14 +41,14 @@ class TokenMaster:
     def wrap(self, key: bytes, name: str) -> bytes:
         """See MasterKey."""
         inner = secrets.token_bytes(KEY_BYTES)
-        with self._session() as session:
+        with self.session() as session:
             protected = self._protect(session, inner)
         return protected[:1] + len(protected[1:]).to_bytes(2) + protected[1:] + seal(inner, key, name)
 
     def unwrap(self, wrapped: bytes, name: str) -> bytes:
         """See MasterKey."""
         size = int.from_bytes(wrapped[1:3])
-        with self._session() as session:
+        with self.session() as session:
             inner = self._reveal(session, wrapped[:1], wrapped[3 : 3 + size])
         return unseal(inner, wrapped[3 + size :], name)
 
@@ -105,7 +105,7 @@ class TokenMaster:
         return key
 
     @contextmanager
-    def _session(self, *, writable: bool = False) -> Iterator[Any]:
+    def session(self, *, writable: bool = False) -> Iterator[Any]:
         p11 = imported("pkcs11", extra="hsm")
         pin = read_pin(self._pin_source, self._base)
         try:

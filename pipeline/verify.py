@@ -20,7 +20,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import verify_anchors, verify_files, verify_keys, verify_ledger, verify_log, verify_media, verify_strays, verify_tree
+from pipeline import (
+    verify_anchors,
+    verify_files,
+    verify_keys,
+    verify_ledger,
+    verify_log,
+    verify_media,
+    verify_stamps,
+    verify_strays,
+    verify_tree,
+)
 from pipeline.errors import ArchiveError, UsageError
 from pipeline.verify_anchors import Anchors
 from pipeline.verify_keys import CustodyFiles, Keys, Unwrap
@@ -116,7 +126,10 @@ def _run(at: _At, unwrap: Unwrap | None, custody: CustodyFiles | None, progress:
     with _going_on(at, EVIDENCE):
         secret = at.keys.plain.get(f"{at.corp_id}/checkpoint#0") if at.keys else None
         readable = at.ledger is not None and "records" not in at.broken
-        verify_tree.check(at.home, at.corp_id, at.ledger.commitments() if at.ledger and readable else None, secret, entries.segments, at.report)
+        token = bool(verify_keys.settings(at.home).get("evidence", {}).get("signing_key"))
+        leaves = at.ledger.commitments() if at.ledger and readable else None
+        verify_tree.check(at.home, at.corp_id, leaves, secret, entries.segments, at.report, token=token)
+        verify_stamps.check(at.home, at.corp_id, at.report)
 
 
 @contextmanager

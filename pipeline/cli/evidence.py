@@ -14,7 +14,7 @@ import typer
 from pipeline import words
 from pipeline.cli.output import Format, OutputFile, emit, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
-from pipeline.errors import UsageError
+from pipeline.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from pipeline.evidence.bundle import Bundle
@@ -27,19 +27,35 @@ Reason = Annotated[str, typer.Option("--reason", help=t("usage.matter.reason"), 
 
 
 @app.command(help=t("usage.checkpoint"))
-def checkpoint(format: Format = format_option, output: OutputFile = output_option) -> None:
-    """Sign the tree over all leaves, and list the checkpoints."""
+def checkpoint(
+    after: Annotated[Path | None, typer.Option("--after", help=t("usage.checkpoint.after"), metavar="FILE.note", show_default=False)] = None,
+    format: Format = format_option,
+    output: OutputFile = output_option,
+) -> None:
+    """Sign the tree over all leaves, have it stamped, and list the checkpoints."""
     from pipeline.evidence import checkpoint as points
+    from pipeline.evidence import epochs, signer, stamps
 
     corp = CALL.corp
-    with recorded("checkpoint", corp=corp) as told:
+    with recorded("checkpoint", corp=corp, after=after.name if after else "") as told:
         with CALL.home.lock(f"{corp}.checkpoint"):
+            if after is not None:
+                number, begun = epochs.begin(CALL.home, corp, after)
+                say(t("checkpoint.epoch" if begun else "checkpoint.no_epoch", n=number))
             made, new = points.make(CALL.home, corp)
-        rows = [(c.size, c.root.hex(), words.beijing(c.made.at_ms, LANG)) for c in points.all_of(CALL.home, corp)]
-        emit(["leaves", "root", "made_at"], rows, format=format, output=output)
+            stamped = stamps.ask(CALL.home, corp)
+        key = str(signer.public_key(CALL.home, corp))
+        rows = [
+            (c.size, c.root.hex(), words.beijing(c.said.at_ms, LANG), words.beijing(s.at_ms, LANG) if (s := stamps.stamp_of(c)) else None, c.epoch, key)
+            for c in points.all_of(CALL.home, corp)
+        ]
+        emit(["leaves", "root", "made_at", "stamped_at", "epoch", "key"], rows, format=format, output=output)
         told["result"] = f"{made.size} leaves"
     say(t("checkpoint.made" if new else "checkpoint.same", n=made.size))
-    say(t("checkpoint.key", line=points.public_key(CALL.home, corp)))
+    say(t("checkpoint.key", line=key))
+    if stamped is not None and stamped.waiting:
+        say(t("checkpoint.waiting", n=stamped.waiting, why=stamped.why))
+        raise typer.Exit(int(Exit.LEFT_OVER))
 
 
 @matter_app.command("open", help=t("usage.matter.open"))
@@ -141,7 +157,7 @@ def export(
     preview: Annotated[bool, typer.Option("--preview", help=t("usage.export.preview"))] = False,
 ) -> None:
     """Write an evidence bundle that a stranger can check."""
-    from pipeline.evidence import bundle, checkpoint, matter, scope
+    from pipeline.evidence import bundle, checkpoint, matter, proving, scope
     from pipeline.reader import Reader
     from pipeline.search.question import day
 
@@ -160,11 +176,11 @@ def export(
                 checkpoint.make(CALL.home, corp)
         point = checkpoint.find(CALL.home, corp, as_of)
         with Reader(CALL.home, corp) as reader:
-            tree = checkpoint.tree(CALL.home, corp, reader.snapshot)
-            gathered = bundle.gather(reader, about, scope.of(reader, asked, since, until), point, tree)
+            prover = proving.prover(CALL.home, corp, reader.snapshot, point)
+            gathered = bundle.gather(reader, about, scope.of(reader, asked, since, until), prover)
             _tell(gathered)
             if output is not None and not preview:
-                told["result"] = _write(reader, gathered, tree, output)
+                told["result"] = _write(reader, gathered, prover, output)
 
 
 def _query(file: Path) -> str:
@@ -179,7 +195,7 @@ def _tell(gathered: Bundle) -> None:
     say(t("export.scope", conversations=len(c["conversations"]), records=c["records"], held=c["held"], leaves=c["leaves"]))
 
 
-def _write(reader: Reader, gathered: Bundle, tree: Any, output: Path) -> str:
+def _write(reader: Reader, gathered: Bundle, prover: Any, output: Path) -> str:
     """Write the zip beside its name, then rename; return the digest of its manifest."""
     from pipeline.evidence import bundle
     from pipeline.show import replacing
@@ -190,7 +206,7 @@ def _write(reader: Reader, gathered: Bundle, tree: Any, output: Path) -> str:
         **({"Liuhen-Note": "DEMO"} if gathered.demo else {}),
     }  # fmt: skip
     with replacing(output) as sink:
-        digest = bundle.write(sink, bundle.files(reader, gathered, tree), info=info)
+        digest = bundle.write(sink, bundle.files(reader, gathered, prover), info=info)
     for note in notes():
         say(note)
     say(t("export.written", file=output, digest=digest))

@@ -23,6 +23,8 @@ from pipeline.errors import Exit, StorageError, UsageError
 from pipeline.verify_report import Finding, Report
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from pipeline.verify_keys import CustodyFiles, Unwrap
 
 COLUMNS = ("corp_id", "check", "code", "what", "concerned")
@@ -34,6 +36,7 @@ def verify(
     case: Annotated[Path | None, typer.Argument(help=t("usage.verify.case"), metavar="[CASE.zip]", show_default=False)] = None,
     archive: Annotated[bool, typer.Option("--archive", help=t("usage.verify.whole"))] = False,
     key: Annotated[str | None, typer.Option("--key", help=t("usage.verify.key"), metavar="LINE", show_default=False)] = None,
+    stamp_roots: Annotated[Path | None, typer.Option("--stamp-roots", help=t("usage.verify.stamp_roots"), metavar="FILE.pem", show_default=False)] = None,
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -41,7 +44,7 @@ def verify(
     if (case is not None) == archive:
         raise UsageError("VERIFY_WHAT", "expected either a bundle or --archive", remedy="`liuhen verify CASE.zip` or `liuhen verify --archive`")
     if case is not None:
-        _bundle(case, key, format, output)  # an empty --key is a key that does not fit, never one that was not given
+        _bundle(case, key, stamp_roots, format, output)  # an empty --key is a key that does not fit, never one that was not given
         return
     from pipeline.verify_keys import custody_bytes
 
@@ -57,11 +60,11 @@ def verify(
             raise typer.Exit(int(Exit.VERIFY_FAILED))
 
 
-def _bundle(case: Path, key: str | None, format: Format, output: OutputFile) -> None:
+def _bundle(case: Path, key: str | None, stamp_roots: Path | None, format: Format, output: OutputFile) -> None:
     """Check a bundle; needs no home, and leaves none."""
     from pipeline.evidence.check import check
 
-    report = check(case, key=key)
+    report = check(case, key=key, roots=_certificates(stamp_roots) if stamp_roots else ())
     rows = [(f.number, t(f"check.{f.check}"), t("check.failed" if f.fault else "check.passed"), f.fault) for f in report.findings]
     described = [columns.column(n, "int" if n == "number" else "text", LANG) for n in ("number", "check", "result", "detail")]
     show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG)  # not emit: its notes are of a home
@@ -70,6 +73,26 @@ def _bundle(case: Path, key: str | None, format: Format, output: OutputFile) -> 
     say(t("check.sound", n=report.records, size=report.checkpoint, manifest=report.manifest))
     if key is None:
         say(t("check.key_not_compared", line=report.key))
+    for size, stamp in sorted(report.stamps.items()):
+        say(t("check.stamped", size=size, at=words.beijing(stamp.at_ms, LANG)))
+    if report.epoch:
+        say(t("check.epoch", n=report.epoch))
+    if stamp_roots is None:
+        for root in sorted({r for s in report.stamps.values() for r in s.roots}):
+            say(t("check.roots_not_compared", digest=root))
+    for what in report.unchecked:
+        say(t(f"check.unchecked.{what}"))
+    if report.unchecked:
+        raise typer.Exit(int(Exit.LEFT_OVER))
+
+
+def _certificates(path: Path) -> Sequence[Certificate]:
+    from pipeline.evidence.stamp_check import certificates
+
+    try:
+        return certificates(path.read_bytes())
+    except (OSError, ValueError):
+        raise UsageError("STAMP_ROOTS", f"{path.name} is no file of PEM certificates", remedy="ask the authority for its root certificate") from None
 
 
 def _recorded(stack: contextlib.ExitStack, segments: CustodyFiles, corps: list[str]) -> dict[str, str]:

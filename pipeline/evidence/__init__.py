@@ -2,12 +2,23 @@
 
     tree.py         a Merkle tree over the leaves, RFC 6962; proofs
     note.py         signed notes (C2SP), Ed25519
+    signer.py       who signs: a key of the keyring, or a token's
+    statement.py    what a checkpoint's text says
+    leaves.py       the tree from the lake, and what is kept of it
+    custody_tree.py the custody log's own tree
     checkpoint.py   what the tree was at a time, signed and kept
+    epochs.py       after a restore the log goes on under a new number
+    stamp_check.py  what a time stamp proves (RFC 3161)
+    stamps.py       stamps asked for, kept, waiting
+    proving.py      paths from records to a checkpoint
+    trail.py        checkpoints, stamps and custody log in a bundle
     matter.py       matters that exports belong to
     scope.py        which conversations a bundle holds
     records.py      what is told of each record, with its openings
     completeness.py what is in it, what is not, and why
     bundle.py       the parts → a BagIt in a zip, the same bytes every time
     check.py        `verify CASE.zip`
+    check_files.py  a bundle's files, one at a time
+    check_trail.py  checks of checkpoints, epochs, custody log, stamps
     bundled/        what travels in every bundle: verify.py (standard library alone), the reader's page
 """

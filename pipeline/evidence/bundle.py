@@ -20,14 +20,13 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from pipeline import __version__, conversation, custody, transcript, words
-from pipeline.evidence import completeness, records
-from pipeline.evidence.checkpoint import Checkpoint, public_key
-from pipeline.evidence.checkpoint import all_of as checkpoints_of
+from pipeline import __version__, conversation, transcript, words
+from pipeline.evidence import completeness, records, trail
+from pipeline.evidence.checkpoint import Checkpoint
 from pipeline.evidence.matter import Matter
+from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, encode
 from pipeline.evidence.scope import Scope
-from pipeline.evidence.tree import Tree
 from pipeline.reader import Reader
 from pipeline.source import media_store
 from pipeline.words import Lang
@@ -53,17 +52,18 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     demo: bool
 
 
-def gather(reader: Reader, matter: Matter, scope: Scope, point: Checkpoint, tree: Tree) -> Bundle:
+def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bundle:
     """Ask the archive for everything a bundle holds, as of a checkpoint."""
-    told = records.tell(reader, scope, tree, point.size)
-    kept_back = completeness.held(reader, scope, tree, point.size)
+    point = prover.point
+    told = records.tell(reader, scope, prover)
+    kept_back = completeness.held(reader, scope, prover)
     pulls = reader.rows(
         "SELECT * FROM pulls WHERE digest IN (SELECT page FROM lake_records WHERE list_contains($leaves, leaf)) ORDER BY first_seq, digest",
         {"leaves": [t.leaf for t in told]},
     )
     return Bundle(
         matter=matter, corp_id=reader.corp_id, scope=scope, point=point, told=told, held=kept_back,
-        coverage=completeness.coverage(reader, scope, told, kept_back, point.size), accounts=list(records.accounts(reader, told)),
+        coverage=completeness.coverage(reader, scope, told, kept_back, point.records), accounts=list(records.accounts(reader, told)),
         consent=records.consent_events(reader, told), pulls=[{k: records.plain(v) for k, v in p.items() if k != "corp_id"} for p in pulls],
         demo=reader.home.config.demo,
     )  # fmt: skip
@@ -73,22 +73,15 @@ def gather(reader: Reader, matter: Matter, scope: Scope, point: Checkpoint, tree
 Content = bytes | Iterable[bytes]
 
 
-def files(reader: Reader, bundle: Bundle, tree: Tree) -> Iterator[tuple[str, Content]]:
+def files(reader: Reader, bundle: Bundle, prover: Prover) -> Iterator[tuple[str, Content]]:
     """Yield (path below data/, content) of every file of a bundle, in the order of their names within each part."""
     yield "00-README.html", _bundled("README.html").encode()
     yield "01-report.html", report(bundle).encode()
     yield "02-messages.jsonl", lines(t.line for t in bundle.told)
-    yield "checkpoints/log.vkey", f"{public_key(reader.home, bundle.corp_id)}\n".encode()
-    for point in checkpoints_of(reader.home, bundle.corp_id):
-        if point.size <= bundle.point.size:
-            yield f"checkpoints/{point.size:012d}.note", point.text.encode()
-            yield f"checkpoints/{point.size:012d}.consistency.json", encode(
-                {"old": point.size, "new": bundle.point.size, "proof": [h.hex() for h in tree.consistency(point.size, bundle.point.size)]}
-            )
+    yield from trail.files(reader.home, bundle.corp_id, prover, bundle.matter.matter)
     yield "completeness/coverage.json", encode(bundle.coverage)
     yield "completeness/held.jsonl", lines(bundle.held)
     yield "consent/events.jsonl", lines(bundle.consent)
-    yield "custody/log.jsonl", b"".join(custody_lines(reader, bundle.point.made.custody_n))
     yield "identity/accounts.jsonl", lines(bundle.accounts)
     for digest, month in sorted({d: m for told in bundle.told for m, d in told.media}.items()):
         yield f"media/{digest}.bin", media_store.read(reader.home, bundle.corp_id, month, digest)
@@ -113,13 +106,6 @@ def lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return b"".join(encode(r) + b"\n" for r in rows)
 
 
-def custody_lines(reader: Reader, upto: int) -> Iterator[bytes]:
-    """Yield the custody log up to the line of the checkpoint, without its sealed parameters: the chain covers their digests."""
-    for entry in reader.home.custody.entries():
-        if entry.n <= upto:
-            yield custody.line(msgspec.structs.replace(entry, params=""))
-
-
 def view(reader: Reader, bundle: Bundle, conversation_id: str, lang: Lang) -> str:
     """Return the page of a conversation: neutral, without findings; recalls, files and what is held back in their places."""
     told = [t for t in bundle.told if t.line["conversation_id"] == conversation_id]
@@ -131,7 +117,7 @@ def view(reader: Reader, bundle: Bundle, conversation_id: str, lang: Lang) -> st
     )
     meta = conversation.Meta(
         corp_id=bundle.corp_id, conversation_id=conversation_id, room=any(r["room_id"] for r in rows), from_day=bundle.scope.first_day,
-        to_day=bundle.scope.last_day, made_at_ms=bundle.point.made.at_ms, program=f"liuhen {__version__}", stand=str(bundle.point.size), demo=bundle.demo,
+        to_day=bundle.scope.last_day, made_at_ms=bundle.point.said.at_ms, program=f"liuhen {__version__}", stand=str(bundle.point.size), demo=bundle.demo,
         single_mode=True, masked=False, with_findings=False,
     )  # fmt: skip
     return conversation.render_html(shown, meta, lang)
@@ -145,7 +131,7 @@ def report(bundle: Bundle) -> str:
     said = {lang: {name: words.say(f"report.{name}", lang) for name in REPORT_WORDS} for lang in LANGS}
     return page.render(
         b=bundle, c=bundle.coverage, said=said, langs=LANGS, version=__version__, root=bundle.point.root.hex(),
-        made={"zh": words.beijing(bundle.point.made.at_ms, "zh"), "en": words.beijing(bundle.point.made.at_ms, "en")},
+        made={"zh": words.beijing(bundle.point.said.at_ms, "zh"), "en": words.beijing(bundle.point.said.at_ms, "en")},
     )  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, opening, plain
 from pipeline.evidence.scope import Scope
-from pipeline.evidence.tree import Tree
 from pipeline.names import ms_of
 from pipeline.reader import Reader
 from pipeline.register import pair_scope
@@ -32,23 +32,23 @@ ORDER BY r.leaf
 _FATES = "SELECT fate, count(*) AS n FROM lake_records WHERE leaf < $size GROUP BY fate ORDER BY fate"
 
 
-def held(reader: Reader, scope: Scope, tree: Tree, size: int) -> list[dict[str, Any]]:
+def held(reader: Reader, scope: Scope, prover: Prover) -> list[dict[str, Any]]:
     """Return the records of these conversations whose words are not in the bundle: where they stand, why, and the proof of the decision."""
     names = Pseudonyms(reader.home, reader.corp_id)
     pairs = [c.split("|") for c in scope.conversations if c.count("|") == 1]
     scopes = [names.scope_ref(s) for a, b in pairs for s in (pair_scope(a, b), pair_scope(b, a))]
-    rows = reader.rows(_HELD, {"size": size, "rooms": list(scope.conversations), "scopes": scopes})
-    return [_held(r, reader.corp_id, tree, size) for r in rows]
+    rows = reader.rows(_HELD, {"size": prover.point.records, "rooms": list(scope.conversations), "scopes": scopes})
+    return [_held(r, reader.corp_id, prover) for r in rows]
 
 
-def _held(row: dict[str, Any], corp_id: str, tree: Tree, size: int) -> dict[str, Any]:
+def _held(row: dict[str, Any], corp_id: str, prover: Prover) -> dict[str, Any]:
     told = {k: plain(row[k]) for k in ("leaf", "origin", "seq", "msgid", "fate", "reason", "rule", "code", "dt")}
     fields = {
         "corp_id": corp_id, "origin": row["origin"], "seq": row["seq"], "fate": row["fate"], "msgid": row["msgid"], "key_version": row["key_version"],
         "captured_at_ms": ms_of(row["captured_at"]), "reason": row["reason"], "scope_ref": row["scope_ref"], "code": row["code"], "sealed_sha256": None,
     }  # fmt: skip
     provable = row["nonce"] is not None and row["fate"] in ("withheld", "pending")
-    return {**told, "proof": opening(row["nonce"], fields, row["leaf"], row["commitment"], tree, size) if provable else None}
+    return {**told, "proof": opening(row["nonce"], fields, row["leaf"], row["commitment"], prover) if provable else None}
 
 
 def coverage(reader: Reader, scope: Scope, told: Sequence[Told], kept_back: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:

@@ -14,13 +14,26 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from hashlib import sha256
+from typing import Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization as ser
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ED25519 = b"\x01"
+
+
+class Signer(Protocol):
+    """What signs: a key of the keyring, or one that never leaves its token."""
+
+    def public_key(self) -> Ed25519PublicKey:
+        """Return the public half."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """Return 64 bytes of Ed25519 signature."""
+
+
 _NAME = re.compile(r"[^\s+]{1,100}")
 _SIGNATURE = re.compile(r"— ([^\s+]{1,100}) ([A-Za-z0-9+/]+=*)\n")
 
@@ -40,7 +53,7 @@ class Key(msgspec.Struct, frozen=True):
         return f"{self.name}+{self.hash.hex()}+{b64encode(ED25519 + self.public).decode()}"
 
 
-def key_of(name: str, private: Ed25519PrivateKey) -> Key:
+def key_of(name: str, private: Signer) -> Key:
     """Return the public half under `name`; raises ValueError for a name that a note cannot carry."""
     if not _NAME.fullmatch(name):
         raise ValueError("a key's name holds neither spaces nor +")
@@ -58,7 +71,7 @@ def parse_key(text: str) -> Key:
     return key
 
 
-def sign(text: str, name: str, private: Ed25519PrivateKey) -> str:
+def sign(text: str, name: str, private: Signer) -> str:
     """Return the note: the text and one signature; raises ValueError for a text that does not end its last line or holds an empty one."""
     if not text.endswith("\n") or "\n\n" in text:
         raise ValueError("a note's text is lines, none of them empty")

@@ -16,8 +16,8 @@ import msgspec
 
 from pipeline import clock, leaf, words
 from pipeline.errors import VerifyFailed
+from pipeline.evidence.proving import Prover
 from pipeline.evidence.scope import Scope
-from pipeline.evidence.tree import Tree
 from pipeline.names import Names, ms_of
 from pipeline.reader import Reader
 from pipeline.schema import leaf_schema
@@ -65,8 +65,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.leaf:012d}"
 
 
-def tell(reader: Reader, scope: Scope, tree: Tree, size: int) -> list[Told]:
+def tell(reader: Reader, scope: Scope, prover: Prover) -> list[Told]:
     """Return the records of a scope in leaf order, none outside its days; raises VerifyFailed LEAF_DIFFERS when a row is not what was settled."""
+    size = prover.point.records
     rows = [r for r in reader.rows(_MESSAGES, {"size": size, "conversations": list(scope.conversations)}) if inside(scope, r["dt"])]
     keys = [{"origin": r["origin"], "seq": r["seq"]} for r in rows]
     media = _by_record(reader.rows(_MEDIA, {"keys": keys}) if keys else [])
@@ -75,7 +76,7 @@ def tell(reader: Reader, scope: Scope, tree: Tree, size: int) -> list[Told]:
     names = Names(reader.rows("SELECT * FROM people"))
     originals = _originals(reader, rows)
     rows = [{**r, "original": originals.get(r["recalls_msgid"]) if r["kind"] == "recall" else None} for r in rows]
-    return [_told(r, media.get((r["origin"], r["seq"]), []), recalls.get(r["msgid"]), names, scope, tree, size, reader.corp_id) for r in rows]
+    return [_told(r, media.get((r["origin"], r["seq"]), []), recalls.get(r["msgid"]), names, scope, prover, reader.corp_id) for r in rows]
 
 
 def _originals(reader: Reader, rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -102,10 +103,10 @@ def _by_record(rows: list[dict[str, Any]]) -> dict[tuple[str, int], list[dict[st
 
 
 def _told(
-    row: dict[str, Any], media: list[dict[str, Any]], recall: Mapping[str, Any] | None, names: Names, scope: Scope, tree: Tree, size: int, corp_id: str
+    row: dict[str, Any], media: list[dict[str, Any]], recall: Mapping[str, Any] | None, names: Names, scope: Scope, prover: Prover, corp_id: str
 ) -> Told:  # fmt: skip
     fields = leaf_fields(row, media, corp_id)
-    proof = opening(row["nonce"], fields, row["leaf"], row["commitment"], tree, size)
+    proof = opening(row["nonce"], fields, row["leaf"], row["commitment"], prover)
     fetched = tuple((f"{m['dt']:%Y-%m}", m["sha256"]) for m in media if m["sha256"])
     recalled = {"recalled_at": recall["at"] if recall else None, "recalled_by": recall["who"] if recall else None}
     return Told(
@@ -130,7 +131,7 @@ def leaf_fields(row: Mapping[str, Any], media: list[dict[str, Any]], corp_id: st
     }  # fmt: skip
 
 
-def opening(nonce: bytes, fields: Mapping[str, Any], number: int, commitment: bytes, tree: Tree, size: int) -> dict[str, Any]:
+def opening(nonce: bytes, fields: Mapping[str, Any], number: int, commitment: bytes, prover: Prover) -> dict[str, Any]:
     """Return what opens a leaf: salts and fields of its groups, the salt of the JSON as received, and the path to the checkpoint's root."""
     if leaf.commitment(nonce, dict(fields)) != commitment:
         raise VerifyFailed("LEAF_DIFFERS", f"leaf {number} is not what was settled", remedy="`liuhen verify --archive`; restore the newest backup")
@@ -139,8 +140,8 @@ def opening(nonce: bytes, fields: Mapping[str, Any], number: int, commitment: by
         for name, listed in leaf_schema().groups.items()
     }  # fmt: skip
     return {
-        "leaf": number, "commitment": commitment.hex(), "groups": groups, "raw_salt": sha256(nonce + b"raw").hexdigest(), "size": size,
-        "path": [h.hex() for h in tree.inclusion(number, size)],
+        "leaf": number, "commitment": commitment.hex(), "groups": groups, "raw_salt": sha256(nonce + b"raw").hexdigest(),
+        **prover.path(number, commitment),
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Before: commit.py (numbers the leaves). After: checkpoint.py, bundle.py, check.p
     leaf(n) = SHA-256( 0x00 || n as 8 bytes, big-endian || commitment of leaf n )
     node    = SHA-256( 0x01 || left || right )
 
+SM3 (GB/T 32905-2016) takes the place of SHA-256 in the second tree that a firm may ask for; the commitments are the same.
 The number is part of the leaf: a record that was moved is not in the tree. A commitment has a label of its own (leaf.py), so that no
 record can pose as a node. Hashes of full subtrees of 256 and of 65,536 leaves are kept at hand (`Tree`), so that a proof from ten
 million leaves hashes less than a thousand nodes.
@@ -12,23 +13,35 @@ million leaves hashes less than a thousand nodes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 EMPTY = sha256(b"").digest()
 SIZE = 32
+Digest = Callable[[bytes], bytes]
 # Levels at which hashes of full subtrees are kept: 2^8 and 2^16 leaves.
 STEP = 8
 
 
-def leaf_hash(number: int, commitment: bytes) -> bytes:
+def sha256_of(data: bytes) -> bytes:
+    """Return the SHA-256, 32 bytes."""
+    return sha256(data).digest()
+
+
+def sm3_of(data: bytes) -> bytes:
+    """Return the SM3, 32 bytes; raises ValueError where this Python's OpenSSL does not offer it."""
+    return hashlib.new("sm3", data).digest()
+
+
+def leaf_hash(number: int, commitment: bytes, digest: Digest = sha256_of) -> bytes:
     """Return the hash of a leaf, 32 bytes."""
-    return sha256(b"\0" + number.to_bytes(8, "big") + commitment).digest()
+    return digest(b"\0" + number.to_bytes(8, "big") + commitment)
 
 
-def node(left: bytes, right: bytes) -> bytes:
+def node(left: bytes, right: bytes, digest: Digest = sha256_of) -> bytes:
     """Return the hash of two subtrees, 32 bytes."""
-    return sha256(b"\1" + left + right).digest()
+    return digest(b"\1" + left + right)
 
 
 def split(size: int) -> int:
@@ -40,10 +53,11 @@ class Tree:
     """The tree over `hashes`: leaf hashes in order, 32 bytes each, one after another (bytes or a memory map).
 
     `blocks`: hashes of full subtrees of 256 leaves that are known already, from the first on. Nothing is copied; what is not known is
-    computed when asked for, and full subtrees of 2^8 and 2^16 leaves are kept."""
+    computed when asked for, and full subtrees of 2^8 and 2^16 leaves are kept. before: how many leaves stand before that of record 0 (1 in an
+    epoch, see epochs.py)."""
 
-    def __init__(self, hashes: bytes | memoryview, blocks: bytes = b"") -> None:
-        self._leaves = memoryview(hashes)
+    def __init__(self, hashes: bytes | memoryview, blocks: bytes = b"", *, before: int = 0, digest: Digest = sha256_of) -> None:
+        self._leaves, self.before, self._digest = memoryview(hashes), before, digest
         if len(self._leaves) % SIZE:
             raise ValueError("leaf hashes are not 32 bytes each")
         self.size = len(self._leaves) // SIZE
@@ -66,7 +80,7 @@ class Tree:
     def root(self, size: int | None = None) -> bytes:
         """Return the root over the first `size` leaves (all of them)."""
         wanted = self._checked(self.size if size is None else size)
-        return self._subtree(0, wanted) if wanted else EMPTY
+        return self._subtree(0, wanted) if wanted else self._digest(b"")
 
     def inclusion(self, number: int, size: int | None = None) -> list[bytes]:
         """Return the audit path of leaf `number` in the tree of the first `size` leaves, lowest first (RFC 6962, 2.1.1)."""
@@ -95,7 +109,7 @@ class Tree:
         if kept and (found := self._kept.get((start, size))):
             return found
         left = split(size)
-        made = node(self._subtree(start, left), self._subtree(start + left, size - left))
+        made = self._digest(b"\1" + self._subtree(start, left) + self._subtree(start + left, size - left))
         if kept:
             self._kept[start, size] = made
         return made
@@ -117,7 +131,7 @@ class Tree:
         return [*self._proof(old - left, start + left, size - left, whole=False), self._subtree(start, left)]
 
 
-def root_of_inclusion(number: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes | None:
+def root_of_inclusion(number: int, size: int, leaf: bytes, path: Sequence[bytes], digest: Digest = sha256_of) -> bytes | None:
     """Return the root that a path leads to, None when it cannot belong to this leaf and size (RFC 9162, 2.1.3.2)."""
     if not 0 <= number < size:
         return None
@@ -126,11 +140,11 @@ def root_of_inclusion(number: int, size: int, leaf: bytes, path: Sequence[bytes]
         if last == 0:
             return None
         if index & 1 or index == last:
-            made = node(sibling, made)
+            made = node(sibling, made, digest)
             while not index & 1 and index:
                 index, last = index >> 1, last >> 1
         else:
-            made = node(made, sibling)
+            made = node(made, sibling, digest)
         index, last = index >> 1, last >> 1
     return made if last == 0 else None
 
@@ -157,3 +171,27 @@ def consistent(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequ
             second = node(second, sibling)
         index, last = index >> 1, last >> 1
     return last == 0 and first == old_root and second == new_root
+
+
+class Frontier:
+    """The root of a tree that grows leaf by leaf, without the leaves: the hashes of the full subtrees on its right edge, largest first."""
+
+    def __init__(self, digest: Digest = sha256_of) -> None:
+        self.size, self._digest, self._peaks = 0, digest, list[bytes]()
+
+    def add(self, leaf: bytes) -> None:
+        """Add the hash of the next leaf."""
+        made, carry = leaf, self.size
+        while carry & 1:
+            made, carry = node(self._peaks.pop(), made, self._digest), carry >> 1
+        self._peaks.append(made)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root over the leaves so far."""
+        if not self._peaks:
+            return self._digest(b"")
+        made = self._peaks[-1]
+        for left in reversed(self._peaks[:-1]):
+            made = node(left, made, self._digest)
+        return made

@@ -83,6 +83,7 @@ STEPS: tuple[Step, ...] = (
     Step("media", "pipeline.source.cycle:media"),
     Step("alerts", "pipeline.source.cycle:alerts"),
     Step("checkpoint", "pipeline.evidence.cycle_steps:sign"),
+    Step("stamps", "pipeline.evidence.cycle_steps:stamp"),
     Step("summaries", "pipeline.search.cycle_steps:summaries"),
 )
 # Not configured: nothing to do, not a failure.

@@ -101,6 +101,13 @@ def http_client(settings: Wecom, base: Path) -> httpx.Client:
     )  # fmt: skip
 
 
+def plain_client(settings: Wecom, base: Path) -> httpx.Client:
+    """Return an HTTP client for an address that is not WeCom's, by the same proxy, certificates and time limit; raises as `http_client`."""
+    return httpx.Client(
+        timeout=float(settings.timeout_s), verify=_trust(settings, base), proxy=_proxy(settings, base), trust_env=False, follow_redirects=False
+    )
+
+
 def _trust(settings: Wecom, base: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=str(base / settings.ca_file) if settings.ca_file else None)

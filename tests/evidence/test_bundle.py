@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError, VerifyFailed
-from pipeline.evidence import bundle, checkpoint, matter, scope
+from pipeline.evidence import bundle, checkpoint, matter, proving, scope, signer
 from pipeline.evidence.check import check
 from pipeline.home import Home
 from pipeline.reader import Reader
@@ -56,10 +56,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def export(at: Home, size: int | None = None, first_day: date | None = None, last_day: date | None = None, **asked: str) -> bytes:
     point = checkpoint.find(at, firm.CORP, size)
     with Reader(at, firm.CORP) as reader:
-        tree = checkpoint.tree(at, firm.CORP, reader.snapshot)
-        gathered = bundle.gather(reader, matter.open_of(at, firm.CORP, "2026-0142"), scope.of(reader, asked, first_day, last_day), point, tree)
+        prover = proving.prover(at, firm.CORP, reader.snapshot, point)
+        gathered = bundle.gather(reader, matter.open_of(at, firm.CORP, "2026-0142"), scope.of(reader, asked, first_day, last_day), prover)
         sink = io.BytesIO()
-        bundle.write(sink, bundle.files(reader, gathered, tree), info={"Source-Organization": firm.CORP})
+        bundle.write(sink, bundle.files(reader, gathered, prover), info={"Source-Organization": firm.CORP})
     return sink.getvalue()
 
 
@@ -417,7 +417,7 @@ def test_what_makes_no_sense_makes_no_bundle(archive: Home, tmp_path: Path, aske
 
 
 def test_the_key_is_compared_with_the_one_that_was_published(archive: Home, case: bytes, tmp_path: Path) -> None:
-    key = str(checkpoint.public_key(archive, firm.CORP))
+    key = str(signer.public_key(archive, firm.CORP))
     ours, (code, words) = verdicts(tmp_path, case, key=key)
     assert (ours, code) == ("", 0) and "not checked" not in words
     ours, (code, _) = verdicts(tmp_path, case, key=key[:-6] + "AAAAA=")
@@ -452,7 +452,7 @@ def test_a_checkpoint_that_is_no_text_is_told_as_damage(archive: Home, tmp_path:
     shutil.copytree(archive.path, tmp_path / "home")
     copy = Home(tmp_path / "home")
     checkpoint.make(copy, firm.CORP)
-    next((checkpoint.folder(copy, firm.CORP) / "checkpoints").glob("*.note")).write_bytes(b"\xff\xfe\x00")
+    next(checkpoint.folder(copy, firm.CORP).glob("*.note")).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(VerifyFailed) as told:
         checkpoint.all_of(copy, firm.CORP)
     assert told.value.code == "CHECKPOINT_DAMAGED"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pipeline.evidence import checkpoint, note
+from pipeline.evidence import checkpoint, note, signer
 from pipeline.evidence.tree import Tree, leaf_hash
 from pipeline.home import Home
 from pipeline.verify import verify_archive
@@ -45,7 +45,7 @@ def _other_root(home: Path) -> None:
     at, path = Home(home), notes(home)[-1]
     lines = path.read_text().rpartition("\n\n")[0].split("\n")
     lines[2] = b64encode(bytes([b64decode(lines[2])[0] ^ 1]) + b64decode(lines[2])[1:]).decode()
-    path.write_text(note.sign("\n".join(lines) + "\n", lines[0], checkpoint.signing_key(at, firm.CORP)))
+    path.write_text(note.sign("\n".join(lines) + "\n", lines[0], signer.signing_key(at, firm.CORP)))
 
 
 def _edited(home: Path) -> None:

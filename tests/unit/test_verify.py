@@ -36,7 +36,7 @@ def imported(path: Path) -> set[str]:
 def test_the_verification_is_all_there() -> None:
     assert MODULES == [
         "verify.py", "verify_anchors.py", "verify_files.py", "verify_keys.py", "verify_leaf.py", "verify_ledger.py", "verify_log.py",
-        "verify_media.py", "verify_report.py", "verify_rows.py", "verify_strays.py", "verify_tree.py",
+        "verify_media.py", "verify_report.py", "verify_rows.py", "verify_stamps.py", "verify_strays.py", "verify_tree.py",
     ]  # fmt: skip
 
 

@@ -2,22 +2,29 @@
 """Checks an evidence bundle of liuhen with Python's standard library alone, offline: no trust in who made it.
 用 Python 标准库离线核验 liuhen 证据包，不需要信任出具方。
 
-    python3 verify.py CASE.zip [--key "KEY LINE"] [--lang zh|en]
+    python3 verify.py CASE.zip [--key "KEY LINE"] [--stamp-roots FILE.pem] [--lang zh|en]
     python3 verify.py FOLDER   [--key …]
 
 KEY LINE is the public key of the log as the firm published it (data/checkpoints/log.vkey holds the bundle's own copy): with --key,
-a bundle signed by another key fails. Ends with 0 when every check passed, 3 when something could not be checked, 6 when one failed.
+a bundle signed by another key fails. FILE.pem holds the root certificates of the time-stamp authority as it published them: with
+--stamp-roots, a stamp of another authority fails. Signatures of time stamps are checked by the `openssl` program.
+Ends with 0 when every check passed, 3 when this machine lacks the means for one of them, 6 when one failed.
 Written from docs/formats.md, sections 9 and 13; shares no code with what made the bundle.
 """
 
 import argparse
 import base64
+import calendar
 import hashlib
 import html.parser
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
 import zipfile
 import zlib
 
@@ -31,7 +38,9 @@ GROUPS = {
 SAME = ("origin", "seq", "msgid", "kind", "action", "msgtype", "sender_id", "recipient_ids", "room_id", "text", "parts", "sent_at_ms",
         "captured_at_ms", "key_version")  # fmt: skip
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*(/[0-9A-Za-z][0-9A-Za-z._-]*)*")
-MOST_BYTES = 16 << 30
+MOST_BYTES = 1 << 40
+LARGEST = 1 << 29  # larger than any file that is read in one piece; media are not
+PIECE = 1 << 20
 CHECKS = [
     ("files", "文件齐全且与清单一致", "the files are those of the manifest"),
     ("checkpoints", "检查点签名有效，前后一致", "checkpoints are signed and each adds to the one before"),
@@ -43,7 +52,17 @@ CHECKS = [
     ("held", "未收录的记录各有决定的证明", "what is held back has the proof of its decision"),
     ("views", "网页与记录一致", "the pages show the records"),
     ("custody", "经手日志的链条完整", "the custody log is an unbroken chain"),
+    ("stamps", "时间戳盖在检查点上", "time stamps are over the checkpoints"),
 ]
+UNCHECKED = {
+    "key": ("签名公钥是否为出具单位所公布，请与其公布的对照，或以 --key 给出：",
+            "whether the firm published this key; compare it, or give it with --key:"),
+    "roots": ("时间戳机构的根证书是否为该机构所公布（SHA-256），请对照，或以 --stamp-roots 给出：",
+              "whether the authority published this root certificate (SHA-256); compare it, or give it with --stamp-roots:"),
+    "stamps": ("时间戳的签名：本机没有可用的 openssl 程序", "signatures of time stamps: no openssl program that can do it on this machine"),
+    "sm3": ("SM3：本机的 Python 不支持", "SM3: this Python does not offer it"),
+}  # fmt: skip
+TO_COMPARE = ("key", "roots")  # for people to do; the others are this machine's lack, and give exit code 3
 
 
 class Failed(Exception):
@@ -58,40 +77,74 @@ def need(condition, what):
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(path):
-    """Return {name below the bag: bytes}, refusing names that could do harm."""
-    found = {}
-    if os.path.isdir(path):
-        base = path if os.path.exists(os.path.join(path, "bagit.txt")) else os.path.join(path, "case")
-        for folder, folders, names in os.walk(base):
+class Files:
+    """The files of a bundle by their names below the bag, from a zip or a folder; read one at a time."""
+
+    def __init__(self, path):
+        self.sizes, self.zip, self.base = {}, None, path
+        if os.path.isdir(path):
+            self.walk(path)
+        else:
+            self.look(path)
+
+    def walk(self, path):
+        self.base = path if os.path.exists(os.path.join(path, "bagit.txt")) else os.path.join(path, "case")
+        for folder, folders, names in os.walk(self.base):
             for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
                 whole = os.path.join(folder, name)
-                short = os.path.relpath(whole, base).replace(os.sep, "/")
+                short = os.path.relpath(whole, self.base).replace(os.sep, "/")
                 need(not os.path.islink(whole), "a link: " + repr(short))
-                with open(whole, "rb") as file:
-                    found[short] = file.read()
-        return found
-    try:
-        with zipfile.ZipFile(path) as archive:
-            need(sum(i.file_size for i in archive.infolist()) < MOST_BYTES, "larger than any bundle")
-            for entry in archive.infolist():
-                name = entry.filename
-                need(name.startswith("case/") and NAME.fullmatch(name) and ".." not in name, "a file name that is not ours: " + repr(name))
-                need(name[5:] not in found, "there twice: " + repr(name))
-                need((entry.external_attr >> 16) & 0o170000 in (0, 0o100000), "not a plain file: " + repr(name))
-                found[name[5:]] = archive.read(entry)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, zlib.error) as error:
-        raise Failed("not a whole zip: " + str(error)) from None
-    return found
+                self.sizes[short] = os.path.getsize(whole)
+
+    def look(self, path):
+        try:
+            self.zip = zipfile.ZipFile(path)
+            entries = self.zip.infolist()
+        except BROKEN as error:
+            raise Failed("not a whole zip: " + str(error)) from None
+        need(sum(i.file_size for i in entries) < MOST_BYTES, "larger than any bundle")
+        for entry in entries:
+            name = entry.filename
+            if name.endswith("/") and name.startswith("case/") and not entry.file_size:
+                continue  # folders, which whoever packs a bundle again adds
+            need(name.startswith("case/") and NAME.fullmatch(name) and ".." not in name, "a file name that is not ours: " + repr(name))
+            need(name[5:] not in self.sizes, "there twice: " + repr(name))
+            need((entry.external_attr >> 16) & 0o170000 in (0, 0o100000), "not a plain file: " + repr(name))
+            self.sizes[name[5:]] = entry.file_size
+
+    def pieces(self, name):
+        need(name in self.sizes, "missing: " + name)
+        try:
+            with self.zip.open("case/" + name) if self.zip else open(os.path.join(self.base, *name.split("/")), "rb") as file:
+                piece = file.read(PIECE)
+                while piece:
+                    yield piece
+                    piece = file.read(PIECE)
+        except BROKEN as error:
+            raise Failed("not a whole zip: " + str(error)) from None
+
+    def data(self, name):
+        need(self.sizes.get(name, 0) <= LARGEST, "larger than any such file: " + name)
+        return b"".join(self.pieces(name))
+
+    def digest(self, name, algorithm="sha256"):
+        made = hashlib.new(algorithm)
+        for piece in self.pieces(name):
+            made.update(piece)
+        return made.hexdigest()
+
+    def lines(self, name):
+        rest = b""
+        for piece in self.pieces(name):
+            whole = (rest + piece).split(b"\n")
+            rest = whole.pop()
+            need(len(rest) <= LARGEST, name + " has a line larger than any record")
+            for line in whole:
+                yield line
+        need(not rest, name + " is cut")
 
 
-def objects(data, where):
-    """Return the objects of JSON Lines."""
-    made = []
-    for number, line in enumerate(data.split(b"\n")[:-1] if data else [], 1):
-        made.append(parse(line, "%s line %d" % (where, number)))
-    need(not data or data.endswith(b"\n"), where + " is cut")
-    return made
+BROKEN = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, zlib.error)
 
 
 def parse(data, where):
@@ -114,6 +167,17 @@ def sha(data):
     return hashlib.sha256(data).digest()
 
 
+def sm3(data):
+    return hashlib.new("sm3", data).digest()
+
+
+def has_sm3():
+    try:
+        return bool(sm3(b""))
+    except ValueError:
+        return False
+
+
 def canonical(fields):
     safe = {k: str(v) if isinstance(v, int) and not isinstance(v, bool) and v > 2**53 else v for k, v in fields.items()}
     return json.dumps(safe, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
@@ -132,11 +196,11 @@ def opened(proof, where):
     return fields, sha(LABEL + digests)
 
 
-def inclusion(number, size, leaf, path):
+def inclusion(number, size, commitment, path, sha=sha):
     """RFC 9162, 2.1.3.2: the root a path leads to, None for an impossible one."""
     if not 0 <= number < size:
         return None
-    fn, sn, r = number, size - 1, leaf
+    fn, sn, r = number, size - 1, sha(b"\0" + number.to_bytes(8, "big") + commitment)
     for p in path:
         if sn == 0:
             return None
@@ -148,6 +212,26 @@ def inclusion(number, size, leaf, path):
             r = sha(b"\1" + r + p)
         fn, sn = fn >> 1, sn >> 1
     return r if sn == 0 else None
+
+
+class Growing:
+    """The root of a tree that grows leaf by leaf."""
+
+    def __init__(self):
+        self.size, self.peaks = 0, []
+
+    def add(self, commitment):
+        made, carry = sha(b"\0" + self.size.to_bytes(8, "big") + commitment), self.size
+        while carry & 1:
+            made, carry = sha(b"\1" + self.peaks.pop() + made), carry >> 1
+        self.peaks.append(made)
+        self.size += 1
+
+    def root(self):
+        made = self.peaks[-1]
+        for left in reversed(self.peaks[:-1]):
+            made = sha(b"\1" + left + made)
+        return made
 
 
 def consistency(old, new, first, second, proof):
@@ -230,117 +314,191 @@ def ed25519(public, signature, text):
 # ---- the checks ------------------------------------------------------------------------------------------------------
 
 
+# A checkpoint's text, docs/formats.md, section 13.
+NUMBER, ROOT_LINE = "(0|[1-9][0-9]{0,17})", "([A-Za-z0-9+/]{43}=)"
+CHECKPOINT = re.compile(
+    (
+        "(?P<origin>(?P<log>liuhen/[^/\\s+]+/[0-9a-f]{16})(/(?P<place>[1-9][0-9]{0,5}))?)\n(?P<size>@N)\n(?P<root>@R)\n"
+        "custody (?P<n>@N) (?P<hex>[0-9a-f]{64})\ncustody-root (?P<lines>@R)\nat (?P<at>@N)\n"
+        "(sm3 (?P<sm3>@R)\n)?(epoch (?P<epoch>[1-9][0-9]{0,5}) (?P<old>@N) (?P<oldroot>@R)\n)?"
+    )
+    .replace("@N", NUMBER)
+    .replace("@R", ROOT_LINE)
+)
+
+
+class Point:
+    """What a checkpoint says."""
+
+    def __init__(self, found):
+        self.size, self.root = int(found["size"]), base64.b64decode(found["root"])
+        self.custody, self.custody_root = (int(found["n"]), found["hex"]), base64.b64decode(found["lines"])
+        self.sm3 = base64.b64decode(found["sm3"]) if found["sm3"] else None
+        self.epoch = int(found["epoch"] or 0)
+        self.old = (int(found["old"]), base64.b64decode(found["oldroot"])) if found["epoch"] else None
+        self.before = 1 if found["epoch"] else 0  # leaves before that of record 0
+
+
 class Bundle:
-    def __init__(self, path, key):
-        self.files = read(path)
-        self.key_line = key
-        self.notes = {}
-        self.logs = {}
-        self.proofs = {}
-        self.lines = []
+    def __init__(self, path, key, roots=None):
+        self.files = Files(path)
+        self.key_line, self.roots = key, roots
+        self.points = {}
+        self.point = None
+        self.numbers = []
         self.origin = ""
+        self.key = b""
         self.unchecked = []
+        self.stamped = {}
+
+    def skip(self, what, detail=""):
+        if (what, detail) not in self.unchecked:
+            self.unchecked.append((what, detail))
 
     def data(self, name):
-        need("data/" + name in self.files, "missing: data/" + name)
-        return self.files["data/" + name]
+        return self.files.data("data/" + name)
+
+    def pieces(self, name):
+        return self.files.pieces("data/" + name)
+
+    def object(self, name):
+        return parse(self.data(name), name)
+
+    def objects(self, name):
+        for number, line in enumerate(self.files.lines("data/" + name), 1):
+            yield parse(line, "%s line %d" % (name, number))
+
+    def lines(self):
+        return self.objects("02-messages.jsonl")
+
+    def proof(self, leaf):
+        return self.object("proofs/%012d.json" % leaf)
 
     def names(self, folder, ending):
-        return sorted(n[5:] for n in self.files if n.startswith("data/" + folder + "/") and n.endswith(ending))
+        return sorted(n[5:] for n in self.files.sizes if n.startswith("data/" + folder + "/") and n.endswith(ending))
 
     def check_files(self):
-        need(self.files.get("bagit.txt", b"").startswith(b"BagIt-Version: 1.0\n"), "not a BagIt bag")
-        for name in self.files:
+        sizes = self.files.sizes
+        need("bagit.txt" in sizes and self.files.data("bagit.txt").startswith(b"BagIt-Version: 1.0\n"), "not a BagIt bag")
+        for name in sizes:
             need(NAME.fullmatch(name) and ".." not in name, "a file name that is not ours: " + repr(name))
-        folded = [n.casefold() for n in self.files]
+        folded = [n.casefold() for n in sizes]
         need(len(set(folded)) == len(folded), "two names differ in case only")
-        payload = self.manifest("manifest-sha256.txt", lambda n: n.startswith("data/"))
         self.manifest("tagmanifest-sha256.txt", lambda n: not n.startswith("data/") and n != "tagmanifest-sha256.txt")
-        oxum = re.search(rb"^Payload-Oxum: (\d+)\.(\d+)$", self.files.get("bag-info.txt", b""), re.M)
-        need(oxum and int(oxum[2]) == len(payload) and int(oxum[1]) == sum(len(self.files[n]) for n in payload), "bag-info.txt counts otherwise")
+        payload = self.manifest("manifest-sha256.txt", lambda n: n.startswith("data/"))
+        oxum = re.search(rb"^Payload-Oxum: (\d+)\.(\d+)$", self.files.data("bag-info.txt"), re.M)
+        need(oxum and int(oxum[2]) == len(payload) and int(oxum[1]) == sum(sizes[n] for n in payload), "bag-info.txt counts otherwise")
+        if "manifest-sm3.txt" in sizes:
+            if has_sm3():
+                self.manifest("manifest-sm3.txt", lambda n: n.startswith("data/"), "sm3")
+            else:
+                self.skip("sm3")
 
-    def manifest(self, name, covers):
+    def manifest(self, name, covers, algorithm="sha256"):
         listed = {}
-        for line in self.files.get(name, b"").decode("utf-8", "replace").splitlines():
+        for line in self.files.data(name).decode("utf-8", "replace").splitlines():
             digest, _, path = line.partition("  ")
             need(path not in listed, name + " lists twice " + repr(path))
             listed[path] = digest
-        there = {n for n in self.files if covers(n)}
+        there = {n for n in self.files.sizes if covers(n)}
         for path in sorted(set(listed) - there):
             raise Failed("missing: " + repr(path))
         for path in sorted(there - set(listed)):
             raise Failed("put in by somebody else: " + repr(path))
         for path, digest in listed.items():
-            need(hashlib.sha256(self.files[path]).hexdigest() == digest, "changed: " + repr(path))
+            need(self.files.digest(path, algorithm) == digest, "changed: " + repr(path))
         return listed
 
     def check_checkpoints(self):
         line = self.data("checkpoints/log.vkey").decode("utf-8", "replace").strip()
         name, _, rest = line.partition("+")
         told, _, encoded = rest.partition("+")
-        key = base64.b64decode(encoded, validate=True)
-        need(len(key) == 33 and key[:1] == b"\1" and sha(name.encode() + b"\n" + key)[:4].hex() == told, "log.vkey is no key")
-        need(name.endswith("/" + hashlib.sha256(key[1:]).hexdigest()[:16]), "the log's name is not that of its key")
+        self.key = base64.b64decode(encoded, validate=True)
+        need(len(self.key) == 33 and self.key[:1] == b"\1" and sha(name.encode() + b"\n" + self.key)[:4].hex() == told, "log.vkey is no key")
+        need(name.endswith("/" + hashlib.sha256(self.key[1:]).hexdigest()[:16]), "the log's name is not that of its key")
         if self.key_line is None:
-            self.unchecked.append(("key", line))
+            self.skip("key", line)
         else:
             need(self.key_line.strip() == line, "signed by another key than the one you gave")
         self.origin = name
+        befores = []
         for file in self.names("checkpoints", ".note"):
-            size, root = self.note(file, name, key)
-            need(size not in self.notes and file.rsplit("/", 1)[1] == "%012d.note" % size, file + " is not over the leaves it names")
-            self.notes[size] = root
-        need(self.notes, "no checkpoint")
-        new = max(self.notes)
-        for size, root in self.notes.items():
-            proof = parse(self.data("checkpoints/%012d.consistency.json" % size), "consistency of %d" % size)
+            if "/before-" in file:
+                befores.append(file)
+                continue
+            point = self.note(file)
+            need(point.size not in self.points and file.rsplit("/", 1)[1] == "%012d.note" % point.size, file + " is not over the leaves it names")
+            self.points[point.size] = point
+        need(self.points, "no checkpoint")
+        self.point = self.points[max(self.points)]
+        new = self.point.size
+        for size, point in self.points.items():
+            need((point.epoch, point.old) == (self.point.epoch, self.point.old), "checkpoint %d is of another epoch" % size)
+            proof = self.object("checkpoints/%012d.consistency.json" % size)
             hashes = [bytes.fromhex(h) for h in proof["proof"]]
             need((proof["old"], proof["new"]) == (size, new), "consistency of %d is about other trees" % size)
-            need(consistency(size, new, root, self.notes[new], hashes), "checkpoint %d is not the beginning of checkpoint %d" % (size, new))
+            need(consistency(size, new, point.root, self.point.root, hashes), "checkpoint %d is not the beginning of checkpoint %d" % (size, new))
+        self.epochs(befores)
 
-    def note(self, file, name, key):
+    def epochs(self, befores):
+        """Each epoch begins with a checkpoint of the one before it; the newest one's first leaf is that checkpoint."""
+        need(sorted(befores) == sorted("checkpoints/before-%d.note" % n for n in range(1, self.point.epoch + 1)), "other epochs than the checkpoint names")
+        following = self.point
+        for number in range(self.point.epoch, 0, -1):
+            before = self.note("checkpoints/before-%d.note" % number)
+            right = following.old == (before.size, before.root) and before.epoch == number - 1
+            need(right, "epoch %d does not begin with the checkpoint before it" % number)
+            following = before
+        if self.point.epoch:
+            path = [bytes.fromhex(h) for h in self.object("checkpoints/epoch.json")["path"]]
+            leaf = sha(b"liuhen-epoch-v1\0" + self.data("checkpoints/before-%d.note" % self.point.epoch))
+            right = inclusion(0, self.point.size, leaf, path) == self.point.root
+            need(right, "the first leaf of epoch %d is not the checkpoint before it" % self.point.epoch)
+
+    def note(self, file):
         text, empty, signatures = self.data(file).decode("utf-8", "replace").rpartition("\n\n")
         text += "\n"
-        lines = text.split("\n")
-        need(empty and len(lines) == 5 and lines[0] == name and re.fullmatch(r"0|[1-9][0-9]*", lines[1]), file + " is not a checkpoint of this log")
-        custody = re.fullmatch(r"custody ([1-9][0-9]*) ([0-9a-f]{64})", lines[3])
-        need(custody and not lines[4], file + " names no custody log")
+        said = CHECKPOINT.fullmatch(text)
+        need(empty and said and said["log"] == self.origin and said["place"] == said["epoch"], file + " is not a checkpoint of this log")
         found = re.fullmatch("— ([^ +\n]+) ([A-Za-z0-9+/=]+)\n", signatures)
-        need(found and found[1] == name, file + " is not signed by this log")
+        need(found and found[1] == self.origin, file + " is not signed by this log")
         data = base64.b64decode(found[2], validate=True)
-        need(data[:4] == sha(name.encode() + b"\n" + key)[:4] and ed25519(key[1:], data[4:], text.encode()), file + ": the signature is not valid")
-        root = base64.b64decode(lines[2], validate=True)
-        need(len(root) == 32, file + " has no root")
-        self.logs[int(lines[1])] = int(custody[1]), custody[2]
-        return int(lines[1]), root
+        hint = sha(self.origin.encode() + b"\n" + self.key)[:4]
+        need(data[:4] == hint and ed25519(self.key[1:], data[4:], text.encode()), file + ": the signature is not valid")
+        return Point(said)
 
     def check_records(self):
-        size = max(self.notes)
         for file in self.names("proofs", ".json"):
-            proof = parse(self.data(file), file)
+            proof = self.object(file)
             need(file == "proofs/%012d.json" % proof["leaf"], file + " is about another leaf")
-            self.proofs[proof["leaf"]] = self.included(proof, size, "record " + str(proof["leaf"]))
+            self.included(proof, "record " + str(proof["leaf"]))
+            self.numbers.append(proof["leaf"])
 
-    def included(self, proof, size, where):
+    def included(self, proof, where):
         fields, commitment = opened(proof, where)
         need(commitment.hex() == proof["commitment"], where + ": the fields are not what was committed to")
-        need(proof["size"] == size, where + ": proof for another checkpoint")
-        leaf = sha(b"\0" + proof["leaf"].to_bytes(8, "big") + commitment)
+        need(proof["size"] == self.point.size, where + ": proof for another checkpoint")
+        place = proof["leaf"] + self.point.before
         path = [bytes.fromhex(h) for h in proof["path"]]
         need(all(len(h) == 32 for h in path), where + ": a broken path")
-        need(inclusion(proof["leaf"], size, leaf, path) == self.notes[size], where + " is not in the tree of the checkpoint")
+        need(inclusion(place, self.point.size, commitment, path) == self.point.root, where + " is not in the tree of the checkpoint")
+        need(("sm3_path" in proof) == (self.point.sm3 is not None), where + ": other trees than the checkpoint's")
+        if self.point.sm3 is not None and has_sm3():
+            path = [bytes.fromhex(h) for h in proof["sm3_path"]]
+            need(inclusion(place, self.point.size, commitment, path, sm3) == self.point.sm3, where + " is not in the SM3 tree of the checkpoint")
+        elif self.point.sm3 is not None:
+            self.skip("sm3")
         need(fields["corp_id"] == self.origin.split("/")[1], where + " is of another corp")
-        return fields, proof
+        return fields
 
     def check_lines(self):
-        self.lines = objects(self.data("02-messages.jsonl"), "02-messages.jsonl")
-        last = -1
-        for line in self.lines:
+        last, count, known = -1, 0, set(self.numbers)
+        for line in self.lines():
             where = "record %s (msgid %s)" % (line["leaf"], line["msgid"])
             need(line["leaf"] > last, where + " is out of order")
-            last = line["leaf"]
-            need(last in self.proofs, where + " has no proof")
-            fields = self.proofs[last][0]
+            last, count = line["leaf"], count + 1
+            need(last in known, where + " has no proof")
+            fields = opened(self.proof(last), where)[0]
             for name in SAME:
                 need(line[name] == fields[name], "%s: %s is not what was committed to" % (where, name))
             need(fields["fate"] == "archived", where + " was not archived")
@@ -349,11 +507,13 @@ class Bundle:
             need(line["conversation_id"] == (line["room_id"] or pair) or len(people) != 2, where + " stands in another conversation")
             declared = [{k: m[k] for k in ("kind", "declared_md5", "declared_size")} for m in line["media"]] or None
             need(canonical({"m": declared}) == canonical({"m": fields["media"]}), where + ": other files than were committed to")
-        need(len(self.lines) == len(self.proofs), "proofs without a record: %d" % (len(self.proofs) - len(self.lines)))
+        need(count == len(known), "proofs without a record: %s" % sorted(known - {line["leaf"] for line in self.lines()})[:3])
 
     def check_bytes(self):
         raws = set(self.names("raw", ".json"))
-        for leaf, (fields, proof) in self.proofs.items():
+        for leaf in self.numbers:
+            proof = self.proof(leaf)
+            fields = opened(proof, "record %d" % leaf)[0]
             where, plain, sealed = "record %d" % leaf, "raw/%012d.plain.json" % leaf, "raw/%012d.envelope.json" % leaf
             salt = bytes.fromhex(proof["raw_salt"])
             need(hashlib.sha256(LABEL + b"raw\0" + salt + self.data(plain)).hexdigest() == fields["raw_commitment"], where + ": the opened bytes were changed")
@@ -371,74 +531,175 @@ class Bundle:
 
     def check_media(self):
         named = {}
-        for line in self.lines:
+        for line in self.lines():
             for item in line["media"]:
                 if item["sha256"]:
                     named["media/" + item["sha256"] + ".bin"] = line["leaf"]
         for file in self.names("media", ""):
             need(file in named, "a file of no record: " + file)
         for file, leaf in named.items():
-            digest = hashlib.sha256(self.data(file)).hexdigest()
+            digest = self.files.digest("data/" + file)
             need(file == "media/" + digest + ".bin", "record %s: its file is another than was fetched" % leaf)
 
     def check_counts(self):
-        said = parse(self.data("completeness/coverage.json"), "coverage.json")
-        need(said["leaves"] == max(self.notes), "coverage.json is about another checkpoint")
-        need(said["records"] == len(self.lines), "coverage.json says %s records, there are %d" % (said["records"], len(self.lines)))
+        said = self.object("completeness/coverage.json")
+        there, here, recalled = {}, set(), 0
+        for line in self.lines():
+            there[line["conversation_id"]] = there.get(line["conversation_id"], 0) + 1
+            here.add(line["msgid"])
+            recalled += line["recalled_at_ms"] is not None
+        need(said["leaves"] == self.point.size - self.point.before, "coverage.json is about another checkpoint")
+        need(said["records"] == len(self.numbers), "coverage.json says %s records, there are %d" % (said["records"], len(self.numbers)))
         for one in said["conversations"]:
-            name = one["conversation_id"]
-            there = sum(line["conversation_id"] == name for line in self.lines)
-            need(one["in_bundle"] == there, "conversation %s: %s records said, %d there" % (name, one["in_bundle"], there))
+            name, n = one["conversation_id"], there.pop(one["conversation_id"], 0)
+            need(one["in_bundle"] == n, "conversation %s: %s records said, %d there" % (name, one["in_bundle"], n))
             outside = (one["before"] or 0) + (one["after"] or 0)
-            need(one["archived"] == there + outside, "conversation %s: %s archived, %d there and %d outside the days" % (name, one["archived"], there, outside))
-        known = {one["conversation_id"] for one in said["conversations"]}
-        for line in self.lines:
-            need(line["conversation_id"] in known, "record %s stands in a conversation that is not listed" % line["leaf"])
-        need(said["recalled"] == sum(line["recalled_at_ms"] is not None for line in self.lines), "other recalls than coverage.json says")
-        there = {line["msgid"] for line in self.lines}
-        held = {h["msgid"] for h in objects(self.data("completeness/held.jsonl"), "held.jsonl")}
-        places = {"here": there, "held": held}
-        for line in self.lines:
+            need(one["archived"] == n + outside, "conversation %s: %s archived, %d there and %d outside the days" % (name, one["archived"], n, outside))
+        for line in self.lines():
+            need(line["conversation_id"] not in there, "record %s stands in a conversation that is not listed" % line["leaf"])
+        need(said["recalled"] == recalled, "other recalls than coverage.json says")
+        places = {"here": here, "held": {h["msgid"] for h in self.objects("completeness/held.jsonl")}}
+        for line in self.lines():
             if line["kind"] == "recall":
                 need(line["original"] in ("here", "held", "outside", "unknown"), "recall %s does not say where its original is" % line["leaf"])
                 need(line["recalls_msgid"] in places.get(line["original"], [line["recalls_msgid"]]), "the original of recall %s is gone" % line["leaf"])
 
     def check_held(self):
-        said = parse(self.data("completeness/coverage.json"), "coverage.json")
-        held = objects(self.data("completeness/held.jsonl"), "held.jsonl")
-        need(said["held"] == len(held), "coverage.json says %s records are held back, %d are listed" % (said["held"], len(held)))
-        for one in held:
+        said = self.object("completeness/coverage.json")
+        count = sum(1 for _ in self.objects("completeness/held.jsonl"))
+        need(said["held"] == count, "coverage.json says %s records are held back, %d are listed" % (said["held"], count))
+        for one in self.objects("completeness/held.jsonl"):
             where = "held record %s" % one["leaf"]
             if one["proof"] is None:
                 need(one["fate"] in ("restricted", "removed"), where + " has no proof of its decision")
                 continue
             need(one["proof"]["leaf"] == one["leaf"], where + ": the proof is of another")
-            fields, _ = self.included(one["proof"], max(self.notes), where)
+            fields = self.included(one["proof"], where)
             for name in ("origin", "seq", "msgid", "fate", "reason"):
                 need(fields[name] == one[name], "%s: %s is not what was decided" % (where, name))
 
     def check_views(self):
+        known = {line["msgid"]: line["leaf"] for line in self.lines()}
         for lang in ("zh", "en"):
-            shown = {line["msgid"]: 0 for line in self.lines}
+            shown = set()
             for file in self.names("view", "." + lang + ".html"):
                 page = Page()
                 page.feed(self.data(file).decode("utf-8", "replace"))
                 for msgid in page.shown:
-                    need(msgid in shown, "%s shows a message that is not in the bundle" % file)
-                    shown[msgid] += 1
-            for line in self.lines:
-                need(shown[line["msgid"]], "record %s is not on the pages" % line["leaf"])
+                    need(msgid in known, "%s shows a message that is not in the bundle" % file)
+                shown.update(page.shown)
+            for msgid, leaf in known.items():
+                need(msgid in shown, "record %s is not on the pages" % leaf)
 
     def check_custody(self):
-        previous, number, digests = "0" * 64, 0, {}
-        for raw in self.data("custody/log.jsonl").split(b"\n")[:-1]:
-            entry = parse(raw, "custody entry %d" % (number + 1))
-            need(entry["previous"] == previous and entry["n"] == number + 1, "the custody log was changed at entry %d" % (number + 1))
-            previous, number = hashlib.sha256(raw + b"\n").hexdigest(), entry["n"]
-            digests[number] = previous
-        for size, (n, digest) in self.logs.items():
-            need(digests.get(n) == digest, "the custody log is not the one that checkpoint %d names, at entry %d" % (size, n))
-        need(number == max(n for n, _ in self.logs.values()), "the custody log goes on after the checkpoint")
+        previous, grown, digests = "0" * 64, Growing(), {}
+        named = {p.custody[0]: size for size, p in self.points.items()}
+        paths = {p["n"]: p for p in self.objects("custody/proofs.jsonl")}
+        for raw in self.files.lines("data/custody/log.jsonl"):
+            number = grown.size + 1
+            entry = parse(raw, "custody entry %d" % number)
+            need(entry["previous"] == previous and entry["n"] == number, "the custody log was changed at entry %d" % number)
+            previous = hashlib.sha256(raw + b"\n").hexdigest()
+            grown.add(bytes.fromhex(previous))
+            if number in paths:
+                digests[number] = previous
+            if number in named:
+                point = self.points[named.pop(number)]
+                right = (previous, grown.root()) == (point.custody[1], point.custody_root)
+                need(right, "the custody log is not the one that checkpoint %d names, at entry %d" % (point.size, number))
+        for number, size in named.items():
+            raise Failed("the custody log is not the one that checkpoint %d names, at entry %d" % (size, number))
+        need(grown.size == self.point.custody[0], "the custody log goes on after the checkpoint")
+        for number, proof in paths.items():
+            path = [bytes.fromhex(h) for h in proof["path"]]
+            right = number in digests and proof["size"] == grown.size
+            right = right and inclusion(number - 1, grown.size, bytes.fromhex(digests[number]), path) == self.point.custody_root
+            need(right, "the proof of custody entry %d does not hold" % number)
+
+    def check_stamps(self):
+        for file in self.names("stamps", ""):
+            size, _, ending = file.partition("/")[2].partition(".")
+            need(size.isdigit() and int(size) in self.points and ending in ("pem", "tsq", "tsr"), "a stamp of no checkpoint: " + file)
+            if ending == "tsr":
+                self.stamp(int(size))
+
+    def stamp(self, size):
+        base, where = "stamps/%012d." % size, "the time stamp of checkpoint %d" % size
+        note, answer = self.data("checkpoints/%012d.note" % size), self.data(base + "tsr")
+        algorithm, digest, when, nonce = stamp_of(answer, where)
+        need(algorithm in DIGESTS, where + " does not hold: a digest that is not allowed")
+        need(hashlib.new(DIGESTS[algorithm], note).digest() == digest, where + " does not hold: it is over something else")
+        need(nonce == nonce_of(self.data(base + "tsq"), where), where + " does not hold: it answers another request")
+        if self.roots is None:
+            pem = self.data(base + "pem")
+            for one in re.findall(b"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", pem, re.S):
+                self.skip("roots", hashlib.sha256(base64.b64decode(one)).hexdigest())
+        else:
+            with open(self.roots, "rb") as file:
+                pem = file.read()
+        answer = openssl(note, answer, pem, when)
+        if answer is None:
+            self.skip("stamps")
+        need(answer is not False, where + " does not hold: its signature, or its chain at that time, is not valid")
+        self.stamped[size] = when
+
+
+# Time stamps, RFC 3161: just enough DER to read what a token says. Its signature is for openssl.
+DIGESTS = {"608648016503040201": "sha256", "608648016503040202": "sha384", "608648016503040203": "sha512"}
+
+
+def der(data, where):
+    """Return [(tag, content)] of the values one after another."""
+    found = []
+    while data:
+        need(len(data) >= 2, where + " is no time stamp")
+        tag, size, start = data[0], data[1], 2
+        if size > 127:
+            start = 2 + size - 128
+            need(size <= 132 and len(data) >= start, where + " is no time stamp")
+            size = int.from_bytes(data[2:start], "big")
+        need(len(data) >= start + size, where + " is cut")
+        found.append((tag, data[start : start + size]))
+        data = data[start + size :]
+    return found
+
+
+def stamp_of(answer, where):
+    """Return (OID of the digest in hex, digest, time in seconds since 1970, nonce in hex) of a TimeStampResp."""
+    status, token = der(der(answer, where)[0][1], where)[:2]
+    need(int.from_bytes(der(status[1], where)[0][1], "big") == 0, where + ": the authority refused")
+    signed = der(der(der(token[1], where)[1][1], where)[0][1], where)
+    held = der(der(signed[2][1], where)[1][1], where)  # [0] { OCTET STRING { TSTInfo } }
+    info = der(held[0][1], where)
+    parts = der(info[0][1], where)
+    imprint, when = der(parts[2][1], where), parts[4][1].decode("ascii")
+    digest = re.fullmatch(r"(\d{14})(\.\d+)?Z", when)
+    need(digest, where + " says no time")
+    nonces = [value.hex() for tag, value in parts[5:] if tag == 2]
+    return der(imprint[0][1], where)[0][1].hex(), imprint[1][1], calendar.timegm(time.strptime(digest[1], "%Y%m%d%H%M%S")), "".join(nonces)
+
+
+def nonce_of(request, where):
+    return "".join(value.hex() for tag, value in der(der(request, where)[0][1], where)[2:] if tag == 2)
+
+
+def openssl(note, answer, pem, when):
+    """Return whether openssl finds the signature valid, with a chain that was valid at that time; None when it cannot tell."""
+    program = shutil.which("openssl")
+    if program is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in (("note", note), ("tsr", answer), ("pem", pem)):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
+        words = [program, "ts", "-verify", "-data", "note", "-in", "tsr", "-CAfile", "pem", "-attime", str(when)]
+        try:
+            ended = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            return None
+    if b"Verification: OK" in ended.stdout and ended.returncode == 0:
+        return True
+    return False if b"Verification: FAILED" in ended.stdout else None
 
 
 class Page(html.parser.HTMLParser):
@@ -456,12 +717,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument("--key")
+    parser.add_argument("--stamp-roots")
     parser.add_argument("--lang", choices=["zh", "en"], default="zh" if os.environ.get("LANG", "zh").startswith("zh") else "en")
     given = parser.parse_args()
     zh = given.lang == "zh"
     print("核验 %s" % given.bundle if zh else "checking %s" % given.bundle)
     try:
-        bundle = Bundle(given.bundle, given.key)
+        bundle = Bundle(given.bundle, given.key, given.stamp_roots)
     except Failed as failed:
         print(("0. 不通过：%s" if zh else "0. FAILED: %s") % failed)
         return 6
@@ -476,12 +738,19 @@ def main():
             print(("%d. 不通过：%s：内容不成形 %s" if zh else "%d. FAILED: %s: malformed, %s") % (number, in_zh if zh else in_en, what))
             return 6
         print(("%d. 通过：%s" if zh else "%d. passed: %s") % (number, in_zh if zh else in_en))
+    for size, when in sorted(bundle.stamped.items()):
+        at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(when))
+        print(("   检查点 %d 的时间戳：%s" if zh else "   checkpoint %d is stamped: %s") % (size, at))
+    if bundle.point.epoch:
+        in_zh, in_en = "   第 %d 期：恢复之后另起，此前外部所知的检查点有 %d 个叶节点", "   epoch %d: begun after a restore; the checkpoint known outside had %d leaves"
+        print((in_zh if zh else in_en) % (bundle.point.epoch, bundle.point.old[0]))
     for what, value in bundle.unchecked:
-        if what == "key":
-            in_zh = "未核对：签名公钥是否为出具单位所公布。请与其公布的对照，或以 --key 给出："
-            in_en = "not checked: whether the firm published this key. Compare, or give it with --key:"
-            print((in_zh if zh else in_en) + "\n   " + value)
-    print(("全部通过：%d 条记录，检查点 %d" if zh else "all passed: %d records, checkpoint %d") % (len(bundle.lines), max(bundle.notes)))
+        print(("未核对：" if zh else "not checked: ") + UNCHECKED[what][0 if zh else 1] + ("\n   " + value if value else ""))
+    lacking = [what for what, _ in bundle.unchecked if what not in TO_COMPARE]
+    if lacking:
+        print(("其余通过：%d 条记录，检查点 %d" if zh else "all else passed: %d records, checkpoint %d") % (len(bundle.numbers), bundle.point.size))
+        return 3
+    print(("全部通过：%d 条记录，检查点 %d" if zh else "all passed: %d records, checkpoint %d") % (len(bundle.numbers), bundle.point.size))
     return 0
 
 

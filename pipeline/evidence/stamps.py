@@ -1,0 +1,156 @@
+"""Time stamps of checkpoints (RFC 3161): asked for from the configured authority, kept beside the note, waiting while it is down.
+
+Before: checkpoint.py, stamp_check.py. After: cycle_steps.py, the command `checkpoint`, trail.py.
+
+Beside a note `SIZE.note`, write-once:
+    SIZE.tsq     the request, as it was sent: digest of the note, nonce; a request without an answer is what waits
+    SIZE.pem     the root certificates it was checked with
+    SIZE.tsr     the answer, whole: token and certificates; written last
+Rules: (1) the request is durable before it is sent, and the same one is sent again: a run that was killed repeats nothing else;
+(2) an answer is kept only when it is a stamp of this very note, under our roots; (3) the time is the authority's: one that comes late says so,
+nothing is ever dated back; (4) while the authority is down, checkpoints go on and wait, the outage stands in the custody log, exit code 3;
+(5) only the digest leaves the house.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+import msgspec
+from cryptography import x509
+
+from pipeline import clock, durable, secret_refs
+from pipeline.errors import ArchiveError, Exit, UsageError, VerifyFailed
+from pipeline.evidence import checkpoint, stamp_check
+from pipeline.evidence.checkpoint import Checkpoint
+from pipeline.evidence.stamp_check import NotAStamp, Stamp
+from pipeline.home import Home
+
+LARGEST = 1 << 20
+HOUR_MS = 3_600_000
+SENDING = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply", "User-Agent": "liuhen"}
+
+
+class NotStamped(ArchiveError):
+    """The authority did not answer with a stamp: the checkpoint waits."""
+
+    exit_code = Exit.LEFT_OVER
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call did. stamped, waiting: numbers of checkpoints; code: why some wait, "" when none does."""
+
+    stamped: int = 0
+    waiting: int = 0
+    code: str = ""
+    why: str = ""
+
+
+def files(point: Checkpoint) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of what belongs to a checkpoint's stamp; nothing when it has none."""
+    if point.path.with_suffix(".tsr").exists():
+        with durable.storage("reading a time stamp"):
+            yield from ((p.name, p.read_bytes()) for p in (point.path.with_suffix(s) for s in (".pem", ".tsq", ".tsr")))
+
+
+def stamp_of(point: Checkpoint) -> Stamp | None:
+    """Return what a checkpoint's stamp says, None when it has none; raises VerifyFailed STAMP_DAMAGED."""
+    found = dict(files(point))
+    if not found:
+        return None
+    pem, request, response = (found[f"{point.path.stem}{s}"] for s in (".pem", ".tsq", ".tsr"))
+    try:
+        return stamp_check.checked(point.text.encode(), response, stamp_check.certificates(pem), request=request)
+    except (NotAStamp, ValueError) as error:
+        raise VerifyFailed("STAMP_DAMAGED", f"the time stamp of checkpoint {point.path.stem} does not hold", remedy="restore evidence/ from its backup") from error
+
+
+def ask(home: Home, corp_id: str) -> Result | None:
+    """Ask for the stamps that are due; return what came of it, None when no authority is configured. Raises UsageError STAMP_…, SECRET_…"""
+    settings = home.config.evidence
+    if not settings.stamp_url:
+        return None
+    points, roots = checkpoint.all_of(home, corp_id), _roots(home)
+    _begin(points, settings.stamp_hours)
+    waiting = [p for p in points if p.path.with_suffix(".tsq").exists() and not p.path.with_suffix(".tsr").exists()]
+    done = 0
+    try:
+        for point in waiting:
+            _one(home, corp_id, point, roots)
+            done += 1
+    except NotStamped as error:
+        home.custody.append(command="stamp", phase="waiting", params={"corp": corp_id, "waiting": len(waiting) - done}, result=error.code)
+        return Result(stamped=done, waiting=len(waiting) - done, code=error.code, why=error.message)
+    return Result(stamped=done)
+
+
+def _begin(points: Sequence[Checkpoint], hours: int) -> None:
+    """Put the newest checkpoint among those that wait, when the last one that was is old enough."""
+    asked = [p for p in points if p.path.with_suffix(".tsq").exists()]
+    due = bool(points) and points[-1] not in asked and (not asked or points[-1].said.at_ms - asked[-1].said.at_ms >= hours * HOUR_MS)
+    if due:
+        durable.write_once(points[-1].path.with_suffix(".tsq"), request_for(points[-1].text.encode()))
+
+
+def request_for(note: bytes) -> bytes:
+    """Return a request for a stamp of a note: its SHA-256, a random nonce, the authority's certificates wanted."""
+    client = stamp_check.library()
+    builder = client.TimestampRequestBuilder().data(note).hash_algorithm(client.HashAlgorithm.SHA256)
+    return bytes(builder.cert_request(cert_request=True).nonce(nonce=True).build().as_bytes())
+
+
+def _one(home: Home, corp_id: str, point: Checkpoint, roots: tuple[bytes, list[x509.Certificate]]) -> None:
+    pem, trusted = roots
+    with durable.storage("reading a request for a time stamp"):
+        request = point.path.with_suffix(".tsq").read_bytes()
+    response = _send(home, request)
+    try:
+        told = stamp_check.checked(point.text.encode(), response, trusted, request=request)
+    except NotAStamp as error:
+        raise NotStamped("STAMP_REFUSED", f"the authority's answer is no stamp of this checkpoint: {error}", remedy="check evidence.stamp_roots") from error
+    durable.write_once(point.path.with_suffix(".pem"), pem)
+    durable.write_once(point.path.with_suffix(".tsr"), response)
+    params = {"corp": corp_id, "size": point.size, "epoch": point.epoch, "at": clock.iso(told.at_ms), "serial": str(told.serial)}
+    home.custody.append(command="stamp", phase="made", params=params)
+
+
+def _send(home: Home, request: bytes) -> bytes:
+    from pipeline.wecom import client
+
+    settings = home.config.evidence
+    try:
+        with client.plain_client(home.config.wecom, home.path) as http, http.stream("POST", settings.stamp_url, content=request, headers=SENDING, auth=_auth(home)) as answer:
+            if answer.status_code != 200:
+                raise NotStamped("STAMP_STATUS", f"the authority answered with status {answer.status_code}", remedy="the checkpoint waits; check evidence.stamp_url")
+            found = b""
+            for piece in answer.iter_bytes():
+                found += piece
+                if len(found) > LARGEST:
+                    raise NotStamped("STAMP_STATUS", "the authority's answer is larger than any stamp", remedy="the checkpoint waits; check evidence.stamp_url")
+            return found
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise NotStamped("STAMP_UNREACHABLE", f"the authority does not answer ({type(error).__name__})", remedy="the checkpoint waits for the next run") from error
+
+
+def _auth(home: Home) -> tuple[str, str] | None:
+    reference = home.config.evidence.stamp_credentials
+    if not reference:
+        return None
+    user, _, password = secret_refs.resolve(reference, home.path, setting="evidence.stamp_credentials").partition(":")
+    return user, password
+
+
+def _roots(home: Home) -> tuple[bytes, list[x509.Certificate]]:
+    """Return the configured roots, as PEM and parsed."""
+    settings = home.config.evidence
+    if not settings.stamp_url.startswith(("https://", "http://")):
+        raise UsageError("STAMP_URL", "evidence.stamp_url: expected an https or http address", remedy="correct it in liuhen.toml")
+    try:
+        pem = Path(home.path / settings.stamp_roots).read_bytes() if settings.stamp_roots else b""
+        return pem, stamp_check.certificates(pem)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "STAMP_ROOTS", "evidence.stamp_roots: expected a file of PEM certificates, got another or none", remedy="ask the authority for its root certificate"
+        ) from error
