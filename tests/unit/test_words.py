@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from pipeline import records, words
+from pipeline import errors, records, words
 from pipeline.errors import FAILURE_CODES, ArchiveError, Exit, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -261,3 +261,23 @@ def test_the_glossary_uses_the_words_of_the_catalogue() -> None:
     entries = {key: entry for key, entry in words.catalogue().items() if key.split(".")[0] in groups and key.count(".") == 1}
     missing = {key for key, entry in entries.items() if f"| {entry['zh']} | {entry['en']} |" not in text}
     assert missing == set()
+
+
+def codes() -> set[str]:
+    """The codes of errors that end a command, read from where they are raised."""
+    found = set()
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ENDING and node.args:
+                first = node.args[0]
+                if isinstance(first, ast.Constant):
+                    found.add(str(first.value))
+    return found
+
+
+ENDING = {kind.__name__ for kind in (errors.UsageError, errors.SourceRefused, errors.VerifyFailed, errors.Locked, errors.StorageError)}
+
+
+def test_every_error_that_ends_a_command_has_a_sentence_in_both_languages() -> None:
+    assert len(codes()) > 100
+    assert sorted(code for code in codes() if f"error.{code}" not in words.catalogue()) == []
