@@ -215,7 +215,9 @@ def _unreadable(word: str) -> bool:
 def _foreign(error: Exception) -> int:
     """Tell an error that is not ours: usage errors of the command line in their own words, others by type and place."""
     if hasattr(error, "format_message"):  # click's UsageError and its kin
-        say(f"liuhen: {error.format_message()}")
+        from pipeline.cli import usage
+
+        say(f"liuhen: {usage.sentence(error.format_message(), LANG)}")
         return int(Exit.USAGE)
     if isinstance(error, OSError) and error.errno:
         from pipeline.durable import storage_error

@@ -1,0 +1,38 @@
+"""What the command line's library says of a wrong call, told in the language of who called.
+
+Before: root.py, which catches it. After: the terminal. The library speaks English alone; each of its sentences is recognised here by its
+words, and one that is not (a newer version may word it anew) is told as it came, behind a Chinese beginning.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline import words
+from pipeline.words import Lang
+
+# How the library begins, and the word of the catalogue that says the same; groups are handed over by name.
+SENTENCES = (
+    (r"No such command '(?P<name>.*?)'\.(?: Did you mean (?P<like>.*)\?)?", "calling.no_command"),
+    (r"No such option: (?P<name>\S+)(?: (?:\(Possible options: |Did you mean )(?P<like>.*?)[?)])?", "calling.no_option"),
+    (r"Missing (?:option|argument|parameter):? '?(?P<name>[^'.]+)'?.*", "calling.missing"),
+    (r"Missing command\.", "calling.no_word"),
+    (r"Option '(?P<name>.*?)' requires an argument\.", "calling.no_value"),
+    (r"Got unexpected extra arguments?(?:\(s\))? \((?P<name>.*)\)", "calling.too_many"),
+    (r"Invalid value for '?(?P<name>.*?)'?: (?P<detail>.*)", "calling.wrong_value"),
+)
+
+
+def sentence(text: str, lang: Lang) -> str:
+    """Return the library's sentence, in Chinese with what was meant where that was guessed; in English as it came."""
+    if lang == "en":
+        return text
+    for pattern, key in SENTENCES:
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            given = {k: v or "" for k, v in found.groupdict().items()}
+            return words.say(key, lang, **given) + _like(given.get("like", ""), lang)
+    return text if text.startswith("Usage:") else words.say("calling.other", lang, detail=text)
+
+
+def _like(names: str, lang: Lang) -> str:
+    return words.say("calling.like", lang, names=names.replace("'", "").replace(" or ", "、")) if names else ""

@@ -1,0 +1,24 @@
+"""Wrong calls are told in the caller's language."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.liuhen import liuhen
+
+CASES = [
+    pytest.param(["statu"], "没有命令 statu（`liuhen --help` 列出全部命令）。是否要用：status", "No such command 'statu'", id="a command with a letter missing"),
+    pytest.param(["status", "--foo"], "没有选项 --foo（该命令加 --help 列出全部选项）。是否要用：--format", "No such option: --foo", id="an option"),
+    pytest.param(["search"], "缺少 TEXT（该命令加 --help 可看示例）", "Missing argument 'TEXT'", id="an argument that is missing"),
+    pytest.param(["keys", "add"], "缺少 --version（该命令加 --help 可看示例）", "Missing option '--version'", id="an option that is missing"),
+    pytest.param(["audit", "run", "x", "-p"], "选项 -p 后面缺少值", "Option '-p' requires an argument", id="an option without its value"),
+    pytest.param(["status", "more"], "多出了参数：more", "Got unexpected extra argument", id="one word too many"),
+    pytest.param(["search", "x", "--limit", "abc"], "--limit 的值不对：", "Invalid value for '--limit'", id="a word where a number is expected"),
+]
+
+
+@pytest.mark.parametrize(("call", "zh", "en"), CASES)
+def test_a_wrong_call_is_told_in_the_language_of_the_caller(call: list[str], zh: str, en: str) -> None:
+    told, own = liuhen(None, *call, lang="zh"), liuhen(None, *call)
+    assert (told.code, own.code) == (2, 2)
+    assert told.err.startswith(f"liuhen: {zh}") and own.err.startswith(f"liuhen: {en}")
