@@ -61,7 +61,8 @@ It is staged
     anchors.py           what each log entry was when it became durable
     filekeys.py          by which key a file is encrypted, read from the file
     lakerows.py          rows ↔ register events, directory entries
-    stagerows.py         the rows that one record leaves
+    pseudonyms.py        keyed names of ids, made the quick way
+    stagerows.py         the rows that records leave
     stage.py             rows → files, outline, manifest; still invisible
     workbench.py         the steps at hand in one process
     worker.py            a worker process of the runner inside the process

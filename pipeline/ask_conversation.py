@@ -11,9 +11,9 @@ from typing import Any
 from pipeline import __version__, clock, custody, transcript
 from pipeline.conversation import Meta
 from pipeline.errors import UsageError
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.reader import Reader
 from pipeline.register import pair_scope
-from pipeline.stage import Pseudonyms
 from pipeline.transcript import Line
 
 

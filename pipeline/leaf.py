@@ -17,15 +17,12 @@ import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from pipeline.records import Gated, Message
 from pipeline.schema import leaf_schema
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 _LABEL = leaf_schema().label.encode() + b"\0"
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -39,24 +36,27 @@ def _prefix(group: str) -> bytes:
 class _Group(NamedTuple):
     """A group made ready, since every record needs all of them: a struct whose fields are sorted writes JSON that is.
 
-    begun: the digest after the prefix; pick takes the fields out of a dictionary that has them all, in the struct's order."""
+    pick takes the fields out of a dictionary that has them all, in the struct's order."""
 
     salted: bytes
-    begun: _Hash
+    prefix: bytes
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]
     struct: Callable[..., msgspec.Struct]
 
 
 def _group(name: str, fields: Sequence[str]) -> _Group:
     ordered = sorted(fields)
-    return _Group(name.encode(), sha256(_prefix(name)), itemgetter(*ordered), msgspec.defstruct(name, [(f, Any) for f in ordered], gc=False))
+    return _Group(name.encode(), _prefix(name), itemgetter(*ordered), msgspec.defstruct(name, [(f, Any) for f in ordered], gc=False))
 
 
 _GROUPS = tuple(_group(name, fields) for name, fields in leaf_schema().groups.items())
+_TEXT, _PARTIES, _REST = _GROUPS
 _ABSENT: dict[str, Any] = {name: None for fields in leaf_schema().groups.values() for name in fields}
 # The fields that may be whole numbers; only those can be too large for JSON.
 _NUMBERS = ("seq", "sent_at_ms", "captured_at_ms", "key_version")
-_EMPTY, _LABELLED, _RAW = sha256(), sha256(_LABEL), sha256(_prefix("raw"))
+_RAW = _prefix("raw")
+# Its structs are sorted already, and what it is given holds no dictionaries.
+_encode_plain = msgspec.json.Encoder().encode
 
 
 def new_nonce() -> bytes:
@@ -68,13 +68,6 @@ def new_nonces(count: int) -> list[bytes]:
     """Return `count` nonces, asked for at once."""
     drawn = os.urandom(32 * count)
     return [drawn[at : at + 32] for at in range(0, len(drawn), 32)]
-
-
-def _digest_of(data: bytes) -> bytes:
-    """Return the SHA-256. A copy of a fresh state costs half of a new one, which looks the algorithm up every time."""
-    digest = _EMPTY.copy()
-    digest.update(data)
-    return digest.digest()
 
 
 def group_digest(nonce: bytes, group: str, canonical: bytes) -> bytes:
@@ -109,20 +102,36 @@ def commitment(nonce: bytes, fields: dict[str, Any]) -> bytes:
     told = fields if len(fields) == len(_ABSENT) else {**_ABSENT, **fields}
     if large := _large({name: told[name] for name in _NUMBERS}):
         told = {**told, **large}
-    whole = _LABELLED.copy()
-    for salted, begun, pick, struct in _GROUPS:
-        body, digest = _encode(struct(*pick(told))), begun.copy()
-        digest.update(_digest_of(nonce + salted) + len(body).to_bytes(8) + body)
-        whole.update(digest.digest())
-    return whole.digest()
+    groups = [_digest(prefix, nonce + salted, _encode(struct(*pick(told)))) for salted, prefix, pick, struct in _GROUPS]
+    return sha256(_LABEL + b"".join(groups)).digest()
 
 
 def raw_commitment(nonce: bytes, raw: bytes) -> str:
     """Return the salted digest of the JSON as received, hex."""
-    digest = _RAW.copy()
-    digest.update(_digest_of(nonce + b"raw"))
-    digest.update(raw)
-    return digest.hexdigest()
+    return sha256(_RAW + sha256(nonce + b"raw").digest() + raw).hexdigest()
+
+
+def content_commitment(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: int, nonce: bytes, fate: str) -> tuple[bytes, bytes | None]:
+    """Return (commitment, SHA-256 of the sealed bytes, None of an import) of an archived or control record.
+
+    The same as `commitment` of its `content_fields`, written straight from the record: nearly every record comes this way."""
+    message, opened = gated.message, gated.opened
+    sealed = sha256(opened.sealed).digest() if opened.key_version is not None else None
+    if message.media or max(opened.seq, message.sent_at_ms or 0) > JSON_SAFE:
+        fields = content_fields(gated, corp_id=corp_id, origin=origin, captured_at_ms=captured_at_ms, nonce=nonce, fate=fate)
+        return commitment(nonce, fields), sealed
+    text = _encode_plain(_TEXT.struct(message.parts, message.text))
+    parties = _encode_plain(_PARTIES.struct(message.recipient_ids, message.room_id, message.sender_id))
+    rest = _encode_plain(
+        _REST.struct(
+            message.action, captured_at_ms, None, corp_id, fate, opened.key_version, message.kind, None, message.msgid, message.msgtype, origin,
+            raw_commitment(nonce, opened.plaintext), None, None, sealed.hex() if sealed else None, message.sent_at_ms, opened.seq,
+        )
+    )
+    of_text = sha256(_TEXT.prefix + sha256(nonce + b"text").digest() + len(text).to_bytes(8) + text).digest()
+    of_parties = sha256(_PARTIES.prefix + sha256(nonce + b"parties").digest() + len(parties).to_bytes(8) + parties).digest()
+    of_rest = sha256(_REST.prefix + sha256(nonce + b"rest").digest() + len(rest).to_bytes(8) + rest).digest()
+    return sha256(_LABEL + of_text + of_parties + of_rest).digest(), sealed
 
 
 def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: int, nonce: bytes, fate: str) -> dict[str, Any]:
@@ -146,7 +155,7 @@ def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: i
         "captured_at_ms": captured_at_ms,
         "key_version": opened.key_version,
         "raw_commitment": raw_commitment(nonce, opened.plaintext),
-        "sealed_sha256": _digest_of(opened.sealed).hex() if opened.key_version is not None else None,
+        "sealed_sha256": sha256(opened.sealed).hexdigest() if opened.key_version is not None else None,
         "media": _media(message),
         "reason": None,
         "scope_ref": None,

@@ -8,8 +8,11 @@ which lie under the second key, and by what unit its encryption key is chosen (`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Literal
+from itertools import accumulate
+from operator import attrgetter
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -118,16 +121,32 @@ def table(name: str, columns: dict[str, list[object]]) -> pa.Table:
     A column that is not given is null throughout; one that may not be null then fails in Arrow, which is a bug here."""
     rows = len(next(iter(columns.values())))
     schema = kind(name).arrow
-    arrays = []
-    for f in schema:
-        values = columns.get(f.name)
-        if values is None:
-            arrays.append(pa.nulls(rows, f.type))
-        elif pa.types.is_timestamp(f.type):
-            arrays.append(pa.array(values, pa.timestamp("ms", "UTC")).cast(f.type))
-        else:
-            arrays.append(pa.array(values, f.type))
+    arrays = [pa.nulls(rows, f.type) if (values := columns.get(f.name)) is None else _array(values, f.type) for f in schema]
     unknown = set(columns) - set(schema.names)
     if unknown:
         raise KeyError(f"{name} has no column {sorted(unknown)}")
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
+    """Return `pa.array(values, wanted)`, with times in milliseconds; the usual shapes of texts and lists the quick way."""
+    if pa.types.is_timestamp(wanted):
+        return pa.array(values, pa.timestamp("ms", "UTC")).cast(wanted)
+    if pa.types.is_string(wanted) and isinstance(next(iter(values), None), bytes):
+        return pa.array(values, pa.binary()).cast(wanted)  # checks that it is UTF-8, all of it at once
+    if pa.types.is_list(wanted):
+        items = _items([v for some in values if some for v in some], wanted.value_type)
+        if items is not None:
+            ends = pa.array([0, *accumulate([len(some) if some else 0 for some in values])], pa.int32())
+            absent = pa.array([some is None for some in values]) if None in values else None
+            return pa.ListArray.from_arrays(ends, items, type=wanted, mask=absent)
+    return pa.array(values, wanted)
+
+
+def _items(flat: list[Any], wanted: pa.DataType) -> pa.Array | None:
+    """Return what lists hold, one after the other; None for structs that come as dictionaries or tuples."""
+    if not pa.types.is_struct(wanted):
+        return pa.array(flat, wanted)
+    if not all(isinstance(v, msgspec.Struct) for v in flat):
+        return None
+    return pa.StructArray.from_arrays([pa.array(list(map(attrgetter(f.name), flat)), f.type) for f in wanted], fields=list(wanted))

@@ -16,10 +16,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import zstandard
@@ -27,12 +27,12 @@ import zstandard
 from pipeline import clock, durable, leaf, pii, schema, stagerows
 from pipeline.consent_events import events_from_control
 from pipeline.home import Home
-from pipeline.keyring import Keyring
 from pipeline.lake import DataFile, Lake
 from pipeline.message import conversation_id
-from pipeline.records import Finding, Gated, Matched, MatchedPage, Message, PageRef, Unopened
+from pipeline.pseudonyms import Keyed, Pseudonyms
+from pipeline.records import Finding, Gated, Matched, MatchedPage, PageRef, Unopened
 from pipeline.register import Event
-from pipeline.stagerows import Columns, MatchRow, MessageRow, Place, Row
+from pipeline.stagerows import Archived, Columns, Gathering, MatchRow, Place, Row
 
 HOT = "hot"
 UNOPENED = "x"
@@ -103,60 +103,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 Rows = dict[Place, Columns]
 
 
-class Pseudonyms:
-    """Keyed names of ids, remembered: the same few people and scopes come again and again."""
-
-    def __init__(self, home: Home, corp_id: str) -> None:
-        keyed = {what: _Keyed(home.keyring, corp_id, what) for what in ("person", "scope")}
-
-        @lru_cache(maxsize=100_000)
-        def named(what: str, value: str) -> bytes:
-            return keyed[what].name(value.encode("utf-8", "surrogatepass"))
-
-        @lru_cache(maxsize=4_096)
-        def subjects(people: tuple[str | None, ...], scopes: tuple[str, ...]) -> list[bytes]:
-            return sorted({named("person", p) for p in people if p} | {named("scope", s) for s in scopes})
-
-        self.of: Callable[[str, str], bytes] = named
-        self._few: Callable[[tuple[str | None, ...], tuple[str, ...]], list[bytes]] = subjects
-        self._many: Callable[[tuple[str | None, ...], tuple[str, ...]], list[bytes]] = subjects.__wrapped__
-
-    def scope_ref(self, scope: str | None) -> str | None:
-        """Return the pseudonym of a scope, hex."""
-        return self.of("scope", scope).hex() if scope else None
-
-    def subjects(self, people: tuple[str | None, ...], scopes: tuple[str, ...]) -> list[bytes]:
-        """Return the pseudonyms of people and scopes, sorted, each once; not to be changed. Those of large rooms are not remembered."""
-        return self._few(people, scopes) if len(people) <= _FEW else self._many(people, scopes)
-
-
-class _Keyed:
-    """`Keyring.pseudonym` for one kind of thing: what is the same for every record is hashed once."""
-
-    def __init__(self, keyring: Keyring, corp_id: str, what: str) -> None:
-        key = keyring.get(keyring.first(_NAMES)).ljust(_HMAC_BLOCK, b"\0")
-        self._inner = hashlib.sha256(bytes(b ^ 0x36 for b in key))
-        self._outer = hashlib.sha256(bytes(b ^ 0x5C for b in key))
-        self._inner.update(b"".join(len(p).to_bytes(4) + p for p in (corp_id.encode(), what.encode())))
-
-    def name(self, value: bytes) -> bytes:
-        """Return the 16 bytes that stand for `value`."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(len(value).to_bytes(4) + value)
-        outer.update(inner.digest())
-        return outer.digest()[:16]
-
-    def fingerprint(self, data: bytes) -> bytes:
-        """Return the 16 bytes that stand for the SHA-256 of `data`."""
-        plain = _EMPTY.copy()
-        plain.update(data)
-        return self.name(plain.hexdigest().encode())
-
-
-_EMPTY = hashlib.sha256()  # its copy costs half of a new one
-_NAMES = "names"
-_HMAC_BLOCK = 64  # bytes; RFC 2104 with SHA-256
-_FEW = 20
 _month_of_day = lru_cache(maxsize=256)(clock.month_of_day)
 
 
@@ -171,7 +117,7 @@ class Builder:
         self.lexicon_version = lexicon_version
         self.policy_version = policy_version
         self.key_fingerprints = key_fingerprints
-        self._fingerprints = {what: _Keyed(home.keyring, corp_id, what) for what in ("msgid", "content")}
+        self._of_msgid, self._of_content = (Keyed(home.keyring, corp_id, what).fingerprint for what in ("msgid", "content"))
         self._keep = home.config.archive.keep_sealed
         self._policies = pii.compiled(home.config.pii.policy_patterns)
         self.clear()
@@ -180,6 +126,7 @@ class Builder:
         """Forget what was gathered."""
         self.rows: Rows = defaultdict(lambda: defaultdict(list))
         self._fresh: dict[Place, list[Row]] = defaultdict(list)  # of the page at hand
+        self._archived: dict[str, list[Archived]] = defaultdict(list)  # of the page at hand, by month
         self.outlines: dict[str, list[Outline]] = {}
         self.pages: list[StagedPage] = []
         self.weight = 0
@@ -198,13 +145,23 @@ class Builder:
         nonces = leaf.new_nonces(len(page.items) + len(page.failed))
         outlines = [self._settled(page, m, nonce, ingested) for m, nonce in zip(page.items, nonces, strict=False)]
         outlines += [self._failed(page.ref, u, nonce) for u, nonce in zip(page.failed, nonces[len(page.items) :], strict=True)]
-        for place, rows in self._fresh.items():
-            stagerows.spread(self.rows[place], rows)
-        self._fresh.clear()
+        self._spread(page, ingested)
         self.outlines[page.ref.page] = sorted(outlines, key=lambda o: (o.seq is None, o.seq or 0, o.item))
         self.pages.append(StagedPage(ref=page.ref, register_version=page.register_version))
         self.count += len(outlines)
         self.weight += page.ref.size
+
+    def _spread(self, page: MatchedPage, ingested_ms: int) -> None:
+        """Let the rows of the page at hand become columns."""
+        at = Gathering(ref=page.ref, ingested_ms=ingested_ms, register_version=page.register_version, policy_version=self.policy_version)
+        for month, found in self._archived.items():
+            stagerows.extend(self.rows["messages", month, HOT], stagerows.message_columns(at, found))
+            if self._keep and (sealed := found if page.ref.origin == "sealed" else [a for a in found if a.gated.opened.key_version is not None]):
+                stagerows.extend(self.rows["sealed", month, HOT], stagerows.sealed_columns(page.ref, sealed))
+        for place, rows in self._fresh.items():
+            stagerows.spread(self.rows[place], rows)
+        self._archived.clear()
+        self._fresh.clear()
 
     # -- one record ---------------------------------------------------------------------------------------------
 
@@ -215,28 +172,39 @@ class Builder:
         day = clock.beijing_day(ref.captured_at_ms if message.sent_at_ms is None else message.sent_at_ms)
         month = _month_of_day(day)
         scope_ref = self.names.scope_ref(decision.scope)
-        content_fp = self.fingerprint("content", message.canonical)
+        content_fp = self._of_content(message.canonical)
         has_content = fate in ("archived", "control")
+        sealed_sha256 = None
         if has_content:
-            fields = leaf.content_fields(gated, corp_id=self.corp_id, origin=ref.origin, captured_at_ms=ref.captured_at_ms, nonce=nonce, fate=fate)
+            commitment, sealed_sha256 = leaf.content_commitment(
+                gated, corp_id=self.corp_id, origin=ref.origin, captured_at_ms=ref.captured_at_ms, nonce=nonce, fate=fate
+            )
         else:
             fields = leaf.decision_fields(
                 corp_id=self.corp_id, origin=ref.origin, seq=opened.seq, msgid=message.msgid, captured_at_ms=ref.captured_at_ms,
                 key_version=opened.key_version, fate=fate, reason=decision.reason, scope_ref=scope_ref,
             )  # fmt: skip
+            commitment = leaf.commitment(nonce, fields)
         twin = self._twin(ref.origin, opened.seq, message.msgid, failed=False)
         if twin:
             pass
         elif fate == "archived":
-            self._archive(page, matched, day, month, nonce, content_fp, fields["sealed_sha256"], ingested_ms)
+            self._archive(page, matched, day, month, nonce, content_fp, sealed_sha256, ingested_ms)
         elif fate == "control":
-            self._fresh["sealed", month, HOT].append(stagerows.kept(ref, gated, conversation_id(message), nonce=nonce, plaintext=opened.plaintext))
+            self._fresh["sealed", month, HOT].append(stagerows.control(ref, gated, conversation_id(message), nonce=nonce, plaintext=opened.plaintext))
         else:
             captured = clock.iso(ref.captured_at_ms + 8 * 3_600_000)[:10]
             self._fresh[f"{fate}_sealed", captured if fate == "withheld" else captured[:7], ANY_BUCKET].append(stagerows.held(ref, gated, scope_ref))
-        return _outline(
-            gated, fate=fate, msgid_fp=self.fingerprint("msgid", message.msgid.encode()), content_fp=content_fp, commitment=leaf.commitment(nonce, fields),
-            nonce=None if has_content else nonce, day=day, month=month, scope_ref=scope_ref, captured_at_ms=ref.captured_at_ms, twin=twin,
+        control = message.control
+        return Outline(
+            item=opened.item, seq=opened.seq, fate=fate, reason=control.kind if control else decision.reason, rule=decision.rule,
+            key_version=opened.key_version, scope_ref=scope_ref, msgid=message.msgid, msgid_fp=self._of_msgid(message.msgid.encode()),
+            content_fp=content_fp, commitment=commitment, nonce=None if has_content else nonce, dt=day, month=month,
+            employee_id=decision.employee_id or (control.who if control and control.kind == "switch" else None), room_id=message.room_id,
+            sender_id=message.sender_id, recipient_ids=message.recipient_ids, sent_at_ms=message.sent_at_ms, kind=message.kind,
+            recalls_msgid=message.recalls_msgid,
+            events=events_from_control(message, opened, recorded_at_ms=ref.captured_at_ms) if control else (),
+            consent=decision.consent, consent_source=decision.source, consent_event=decision.event_id, twin=twin,
         )  # fmt: skip
 
     def _failed(self, ref: PageRef, unopened: Unopened, nonce: bytes) -> Outline:
@@ -253,7 +221,7 @@ class Builder:
         return Outline(
             item=failure.item, seq=failure.seq, fate="failed", step=failure.step, code=failure.code, detail=failure.detail, key_version=failure.key_version,
             key_tried=self.key_fingerprints.get(failure.key_version or 0), msgid=failure.msgid, month=month,
-            msgid_fp=self.fingerprint("msgid", failure.msgid.encode()) if failure.msgid else None,
+            msgid_fp=self._of_msgid(failure.msgid.encode()) if failure.msgid else None,
             commitment=leaf.commitment(nonce, fields), nonce=nonce, twin=twin,
         )  # fmt: skip
 
@@ -264,47 +232,35 @@ class Builder:
         self._gathered.add(key)
         return False
 
-    def fingerprint(self, what: str, data: bytes) -> bytes:
+    def fingerprint(self, what: Literal["msgid", "content"], data: bytes) -> bytes:
         """Return the keyed 16-byte fingerprint of a msgid or of canonical content."""
-        return self._fingerprints[what].fingerprint(data)
+        return self._of_msgid(data) if what == "msgid" else self._of_content(data)
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
     def _archive(
-        self, page: MatchedPage, matched: Matched, day: int, month: str, nonce: bytes, content_fp: bytes, sealed_sha256: str | None, ingested_ms: int
+        self, page: MatchedPage, matched: Matched, day: int, month: str, nonce: bytes, content_fp: bytes, sealed_sha256: bytes | None, ingested_ms: int
     ) -> None:
-        gated, ref = matched.gated, page.ref
-        message, decision, opened = gated.message, gated.decision, gated.opened
-        texts = [p.text for p in message.parts]
-        masked = [pii.mask(t, found) if (found := pii.find(t, self._policies)) else t for t in texts]
-        clear_too = masked != texts
-        paths = [p.path for p in message.parts]
+        gated, message = matched.gated, matched.gated.message
+        masked = self._masked([part.text for part in message.parts])
         conversation = conversation_id(message)
-        self._fresh["messages", month, HOT].append(
-            MessageRow(
-                origin=ref.origin, seq=opened.seq, msgid=message.msgid, kind=message.kind, action=message.action, msgtype=message.msgtype,
-                sent_at=message.sent_at_ms, time_flag=message.time_flag, sender_id=message.sender_id, sender_kind=decision.sender_kind,
-                recipient_ids=message.recipient_ids, room_id=message.room_id, conversation_id=conversation, direction=decision.direction,
-                employee_id=decision.employee_id, customer_id=decision.customer_id,
-                text="\n".join(masked) if clear_too else message.text,
-                parts=list(zip(paths, masked, strict=True)),
-                quotes=[(q.part, q.start_cp, q.end_cp) for q in message.quotes],
-                text_clear=message.text if clear_too else None, parts_clear=list(zip(paths, texts, strict=True)) if clear_too else None,
-                raw=opened.plaintext, recalls_msgid=message.recalls_msgid, consent=decision.consent, consent_source=decision.source,
-                consent_rule=decision.rule, consent_event=decision.event_id, lawful_basis=decision.lawful_basis, key_version=opened.key_version,
-                captured_at=ref.captured_at_ms, ingested_at=ingested_ms, dt=day, dt_basis="captured" if message.sent_at_ms is None else "sent",
-                register_version=page.register_version, policy_version=self.policy_version,
-                subjects=self.names.subjects((message.sender_id, *message.recipient_ids), decision.scopes), nonce=nonce,
-                content_fp=content_fp, sealed_sha256=bytes.fromhex(sealed_sha256) if sealed_sha256 else None,
-            )
-        )  # fmt: skip
-        if opened.key_version is not None and self._keep:
-            self._fresh["sealed", month, HOT].append(stagerows.kept(ref, gated, conversation))
-        for finding in matched.findings:
-            self._fresh["matches", month, HOT].append(self._finding(page, gated, finding, masked, conversation, day, ingested_ms))
+        subjects = self.names.subjects((message.sender_id, *message.recipient_ids), gated.decision.scopes)
+        self._archived[month].append(Archived(gated, conversation, day, nonce, content_fp, sealed_sha256, subjects, masked))
+        if matched.findings:
+            shown = [part.text for part in message.parts] if masked is None else masked
+            rows = self._fresh["matches", month, HOT]
+            rows += [self._finding(page, gated, finding, shown, conversation, day, ingested_ms) for finding in matched.findings]
         for file in message.media:
-            row = stagerows.media(ref, opened.seq, message, file, day=day, conversation=conversation, recorded_ms=ingested_ms)
+            row = stagerows.media(page.ref, gated.opened.seq, message, file, day=day, conversation=conversation, recorded_ms=ingested_ms)
             self._fresh["media", month, HOT].append(row)
+
+    def _masked(self, texts: list[str]) -> list[str] | None:
+        """Return the texts with personal data masked, None when there is nothing to mask."""
+        places = [pii.find(text, self._policies) for text in texts]
+        if not any(places):
+            return None
+        masked = [pii.mask(text, found) for text, found in zip(texts, places, strict=True)]
+        return None if masked == texts else masked
 
     def _finding(
         self, page: MatchedPage, gated: Gated, finding: Finding, masked: Sequence[str], conversation: str, day: int, found_ms: int
@@ -380,20 +336,3 @@ def read_outline(home: Home, manifest: Manifest) -> dict[str, list[Outline]]:
 
 def _pack(outlines: dict[str, list[Outline]]) -> bytes:
     return zstandard.compress(msgspec.msgpack.encode(outlines), level=1)
-
-
-def _outline(
-    gated: Gated, *, fate: str, msgid_fp: bytes, content_fp: bytes, commitment: bytes, nonce: bytes | None, day: int, month: str, scope_ref: str | None,
-    captured_at_ms: int, twin: bool,
-) -> Outline:
-    message: Message = gated.message
-    decision, control = gated.decision, gated.message.control
-    return Outline(
-        item=gated.opened.item, seq=gated.opened.seq, fate=fate, reason=control.kind if control else decision.reason, rule=decision.rule,
-        key_version=gated.opened.key_version, scope_ref=scope_ref, msgid=message.msgid, msgid_fp=msgid_fp, content_fp=content_fp, commitment=commitment,
-        nonce=nonce, dt=day, month=month, employee_id=decision.employee_id or (control.who if control and control.kind == "switch" else None), room_id=message.room_id,
-        sender_id=message.sender_id,
-        recipient_ids=message.recipient_ids, sent_at_ms=message.sent_at_ms, kind=message.kind, recalls_msgid=message.recalls_msgid,
-        events=events_from_control(message, gated.opened, recorded_at_ms=captured_at_ms) if control else (),
-        consent=decision.consent, consent_source=decision.source, consent_event=decision.event_id, twin=twin,
-    )  # fmt: skip

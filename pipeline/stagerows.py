@@ -1,4 +1,6 @@
-"""The rows that one record leaves in staged files: a value for each kind, named like the kind's columns; and how rows become columns.
+"""The rows that records leave in staged files: a value for each kind, named like the kind's columns; and how rows become columns.
+
+Nearly every record is archived and leaves a row in messages and one in sealed: those two are written column by column, a page at once.
 
 Before: records.py. After: stage.py, which decides which of them a record leaves.
 Times are milliseconds since 1970 UTC, days are counted from 1970-01-01, as schema.table takes them.
@@ -11,56 +13,74 @@ from typing import Any
 
 import msgspec
 
-from pipeline.records import Gated, MediaRef, Message, PageRef, Unopened
+from pipeline.records import Gated, MediaRef, Message, PageRef, Part, Unopened
 
 Place = tuple[str, str, str]
 """Kind, month (or day) and bucket of a file."""
 Columns = dict[str, list[Any]]
-PartPair = tuple[str, str]
 
 
-class MessageRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One row of `messages`."""
+class Archived(msgspec.Struct, frozen=True, gc=False):
+    """What an archived record leaves: itself, what was worked out about it, and its texts with personal data masked (None: nothing was to be masked)."""
 
-    origin: str
-    seq: int
-    msgid: str
-    kind: str
-    action: str
-    msgtype: str
-    sent_at: int | None
-    time_flag: str | None
-    sender_id: str | None
-    sender_kind: str
-    recipient_ids: Sequence[str]
-    room_id: str | None
-    conversation_id: str
-    direction: str
-    employee_id: str | None
-    customer_id: str | None
-    text: str
-    parts: Sequence[PartPair]
-    quotes: Sequence[tuple[int, int, int]]
-    text_clear: str | None
-    parts_clear: Sequence[PartPair] | None
-    raw: bytes
-    recalls_msgid: str | None
-    consent: str
-    consent_source: str
-    consent_rule: str
-    consent_event: str | None
-    lawful_basis: Sequence[str]
-    key_version: int | None
-    captured_at: int
-    ingested_at: int
-    dt: int
-    dt_basis: str
-    register_version: int
-    policy_version: str
-    subjects: Sequence[bytes]
+    gated: Gated
+    conversation: str
+    day: int
     nonce: bytes
     content_fp: bytes
     sealed_sha256: bytes | None
+    subjects: Sequence[bytes]
+    masked: Sequence[str] | None
+
+
+class Gathering(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rows of one page share."""
+
+    ref: PageRef
+    ingested_ms: int
+    register_version: int
+    policy_version: str
+
+
+def message_columns(at: Gathering, found: Sequence[Archived]) -> Columns:
+    """Return the rows of archived records in `messages`, column by column."""
+    ref, n = at.ref, len(found)
+    messages, decisions, opened = [a.gated.message for a in found], [a.gated.decision for a in found], [a.gated.opened for a in found]
+    return {
+        "origin": [ref.origin] * n, "seq": [o.seq for o in opened], "msgid": [m.msgid for m in messages], "kind": [m.kind for m in messages],
+        "action": [m.action for m in messages], "msgtype": [m.msgtype for m in messages], "sent_at": [m.sent_at_ms for m in messages],
+        "time_flag": [m.time_flag for m in messages], "sender_id": [m.sender_id for m in messages], "sender_kind": [d.sender_kind for d in decisions],
+        "recipient_ids": [m.recipient_ids for m in messages], "room_id": [m.room_id for m in messages],
+        "conversation_id": [a.conversation for a in found], "direction": [d.direction for d in decisions],
+        "employee_id": [d.employee_id for d in decisions], "customer_id": [d.customer_id for d in decisions],
+        "text": [a.gated.message.text if a.masked is None else "\n".join(a.masked) for a in found],
+        "parts": [a.gated.message.parts if a.masked is None else _masked_parts(a.gated.message, a.masked) for a in found],
+        "quotes": [m.quotes for m in messages],
+        "text_clear": [None if a.masked is None else a.gated.message.text for a in found],
+        "parts_clear": [None if a.masked is None else a.gated.message.parts for a in found],
+        "raw": [o.plaintext for o in opened], "recalls_msgid": [m.recalls_msgid for m in messages], "consent": [d.consent for d in decisions],
+        "consent_source": [d.source for d in decisions], "consent_rule": [d.rule for d in decisions], "consent_event": [d.event_id for d in decisions],
+        "lawful_basis": [d.lawful_basis for d in decisions], "key_version": [o.key_version for o in opened], "captured_at": [ref.captured_at_ms] * n,
+        "ingested_at": [at.ingested_ms] * n, "dt": [a.day for a in found], "dt_basis": ["captured" if m.sent_at_ms is None else "sent" for m in messages],
+        "register_version": [at.register_version] * n, "policy_version": [at.policy_version] * n, "subjects": [a.subjects for a in found],
+        "nonce": [a.nonce for a in found], "content_fp": [a.content_fp for a in found], "sealed_sha256": [a.sealed_sha256 for a in found],
+    }  # fmt: skip
+
+
+def _masked_parts(message: Message, masked: Sequence[str]) -> tuple[Part, ...]:
+    return tuple([Part(part.path, text) for part, text in zip(message.parts, masked, strict=True)])
+
+
+def sealed_columns(ref: PageRef, found: Sequence[Archived]) -> Columns:
+    """Return the rows of archived records in `sealed`, column by column."""
+    n, opened = len(found), [a.gated.opened for a in found]
+    nothing: list[Any] = [None] * n
+    return {
+        "origin": [ref.origin] * n, "seq": [o.seq for o in opened], "variant": [""] * n, "msgid": [a.gated.message.msgid for a in found],
+        "key_version": [o.key_version for o in opened], "envelope": [o.sealed for o in opened], "key_block": [o.key_block or None for o in opened],
+        "plaintext": nothing, "nonce": nothing, "captured_at": [ref.captured_at_ms] * n, "page": [ref.page] * n,
+        "conversation_id": [a.conversation for a in found],
+    }  # fmt: skip
 
 
 class SealedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -144,7 +164,13 @@ class MatchRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     matched_at: int
 
 
-Row = MessageRow | SealedRow | HeldRow | MediaRow | MatchRow
+Row = SealedRow | HeldRow | MediaRow | MatchRow
+
+
+def extend(columns: Columns, more: Columns) -> None:
+    """Append columns of one kind to others."""
+    for name, values in more.items():
+        columns[name] += values
 
 
 def spread(columns: Columns, rows: Sequence[msgspec.Struct]) -> None:
@@ -154,8 +180,8 @@ def spread(columns: Columns, rows: Sequence[msgspec.Struct]) -> None:
         columns[name] += column
 
 
-def kept(ref: PageRef, gated: Gated, conversation: str, *, nonce: bytes | None = None, plaintext: bytes | None = None) -> SealedRow:
-    """Return the sealed bytes of an opened record."""
+def control(ref: PageRef, gated: Gated, conversation: str, *, nonce: bytes, plaintext: bytes) -> SealedRow:
+    """Return the sealed and the opened bytes of a control record."""
     opened = gated.opened
     return SealedRow(
         origin=ref.origin, seq=opened.seq, variant="", msgid=gated.message.msgid, key_version=opened.key_version, envelope=opened.sealed,

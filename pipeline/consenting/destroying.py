@@ -26,9 +26,9 @@ from pipeline.consenting.precedence import Cover, outcome
 from pipeline.holds import Hold
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.records import PageRef
 from pipeline.saved_files import answer_of
-from pipeline.stage import Pseudonyms
 from pipeline.workbench import Workbench
 
 KIND = "withheld_sealed"

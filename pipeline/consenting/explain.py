@@ -17,8 +17,8 @@ from pipeline.consenting import fates
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.lake import Lake, Snapshot
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import Event, Register, scope_of
-from pipeline.stage import Pseudonyms
 from pipeline.words import Lang
 from pipeline.workbench import Workbench
 

@@ -19,8 +19,8 @@ from pipeline.consenting.fates import Fated, Key
 from pipeline.consenting.judging import Move, Rules
 from pipeline.home import Home
 from pipeline.lake import Lake, Snapshot
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import Event
-from pipeline.stage import Pseudonyms
 from pipeline.workbench import Workbench
 
 

@@ -28,7 +28,8 @@ from pipeline.consenting.judging import Rules
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
-from pipeline.stage import HOT, Pseudonyms
+from pipeline.pseudonyms import Pseudonyms
+from pipeline.stage import HOT
 from pipeline.workbench import Workbench
 
 KINDS = hidden.KINDS

@@ -16,9 +16,9 @@ from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, opening, plain
 from pipeline.evidence.scope import Scope
 from pipeline.names import ms_of
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.reader import Reader
 from pipeline.register import pair_scope
-from pipeline.stage import Pseudonyms
 
 _HELD = """
 SELECT r.leaf, r.commitment, r.nonce, r.origin, r.seq, r.msgid, r.fate, r.reason, r.rule, r.code, r.dt, r.scope_ref, r.key_version, p.captured_at, s.envelope

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline import schema
+from pipeline.records import Part, Quote
 from pipeline.resources import data_folder
 
 FILES = sorted(p.name for p in data_folder("schemas").glob("*.v1.json") if p.name != "leaf.v1.json")
@@ -52,6 +55,35 @@ def test_the_leaf_fields_are_never_changed_without_a_new_version() -> None:
             "raw_commitment", "sealed_sha256", "media", "reason", "scope_ref", "code",
         ],
     }  # fmt: skip
+
+
+PARTS, QUOTES = schema.TYPES["list<part>"], schema.TYPES["list<quote>"]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted", "expected"),
+    [
+        pytest.param([(Part("a", "甲"), Part("b", "乙")), (), (Part("c", ""),)], PARTS, [[("a", "甲"), ("b", "乙")], [], [("c", "")]], id="structs"),
+        pytest.param([None, (Part("a", "甲"),), None], PARTS, [None, [("a", "甲")], None], id="structs, some absent"),
+        pytest.param([(), ()], PARTS, [[], []], id="empty lists"),
+        pytest.param([None, None], PARTS, [None, None], id="nothing"),
+        pytest.param([[("a", "甲")], [("b", "乙")]], PARTS, [[("a", "甲")], [("b", "乙")]], id="tuples"),
+        pytest.param([(Quote(0, 1, 2),), ()], QUOTES, [[(0, 1, 2)], []], id="numbers in structs"),
+        pytest.param([("wmA", "wmB"), (), ["wmC"], None], pa.list_(pa.string()), [["wmA", "wmB"], [], ["wmC"], None], id="texts in lists"),
+        pytest.param([[b"x"], [b"y", b"z"]], pa.list_(pa.binary()), [[b"x"], [b"y", b"z"]], id="bytes in lists"),
+        pytest.param(["甲".encode(), b"", None], pa.string(), ["甲", "", None], id="texts as bytes"),
+        pytest.param([None, b"a"], pa.string(), [None, "a"], id="texts as bytes, the first absent"),
+    ],
+)  # fmt: skip
+def test_columns_are_made_as_arrow_makes_them(values: list[Any], wanted: pa.DataType, expected: list[Any]) -> None:
+    made = schema._array(values, wanted)
+    made.validate(full=True)
+    assert made.equals(pa.array(expected, wanted))
+
+
+def test_bytes_that_are_no_utf_8_become_no_text() -> None:
+    with pytest.raises(pa.ArrowInvalid):
+        schema._array([b"a", b"\xff"], pa.string())
 
 
 def test_a_value_in_a_column_that_does_not_exist_is_a_mistake_told_at_once() -> None:
