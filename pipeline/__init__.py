@@ -127,6 +127,7 @@ It is shown
     tables.py            a table on a terminal
     sheets.py            an Excel workbook
     show.py              every format, to terminal or file
+    reports/             a month for the regulator, a page with charts
 
     source/              the source: pulled page by page, gaps told, media fetched, the cycle of all steps
     cli/                 the command line: root.py, one file a group of commands

@@ -17,9 +17,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from rich.cells import cell_len
 
@@ -43,32 +43,55 @@ def write_xlsx(
     """Write the workbook to `sink`; return the number of rows. choices: what may be picked from a list in the columns of these names.
 
     Raises UsageError EXTRA_MISSING, XLSX_TOO_LARGE."""
-    try:
-        import xlsxwriter
-    except ImportError as error:
-        raise UsageError("EXTRA_MISSING", "xlsx needs the optional package xlsxwriter", remedy="pip install 'liuhen[xlsx]'") from error
-    book = xlsxwriter.Workbook(sink, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
-    page = _Sheet(book, columns, lang)
-    iterator = iter(rows)
-    sample = list(islice(iterator, _SAMPLE))
-    page.widths(sample)
-    for row in sample:
-        page.add(row)
-    for row in iterator:
-        page.add(row)
+    book = _book(sink)
+    page = _Sheet(book, columns, lang, words.say("sheet.rows", lang))
+    page.fill(rows)
     page.finish(notes)
+    page.remark(notes)
     page.offer(choices)
     book.close()
     return page.count
 
 
-class _Sheet:
-    """The one sheet of results, its formats, and what the notes must say about it."""
+class Sheet(NamedTuple):
+    """One sheet of a workbook of several: a name of at most 31 characters without []:*?/\\, its columns and rows; filtered: with a filter row."""
 
-    def __init__(self, book: Any, columns: Sequence[Column], lang: Lang) -> None:
+    name: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[object]]
+    filtered: bool = True
+
+
+def write_book(sink: BinaryIO, sheets: Sequence[Sheet], *, lang: Lang, notes: Sequence[str] = ()) -> int:
+    """Write a workbook of several sheets, the notes as the header of each printed page; return the rows of all. Raises as `write_xlsx`."""
+    book, pages = _book(sink), []
+    for one in sheets:
+        page = _Sheet(book, one.columns, lang, one.name)
+        page.fill(one.rows)
+        page.finish(notes, filtered=one.filtered)
+        pages.append(page)
+    for page in pages[1:]:
+        pages[0].seen.update(page.seen)
+    pages[0].remark(notes)
+    book.close()
+    return sum(page.count for page in pages)
+
+
+def _book(sink: BinaryIO) -> Any:
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise UsageError("EXTRA_MISSING", "xlsx needs the optional package xlsxwriter", remedy="pip install 'liuhen[xlsx]'") from error
+    return xlsxwriter.Workbook(sink, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+
+
+class _Sheet:
+    """A sheet of results, its formats, and what the notes must say about it."""
+
+    def __init__(self, book: Any, columns: Sequence[Column], lang: Lang, name: str) -> None:
         self.book, self.columns, self.lang, self.count = book, columns, lang, 0
         self.seen: Counter[str] = Counter()
-        self.sheet = book.add_worksheet(words.say("sheet.rows", lang))
+        self.sheet = book.add_worksheet(name)
         self.text = book.add_format({"valign": "top", "text_wrap": True})
         self.quoted = book.add_format({"valign": "top", "text_wrap": True, "quote_prefix": True})
         self.number = book.add_format({"valign": "top"})
@@ -78,6 +101,13 @@ class _Sheet:
         for at, column in enumerate(columns):
             self.sheet.write_string(0, at, cells.well_formed(title_of(column, lang))[:255], head)
         self.sheet.freeze_panes(1, 0)
+
+    def fill(self, rows: Iterable[Sequence[object]]) -> None:
+        iterator = iter(rows)
+        sample = list(islice(iterator, _SAMPLE))
+        self.widths(sample)
+        for row in chain(sample, iterator):
+            self.add(row)
 
     def widths(self, sample: Sequence[Sequence[object]]) -> None:
         for at, column in enumerate(self.columns):
@@ -129,16 +159,19 @@ class _Sheet:
             if column.name in choices and self.count:
                 self.sheet.data_validation(1, at, self.count, at, {"validate": "list", "source": list(choices[column.name])})
 
-    def finish(self, notes: Sequence[str]) -> None:
-        if self.columns:
+    def finish(self, notes: Sequence[str], *, filtered: bool = True) -> None:
+        if self.columns and filtered:
             self.sheet.autofilter(0, 0, self.count, len(self.columns) - 1)
         self.sheet.set_landscape()
         self.sheet.fit_to_pages(1, 0)
         self.sheet.repeat_rows(0)
-        facts = [("time", "sheet.note_time"), ("long_number", "sheet.note_numbers"), ("cut", "sheet.note_cut")]
-        lines = [*notes, *(words.say(key, self.lang) for fact, key in facts if self.seen[fact])]
         if notes:
             self.sheet.set_header("&C" + notes[0].replace("&", "&&")[:240])
+
+    def remark(self, notes: Sequence[str]) -> None:
+        """Add the sheet of notes: those given, and what was seen while writing."""
+        facts = [("time", "sheet.note_time"), ("long_number", "sheet.note_numbers"), ("cut", "sheet.note_cut")]
+        lines = [*notes, *(words.say(key, self.lang) for fact, key in facts if self.seen[fact])]
         if lines:
             page = self.book.add_worksheet(words.say("sheet.notes", self.lang))
             page.set_column(0, 0, 100)

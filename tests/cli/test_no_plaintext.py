@@ -252,6 +252,8 @@ def calls(files: dict[str, Path]) -> list[tuple[list[str], int]]:
         (["audit", "run", "findings-of-employee", "-p", f"emploee={WORDS['parameter']}"], 2),
         (["audit", "run", "findings-of-employee", "-p", "employee=zhangsan", "-p", f"from={WORDS['parameter']}"], 2),
         (["audit", "run", "unopened"], 0),
+        (["audit", "pack", "--month", "2026-11", "-o", str(files["v1.pem"].parent / "pack")], 0),
+        (["audit", "report", "--from", "2026-11-01", "--to", "2026-11-30", "-o", str(files["v1.pem"].parent / "report.html")], 0),
         (["ack", "failed", "--reason", WORDS["reason"]], 0),
         (["identity", "import", f["links.csv"]], 0),
         (["identity", "import", f["bad-links.csv"]], 2),

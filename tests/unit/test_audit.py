@@ -41,7 +41,7 @@ def test_the_audits_are_there_by_name() -> None:
         "customer-conversations", "customer-thread", "findings", "findings-ageing", "findings-by-category", "findings-of-employee", "handover-followup",
         "licensed-chatting", "off-channel", "off-channel-before-refusal", "off-hours", "personal-data", "promises-undisclosed", "recalls-near-findings",
         "recalls-near-money", "red-packets", "refusals-by-employee", "refused-customers", "refused-elsewhere", "repeat-offenders", "reviewers",
-        "sales-without-disclosures", "same-text", "source-gaps", "stale-consent", "unanswered", "unopened",
+        "sales-without-disclosures", "same-text", "source-gaps", "stale-consent", "unanswered", "unopened", "volume",
     ]  # fmt: skip
 
 

@@ -1,0 +1,147 @@
+"""Asks everything a report says, of one version of the archive.
+
+Before: period.py, contents.py, ../audit.py. After: letter.py, charts.py, page.py, book.py, which ask nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from typing import Any
+
+import msgspec
+
+from pipeline import __version__, audit, clock, columns, custody
+from pipeline.audit import Audit
+from pipeline.clock import BEIJING
+from pipeline.columns import Column
+from pipeline.names import Names, ms_of
+from pipeline.reader import Reader
+from pipeline.reports.contents import MONTHS_DRAWN, PACK, Entry
+from pipeline.reports.period import Period
+
+Row = tuple[object, ...]
+Progress = Callable[[str, int, int], None]
+
+
+class Section(msgspec.Struct, frozen=True):
+    """One audit's answer. columns bear Chinese and English titles; rows are all of them."""
+
+    entry: Entry
+    asked: Audit
+    columns: list[Column]
+    rows: list[Row]
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """A report. facts: numbers of the letter by name; monthly: rows of `volume` and `findings` by month, for the months before, too."""
+
+    corp_id: str
+    corp_name: str
+    period: Period
+    made_at_ms: int
+    over: bool
+    actor: str
+    program: str
+    stand: int
+    lexicon: str
+    demo: bool
+    facts: dict[str, Any]
+    sections: list[Section]
+    monthly: dict[str, list[dict[str, Any]]]
+    names: Names
+
+    def name(self, employee: str) -> str:
+        """Return an employee's name at the end of the period, empty when nobody knows it."""
+        end = datetime.combine(self.period.last, time(23, 59, 59), BEIJING)
+        return self.names.person(employee, ms_of(end), "employee").name or ""
+
+    def rows_of(self, name: str, by: str) -> list[dict[str, object]]:
+        """Return the rows of a section as dictionaries; none when it is not in."""
+        for section in self.sections:
+            if section.entry.audit == name and section.entry.given.get("by", "") == by:
+                return [dict(zip([c.name for c in section.columns], row, strict=True)) for row in section.rows]
+        return []
+
+
+def gather(reader: Reader, period: Period, *, lexicon: str = "", entries: Sequence[Entry] = PACK, progress: Progress | None = None) -> Contents:
+    """Ask everything; `lexicon` names the packs the reader was opened under, empty for the current ones."""
+    corp = next(c for c in reader.home.config.corp if c.id == reader.corp_id)
+    now = clock.now_ms()
+    sections = []
+    for done, entry in enumerate(entries):
+        sections.append(_section(reader, entry, period))
+        if progress:
+            progress("asking", done + 1, len(entries))
+    return Contents(
+        corp_id=reader.corp_id, corp_name=corp.name, period=period, made_at_ms=now, over=period.over(now), actor=custody.actor(), program=f"liuhen {__version__}",
+        stand=reader.snapshot.version, lexicon=lexicon or reader.rows("SELECT lexicon_version AS v FROM lake_context")[0]["v"], demo=reader.home.config.demo,
+        facts=_facts(reader, period), sections=sections, monthly={name: _monthly(reader, name, period) for name in ("volume", "findings")},
+        names=Names(reader.rows("SELECT * FROM people WHERE kind = 'employee'")),
+    )  # fmt: skip
+
+
+def _section(reader: Reader, entry: Entry, period: Period) -> Section:
+    asked = audit.find(entry.audit)
+    days = {"from": period.first.isoformat(), "to": period.last.isoformat()}
+    given = {**{p.name: days[p.name] for p in asked.meta.parameters if p.name in days}, **entry.given}
+    found, rows = columns.rows_from_arrow(reader.arrow(asked.sql, audit.bind(asked, given)), lang="zh", view="messages")
+    titles = {c.name: f"{c.title.zh} · {c.title.en}" for c in asked.meta.columns}
+    words = {c.name: c.words for c in found}
+    if entry.given.get("by") in ("category", "severity", "msgtype"):
+        words["value"] = entry.given["by"]
+    named = [Column(c.name, titles.get(c.name, c.title), c.type, words[c.name], c.arrow) for c in found]
+    return Section(entry, asked, named, list(rows))
+
+
+def _monthly(reader: Reader, name: str, period: Period) -> list[dict[str, Any]]:
+    """Return the counts of the months up to the period's last, oldest first; months without rows are left out."""
+    asked = audit.find(name)
+    values = audit.bind(asked, {"from": _months_back(period.last, MONTHS_DRAWN - 1).isoformat(), "to": period.last.isoformat(), "by": "month"})
+    return reader.rows(asked.sql, values)
+
+
+def _months_back(day: date, months: int) -> date:
+    """Return the first day of the month so many months before that of `day`, 1970 at the earliest."""
+    count = max(day.year * 12 + day.month - 1 - months, 1970 * 12)
+    return date(count // 12, count % 12 + 1, 1)
+
+
+_FACTS = """
+SELECT
+    (SELECT count(*) FROM messages WHERE dt BETWEEN $first AND $last AND kind = 'message') AS messages,
+    (SELECT count(*) FROM messages WHERE dt BETWEEN $first AND $last AND kind = 'recall') AS recalls,
+    (SELECT count(*) FROM messages WHERE dt BETWEEN $first AND $last AND kind = 'message' AND sent_at IS NULL) AS without_time,
+    (SELECT count(DISTINCT conversation_id) FROM messages WHERE dt BETWEEN $first AND $last) AS conversations,
+    (SELECT count(DISTINCT lower(sender_id)) FROM messages WHERE dt BETWEEN $first AND $last AND sender_kind = 'employee') AS employees,
+    (SELECT count(*) FROM withheld WHERE dt BETWEEN $first AND $last) AS withheld,
+    (SELECT count(*) FROM pending WHERE dt BETWEEN $first AND $last) AS pending,
+    (SELECT count(*) FROM restricted WHERE dt BETWEEN $first AND $last) AS restricted,
+    (SELECT count(*) FROM failures) AS failed_now,
+    (SELECT count(*) FROM failures WHERE CAST(timezone('Asia/Shanghai', first_seen) AS DATE) BETWEEN $first AND $last) AS failed,
+    (SELECT count(*) FROM gaps WHERE coalesce(CAST(timezone('Asia/Shanghai', to_at) AS DATE) >= $first, TRUE)
+        AND coalesce(CAST(timezone('Asia/Shanghai', from_at) AS DATE) <= $last, TRUE)) AS gaps,
+    (SELECT count(*) FROM gaps WHERE acknowledged_by IS NULL AND coalesce(CAST(timezone('Asia/Shanghai', to_at) AS DATE) >= $first, TRUE)
+        AND coalesce(CAST(timezone('Asia/Shanghai', from_at) AS DATE) <= $last, TRUE)) AS gaps_open,
+    (SELECT count(*) FROM matches WHERE dt BETWEEN $first AND $last) AS findings,
+    (SELECT count(*) FROM matches WHERE dt BETWEEN $first AND $last AND severity = 'high') AS findings_high,
+    (SELECT count(DISTINCT f.finding_id) FROM matches AS f JOIN reviews AS r USING (finding_id)
+        WHERE f.dt BETWEEN $first AND $last AND r.decision IN ('violation', 'not_violation')) AS decided
+"""
+_LANDED = """
+SELECT coalesce(sum(landed), 0)::BIGINT AS landed, coalesce(sum(archived), 0)::BIGINT AS archived, coalesce(sum(pending), 0)::BIGINT AS pending,
+    coalesce(sum(withheld), 0)::BIGINT AS withheld, coalesce(sum(failed), 0)::BIGINT AS failed, coalesce(sum(control), 0)::BIGINT AS control,
+    coalesce(sum(duplicate), 0)::BIGINT AS duplicate, coalesce(sum(restricted), 0)::BIGINT AS restricted, coalesce(sum(removed), 0)::BIGINT AS removed
+FROM page_fates WHERE day BETWEEN $first AND $last
+"""
+_MEDIA = """
+SELECT kind, status, count(*) AS n FROM media
+WHERE (origin, seq) IN (SELECT (origin, seq) FROM messages WHERE dt BETWEEN $first AND $last) GROUP BY ALL ORDER BY ALL
+"""
+
+
+def _facts(reader: Reader, period: Period) -> dict[str, Any]:
+    days = {"first": period.first, "last": period.last}
+    (facts,) = reader.rows(_FACTS, days)
+    (landed,) = reader.rows(_LANDED, days)
+    return {**facts, "landed": landed, "media": reader.rows(_MEDIA, days)}
