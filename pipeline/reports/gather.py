@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline import __version__, audit, clock, columns, custody
+from pipeline import __version__, audit, clock, columns
 from pipeline.audit import Audit
 from pipeline.clock import BEIJING
 from pipeline.columns import Column
@@ -34,7 +34,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """A report. facts: numbers of the letter by name; monthly: rows of `volume` and `findings` by month, for the months before, too."""
+    """A report. single: the home has no roles; whole: nothing was hidden from who made it; facts: numbers of the letter by name; monthly: rows of `volume` and `findings` by month, for the months before, too."""
 
     corp_id: str
     corp_name: str
@@ -46,6 +46,8 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     stand: int
     lexicon: str
     demo: bool
+    single: bool
+    whole: bool
     facts: dict[str, Any]
     sections: list[Section]
     monthly: dict[str, list[dict[str, Any]]]
@@ -74,8 +76,9 @@ def gather(reader: Reader, period: Period, *, lexicon: str = "", entries: Sequen
         if progress:
             progress("asking", done + 1, len(entries))
     return Contents(
-        corp_id=reader.corp_id, corp_name=corp.name, period=period, made_at_ms=now, over=period.over(now), actor=custody.actor(), program=f"liuhen {__version__}",
+        corp_id=reader.corp_id, corp_name=corp.name, period=period, made_at_ms=now, over=period.over(now), actor=reader.access.actor, program=f"liuhen {__version__}",
         stand=reader.snapshot.version, lexicon=lexicon or reader.rows("SELECT lexicon_version AS v FROM lake_context")[0]["v"], demo=reader.home.config.demo,
+        single=reader.access.mode == "single", whole=reader.whole,
         facts=_facts(reader, period), sections=sections, monthly={name: _monthly(reader, name, period) for name in ("volume", "findings")},
         names=Names(reader.rows("SELECT * FROM people WHERE kind = 'employee'")),
     )  # fmt: skip

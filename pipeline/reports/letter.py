@@ -57,7 +57,7 @@ def head(contents: Contents) -> tuple[Fact, ...]:
 
 def remarks(contents: Contents) -> list[tuple[str, str]]:
     """Return the sentences that stand above everything: DEMO, single mode, a period that is not over."""
-    keys = ["demo.banner"] * contents.demo + ["pack.not_over"] * (not contents.over) + ["mode.single"]
+    keys = ["demo.banner"] * contents.demo + ["pack.not_over"] * (not contents.over) + ["pack.scoped"] * (not contents.whole) + ["mode.single"] * contents.single
     return [(words.say(key, "zh"), words.say(key, "en")) for key in keys]
 
 

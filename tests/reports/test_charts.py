@@ -75,7 +75,7 @@ def test_a_month_has_its_first_and_last_day(text: str, first: date, last: date) 
 
 @pytest.mark.parametrize("text", ["2026-13", "2026-00", "2026-1", "11-2026", "", "2026-11-01", "0000-01"])
 def test_what_is_no_month_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="MONTH_INVALID|expected a month"):
+    with pytest.raises(UsageError, match="expected a month"):
         period.month(text)
 
 

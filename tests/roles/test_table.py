@@ -20,7 +20,7 @@ OPERATE = (
 )
 ADMINISTER = "config set, keyring backup, keyring list, keyring restore, keyring rotate, keys add, keys list, keys retire, people import"
 LEXICON = "lexicon add, lexicon remove, rescan, scripts import, scripts remove"
-READ = "audit run, conversation, customer find, media list, search, sql"
+READ = "audit pack, audit report, audit run, conversation, customer find, media list, search, sql"
 REVIEW = "review claim, review decide, review export, review import, review list, review sample"
 CONSENT = "consent decide, consent explain, consent import, consent list, consent notice, identity import"
 MATTERS = "hold list, hold release, hold set, matter close, matter list, matter open, matter show"
