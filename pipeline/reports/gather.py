@@ -34,7 +34,9 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """A report. single: the home has no roles; whole: nothing was hidden from who made it; facts: numbers of the letter by name; monthly: rows of `volume` and `findings` by month, for the months before, too."""
+    """A report. facts: numbers of the letter by name; monthly: rows of `volume` and `findings` by month, for the months before, too.
+
+    single: the home has no roles; whole: nothing was hidden from who made it."""
 
     corp_id: str
     corp_name: str
