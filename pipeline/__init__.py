@@ -22,6 +22,7 @@ What everything stands on
     config.py            liuhen.toml, parsed and checked once
     home.py              the folder that holds all of it
     roles/               who may do what, and which rows a person sees
+    approvals/           a second person's approval, bound to exactly what was asked
 
 A record comes in
     outline.py           the structure of JSON text without recursion
@@ -119,6 +120,7 @@ It is asked for
     search/              exact text, newest first
     persons/             who is meant; the firm's own numbers
     review/              findings as work
+    extracts.py          words that leave as a file: what for, how many, which bytes
     evidence/            tree, checkpoints, bundles that a stranger can check
 
 It is shown

@@ -136,6 +136,14 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stamp_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 0
 
 
+class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where roles are configured: how long a request waits, and what needs a second person by its size."""
+
+    hours: Annotated[int, msgspec.Meta(ge=1, le=720)] = 72
+    extract_rows: Annotated[int, msgspec.Meta(ge=0)] = 1_000
+    import_records: Annotated[int, msgspec.Meta(ge=0)] = 1_000
+
+
 class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rules of keyword packs that are switched on or off by id, against what their pack says."""
 
@@ -158,6 +166,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media: Media = Media()
     alerts: Alerts = Alerts()
     pii: Pii = Pii()
+    approvals: Approvals = Approvals()
     lexicon: Lexicon = Lexicon()
     evidence: Evidence = Evidence()
 
@@ -280,6 +289,14 @@ stamp_roots = ""
 stamp_credentials = ""
 # 两次时间戳至少间隔的小时数，0 = 每个检查点 / hours between two stamps at least; 0: every checkpoint
 stamp_hours = 0
+
+[approvals]
+# 配置了角色时：第二人批准的有效小时数 / where roles are configured: hours that a request waits for its second person
+hours = 72
+# 含原文的文件超过多少行须第二人批准 / files with text of more rows need a second person
+extract_rows = 1000
+# 同意登记导入会使多少条记录受限时须第二人批准 / consent imports that would restrict more records need a second person
+import_records = 1000
 
 [lexicon]
 # 单独启用、停用的规则编号；`liuhen lexicon list` 列出 / rules switched on or off by id; `liuhen lexicon list` shows them

@@ -61,6 +61,7 @@ CONTENT_FREE: Mapping[str, str] = {
 # Folders of a home that hold no message, and why.
 CONTENT_FREE_FOLDERS: Mapping[str, str] = {
     "keys": "keys, wrapped",
+    "approvals": "who asked a second person for what, sealed; ids and counts, no message",
     "anchors": "numbers, times and digests",
     "evidence": "hashes of commitments, signed checkpoints",
     "custody": "who did what; parameters sealed, droppable line by line",

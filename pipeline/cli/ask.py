@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, format_option, notes, output_option, progress
+from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, extract, format_option, notes, output_option, progress
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
 
@@ -178,7 +178,7 @@ def conversation(
         if html is None:
             print(page.render_text(lines, LANG))
             return
-        with replacing(html) as sink:
+        with extract(html, [("text", True)], rows=len(lines)), replacing(html) as sink:
             sink.write(page.render_html(lines, meta, LANG).encode("utf-8", "replace"))
         say(t("conversation.file_written", file=html))
 

@@ -69,7 +69,7 @@ def consent_import(
     from pipeline.consent_events import events_from_import
 
     corp = CALL.corp
-    with recorded("consent import", corp=corp, undo=undo, preview=preview, mode="single") as told:
+    with recorded("consent import", corp=corp, undo=undo, preview=preview) as told:
         if undo:
             _undo(corp, undo)
             return
@@ -86,16 +86,28 @@ def consent_import(
         fresh = bench.register.new_events(events)
         scopes = len(bench.register.touched(fresh))
         say(t("consent.import.preview", events=len(events), fresh=len(fresh), errors=len(errors), scopes=scopes))
+        reach = _reach(bench, fresh) if fresh else 0
         if fresh:
-            say(t("consent.import.reach", records=_reach(bench, fresh), scopes=scopes))
+            say(t("consent.import.reach", records=reach, scopes=scopes))
         if not preview and fresh:
-            say(t("consent.mode.single"))
+            _second_person(corp, digest, {"events": len(fresh), "records": reach, "scopes": scopes})
             _append(corp, list(fresh))
             say(t("consent.import.done", id=batch))
             _reconcile(corp)
         told["result"] = batch
         if errors:
             raise typer.Exit(int(Exit.LEFT_OVER))
+
+
+def _second_person(corp: str, digest: str, counts: dict[str, int]) -> None:
+    """An import that would restrict very many records needs a second person where roles are configured; in single mode the owner is told so."""
+    from pipeline.approvals import store
+    from pipeline.roles import acting
+
+    if acting.current(CALL.home.path).mode != "roles":
+        say(t("consent.mode.single"))
+    elif counts["records"] > CALL.home.config.approvals.import_records:
+        store.two_persons(CALL.home, corp, action="consent import", params={"document": digest}, counts=counts, approval=CALL.approval)
 
 
 def _reach(bench: Workbench, fresh: tuple[Event, ...]) -> int:
@@ -258,7 +270,7 @@ def consent_decide(
     if not (msgids or scope or why):
         raise UsageError("DECIDE_WHAT", "nothing was named to decide", remedy="name records with --msgid, --scope or --why")
     params = {"verdict": verdict.value, "msgids": sorted(msgids), "scope": scope, "why": why.value if why else ""}
-    with recorded("consent decide", purpose=reason, corp=corp, mode="single", named=params) as told, CALL.home.lock(f"{corp}.commit"):
+    with recorded("consent decide", purpose=reason, corp=corp, named=params) as told, CALL.home.lock(f"{corp}.commit"):
         say(t("consent.mode.single"))
         done = officers.decide(CALL.home, corp, verdict.value, msgids=msgids, scope_ref=scope, reason=why.value if why else "")
         told["result"] = f"{done.decided} decided, {done.refused} refused"

@@ -77,7 +77,7 @@ def matter_open(
 
     corp, review = CALL.corp, day(review_on)
     params = {"matter": name, "title": title, "reason": reason, "customer": customer, "employee": employee, "room": room}
-    with recorded("matter open", corp=corp, mode="single", **params) as told:
+    with recorded("matter open", corp=corp, **params) as told:
         matter.begin(CALL.home, corp, name, title=title, reason=reason or title, review_on=review.isoformat() if review else None)
         told["result"] = name
         if customer or employee or room:
@@ -180,6 +180,7 @@ def export(
             gathered = bundle.gather(reader, about, scope.of(reader, asked, since, until), prover)
             _tell(gathered)
             if output is not None and not preview:
+                _second_person(corp, {"matter": name, **asked, "from": first, "to": last, "as_of": as_of}, gathered)
                 told["result"] = _write(reader, gathered, prover, output)
 
 
@@ -188,6 +189,15 @@ def _query(file: Path) -> str:
         return file.read_text("utf-8")
     except UnicodeDecodeError:
         raise UsageError("SQL_SYNTAX", "the file of the query is not UTF-8 text", remedy="give a file with one SELECT that yields origin and seq") from None
+
+
+def _second_person(corp: str, params: dict[str, Any], gathered: Bundle) -> None:
+    """Where roles are configured nobody hands evidence out alone."""
+    from pipeline.approvals import store
+
+    c = gathered.coverage
+    counts = {"conversations": len(c["conversations"]), "records": c["records"], "held": c["held"]}
+    store.two_persons(CALL.home, corp, action="export", params=params, counts=counts, reason=CALL.purpose or gathered.matter.reason, approval=CALL.approval)
 
 
 def _tell(gathered: Bundle) -> None:

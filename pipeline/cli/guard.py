@@ -15,6 +15,8 @@ import typer.main
 from pipeline.cli.root import CALL, t
 from pipeline.errors import ArchiveError, NotAllowed, UsageError
 
+TWO_PERSONS = frozenset({"consent import", "erase", "restricted open", "restricted remove", "retention remove"})
+
 
 def guarded(group: Any) -> Any:
     """Return the command line with every command behind its check."""
@@ -23,7 +25,7 @@ def guarded(group: Any) -> Any:
         if command.callback is not None:
             command.callback = _checked(name, command.callback)
         names = {p.name for p in command.params}
-        if names & {"output", "html"}:
+        if names & {"output", "html"} or name in TWO_PERSONS:
             command.params += [option for word, option in kept.items() if word not in names]
     return group
 

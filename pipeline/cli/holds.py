@@ -33,7 +33,7 @@ def hold_set(
     corp = CALL.corp
     matters.open_of(CALL.home, corp, matter)
     params = {"matter": matter, "reason": reason, "employee": employee, "customer": customer, "room": room}
-    with recorded("hold set", corp=corp, mode="single", **params) as told:
+    with recorded("hold set", corp=corp, **params) as told:
         made = holds.place(CALL.home, corp, matter=matter, reason=reason, userid=employee or None, room_id=room or None, external_userid=customer or None)
         told["result"] = made.hold_id
         moved = destroying.keep_for(CALL.home, corp, made)
@@ -67,6 +67,6 @@ def hold_release(
     from pipeline import holds
 
     corp = CALL.corp
-    with recorded("hold release", corp=corp, mode="single", id=hold_id, reason=reason):
+    with recorded("hold release", corp=corp, id=hold_id, reason=reason):
         holds.release(CALL.home, corp, hold_id, reason=reason)
         say(t("hold.release.done", id=hold_id))

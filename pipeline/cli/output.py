@@ -55,7 +55,8 @@ def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Form
     """Write rows of our own making under the catalogue's titles; return how many. view: whose words their values are."""
     kinds = kinds or [_kind(i, rows) for i in range(len(names))]
     described = [columns.column(n, k, LANG, view=view) for n, k in zip(names, kinds, strict=True)]
-    return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
+    with extract(output, [(n, True) for n in names], rows=len(rows)):
+        return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
 
 
 def _kind(at: int, rows: Sequence[Sequence[object]]) -> columns.Type:
@@ -73,7 +74,21 @@ def emit_arrow(source: Any, *, format: Format, output: OutputFile, view: str = "
     if titles:
         described = [columns.Column(c.name, titles.get(c.name, c.title), c.type, c.words, c.arrow) for c in described]
     total = getattr(source, "num_rows", None)
-    return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=total))
+    with extract(output, [(c.name, c.type in ("text", "json")) for c in described], rows=total or 0):
+        return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=total))
+
+
+@contextlib.contextmanager
+def extract(output: OutputFile, named: Sequence[tuple[str, bool]], *, rows: int) -> Iterator[None]:
+    """Around the writing of a file: where it holds words of messages, it may have to be approved first, and is recorded (extracts.py)."""
+    from pipeline import extracts
+
+    if output is None or not extracts.is_extract(named, own_sql=CALL.command == "sql"):
+        yield
+        return
+    extracts.allow(CALL.home, CALL.corp, command=CALL.command, params=CALL.asked, rows=rows, purpose=CALL.purpose, approval=CALL.approval)
+    yield
+    extracts.record(CALL.home, CALL.corp, command=CALL.command, rows=rows, file=output, purpose=CALL.purpose, approval=CALL.approval)
 
 
 def _piped(write: Callable[[], int]) -> int:

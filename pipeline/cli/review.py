@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import columns
-from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, format_option, notes, output_option
+from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, extract, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
 
@@ -113,7 +113,7 @@ def review_export(
     with recorded("review export", corp=corp, state=state) as told, Reader(CALL.home, corp) as reader:
         found, sink = items(reader, wanted), BytesIO()
         worklist.write(sink, found, lang=LANG, notes=notes())
-        with replacing(output) as file:
+        with extract(output, [("excerpt", True)], rows=len(found)), replacing(output) as file:
             file.write(sink.getvalue())
         told["result"] = f"{len(found)} findings"
     say(t("review.exported", n=len(found), file=output))

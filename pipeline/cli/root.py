@@ -69,6 +69,7 @@ class Call:
         self.corp_id: str | None = None
         self.after_dashes: list[str] = []
         self.command = ""
+        self.asked: dict[str, Any] = {}
         self.purpose = ""  # kept by guard.py from --purpose and --approval
         self.approval = ""
         self._home: Home | None = None
@@ -117,8 +118,8 @@ def _root(
 def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict[str, str]]:
     """Record the call in the custody log before it begins and after it ends; the yielded dict takes `result` and `run_id`."""
     custody, told = CALL.home.custody, {"result": "done", "run_id": ""}
-    purpose = purpose or CALL.purpose
-    params = {"corp": CALL.corp_id, **params}
+    purpose = CALL.purpose = purpose or CALL.purpose
+    params = CALL.asked = {"corp": CALL.corp_id, **params}
     custody.append(command=command, phase="start", params=params, purpose=purpose)
     try:
         yield told
@@ -145,6 +146,7 @@ def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict
 COMMANDS = (
     "access",
     "alerts",
+    "approve",
     "archive",
     "ask",
     "source",

@@ -276,6 +276,9 @@ def calls(files: dict[str, Path]) -> list[tuple[list[str], int]]:
         (["export", "--matter", "M1", "--customer", CUSTOMERS["Open"], "--preview"], 0),
         (["export", "--matter", "M1", "--customer", CUSTOMERS["Open"], "-o", str(files["v1.pem"].parent / "case.zip")], 0),
         (["media", "list"], 0),
+        (["access", "whoami"], 0),
+        (["access", "review"], 0),
+        (["approve", "list"], 0),
         (["verify", "--archive"], 0),
         (["run"], 3),
     ]

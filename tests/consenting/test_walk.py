@@ -43,6 +43,7 @@ WORDS: dict[str, list[list[str]]] = {
     "search": [[m] for m in MARKERS.values()],
     "conversation": [["zhangsan|wmLate"], ["wmLate|zhangsan"], ["lisi|wmOther"], ["zhangsan|wmEarly"]],
     "consent explain": [["m11"], ["m1"], ["m21"]], "customer find": [["wmLate"], ["鲸落"]],
+    "approve": [["list"]],
     "audit show": [["coverage"]],
     "audit pack": [["--month", "2026-11", "-o", "OUT/pack"]], "audit report": [["--from", "2026-11-01", "-o", "OUT/report.html"]],
     "ingest": [[]], "rescan": [[], ["--dry-run"]], "reveal": [["m11", "--purpose", "complaint"], ["m50", "--purpose", "complaint"]],

@@ -24,15 +24,15 @@ READ = "audit pack, audit report, audit run, conversation, customer find, media 
 REVIEW = "review claim, review decide, review export, review import, review list, review sample"
 CONSENT = "consent decide, consent explain, consent import, consent list, consent notice, identity import"
 MATTERS = "hold list, hold release, hold set, matter close, matter list, matter open, matter show"
-REVEAL, EXPORT, ACCESS = "reveal", "export", "access review"
+REVEAL, EXPORT, ACCESS, REQUESTS = "reveal", "export", "access review", "approve"
 MAY = {
-    "officer": [STATUS, LEXICON, READ, REVIEW, CONSENT, MATTERS, REVEAL, EXPORT, ACCESS],
-    "branch_officer": [STATUS, READ, REVIEW],
+    "officer": [STATUS, LEXICON, READ, REVIEW, CONSENT, MATTERS, REVEAL, EXPORT, ACCESS, REQUESTS],
+    "branch_officer": [STATUS, READ, REVIEW, REQUESTS],
     "reviewer": [STATUS, READ, REVIEW],
-    "approver": [STATUS],
-    "auditor": [STATUS, READ, ACCESS],
-    "legal": [STATUS, READ, REVEAL, MATTERS, EXPORT],
-    "privacy_officer": [STATUS, READ, REVEAL, CONSENT, MATTERS, ACCESS],
+    "approver": [STATUS, REQUESTS],
+    "auditor": [STATUS, READ, ACCESS, REQUESTS],
+    "legal": [STATUS, READ, REVEAL, MATTERS, EXPORT, REQUESTS],
+    "privacy_officer": [STATUS, READ, REVEAL, CONSENT, MATTERS, ACCESS, REQUESTS],
     "operator": [STATUS, OPERATE],
     "administrator": [STATUS, ADMINISTER, ACCESS],
 }  # fmt: skip
