@@ -60,6 +60,7 @@ class Reader:
     def _open(self) -> None:
         """Open the newest version; raises Vanished when a file of it was unlinked meanwhile."""
         self._stamp = hidden.stamp(self.home, self.corp_id)
+        self.kept: dict[str, Any] = {}  # what a question keeps for the next one on the same version
         self.snapshot: Snapshot = self.lake.snapshot()
         self.connection = duckdb.connect(config=SETTINGS)
         self.connection.execute("SET TimeZone = 'Asia/Shanghai'")
@@ -116,6 +117,10 @@ class Reader:
             return found
         except duckdb.Error as error:
             raise sqlguard.failed(error) from error
+
+    def steady(self, ask: Callable[[], T]) -> T:
+        """Return what `ask` returns, asked once more on the newest version when files of the one that was opened are gone (rule 5)."""
+        return self._asked(ask)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """Ask; once more on the newest version when files of the one that was opened are gone: their rows lie in others now (rule 5)."""

@@ -24,6 +24,7 @@ from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.records import PageRef
 from pipeline.saved_files import answer_of
+from pipeline.search import index
 from pipeline.source import media_store
 from pipeline.stage import read_outline
 
@@ -189,5 +190,6 @@ def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tupl
 
 # In this order: files are told by rows of the lake, so they go before them.
 REGISTRY: Mapping[str, Callable[[Home, str, Keys], int]] = {
-    "staging": _purge_staging, "landing": _purge_landing, "media": media_store.purge, "lake": _purge_lake, "alerts": alert_queue.purge,
+    "staging": _purge_staging, "landing": _purge_landing, "media": media_store.purge, "lake": _purge_lake, "search": index.purge,
+    "alerts": alert_queue.purge,
 }  # fmt: skip

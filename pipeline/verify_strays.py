@@ -24,7 +24,7 @@ from pipeline.verify_report import STRAYS, Report
 
 HOME = {
     "liuhen.toml", "keys", "landing", "staging", "lake", "custody", "lexicon", "locks", "anchors", "alerts", "callbacks", "source", "media", "metrics",
-    "register", "matching", "evidence",
+    "register", "matching", "evidence", "search",
 }
 _PAGE = re.compile(r"(\d{20})-([0-9a-f]{64})\.page\Z")
 _IMPORT = re.compile(r"(\d{20})-([0-9a-f]{32})\.page\Z")

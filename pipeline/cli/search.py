@@ -1,4 +1,4 @@
-"""The command `search`.
+"""The commands `search` and `index`.
 
 Before: root.py. After: search/, show.py.
 """
@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from pipeline import columns, words
-from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, output_option
+from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, output_option, progress
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def search(
     room: Annotated[str, typer.Option("--room", help=t("usage.search.room"), metavar="ID")] = "",
     msgtype: Annotated[str, typer.Option("--msgtype", help=t("usage.search.msgtype"), metavar="TYPE")] = "",
     limit: Annotated[int, typer.Option("--limit", help=t("usage.search.limit"), metavar="N")] = 50,
+    variants: Annotated[bool, typer.Option("--variants", help=t("usage.search.variants"))] = False,
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -41,18 +42,38 @@ def search(
     from pipeline.search import hits, uninspected
     from pipeline.search.question import ask
 
-    question = ask(text, first=first, last=last, employee=employee, customer=customer, room=room, msgtype=msgtype, limit=limit)
+    question = ask(text, first=first, last=last, employee=employee, customer=customer, room=room, msgtype=msgtype, limit=limit, variants=variants)
     corp = CALL.corp
-    asked = {k: v for k, v in (("from", first), ("to", last), ("employee", employee), ("customer", customer), ("room", room)) if v}
+    asked = {k: v for k, v in (("from", first), ("to", last), ("employee", employee), ("customer", customer), ("room", room), ("variants", "yes" if variants else "")) if v}
     with recorded("search", corp=corp, text=text, **asked) as told, Reader(CALL.home, corp) as reader:
-        found, more = hits.newest(reader, question)
+        found = hits.look(reader, question)
         left = uninspected.count(reader, question)
         names = SHOWN if chosen(format, output) == "table" else COLUMNS
-        told["result"] = f"{emit(names, [_row(h, names) for h in found], format=format, output=output, kinds=[_KINDS.get(n, 'text') for n in names])} hits"
-    if more:
+        told["result"] = f"{emit(names, [_row(h, names) for h in found.hits], format=format, output=output, kinds=[_KINDS.get(n, 'text') for n in names])} hits"
+    if found.more:
         say(t("search.more", n=limit))
+    if found.damaged:
+        say(t("search.damaged", n=found.damaged))
     for line in said(left):
         say(line)
+
+
+@app.command("index", help=t("usage.index"))
+def make_index(
+    rebuild: Annotated[bool, typer.Option("--rebuild", help=t("usage.index.rebuild"))] = False,
+    budget: Annotated[float | None, typer.Option("--budget", help=t("usage.compact.budget"), min=0, metavar="SECONDS", show_default=False)] = None,
+) -> None:
+    """Make the search index of what has none."""
+    from pipeline.search import index
+
+    corp = CALL.corp
+    with recorded("index", corp=corp, rebuild=rebuild, budget=budget) as told:
+        with progress() as shown:
+            done = index.build(CALL.home, corp, budget_s=float("inf") if budget is None else budget, again=rebuild, progress=shown)
+        told["result"] = f"{done.made} made, {done.removed} removed"
+        if done.left:
+            say(t("index.left", n=done.left))
+        print(msgspec.json.encode(done).decode(), flush=True)
 
 
 _KINDS: dict[str, columns.Type] = {"at": "timestamp", "seq": "int", "places": "json"}

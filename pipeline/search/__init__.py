@@ -1,7 +1,15 @@
 """Search: exact substrings over what a person could read, newest first.
 
     question.py     what is looked for, and where
-    hits.py         the newest messages that hold it, day by day
-    places.py       where in a message it stands, and the words around it
+    grams.py        the keys of a text: characters, neighbours, names
+    index_file.py   which row groups of a data file hold a key, sealed under the data file's key
+    index.py        indexes made, swept, purged
+    datafile.py     a data file read row group by row group
+    candidates.py   row groups that may hold a hit, newest first
+    words.py        which texts of a row group are hits
+    variants.py     other ways of writing the same words
+    hits.py         the newest messages that hold the words
+    places.py       where in a message they stand, and the words around them
     uninspected.py  what a search of this range could not look into
+    cycle_steps.py  the step of `run` that makes indexes
 """

@@ -12,9 +12,19 @@ from typing import Any
 import msgspec
 
 from pipeline.conversation import UNINSPECTED, UNREAD
+from pipeline.names import person_key
 from pipeline.reader import Reader
-from pipeline.search.hits import filters, span
+from pipeline.search import hits
 from pipeline.search.question import Question
+
+_FILES = """
+SELECT conversation_id, kind, count(*) AS n
+FROM (
+    SELECT conversation_id, kind FROM lake_media WHERE dt BETWEEN $low AND $high AND status <> 'withheld'
+    QUALIFY row_number() OVER (PARTITION BY origin, seq, ref_no ORDER BY state_no DESC) = 1
+)
+GROUP BY ALL ORDER BY ALL
+"""
 
 
 class Uninspected(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,20 +54,59 @@ class Uninspected(msgspec.Struct, frozen=True, kw_only=True):
 
 def count(reader: Reader, question: Question) -> Uninspected:
     """Return what the search of this range did not inspect."""
-    low, high = span(reader, question)
-    sql, values = filters(question)
-    media = reader.rows(
-        "SELECT f.kind, count(*) AS n FROM media AS f WHERE (f.origin, f.seq) IN "
-        f"(SELECT (origin, seq) FROM messages WHERE dt BETWEEN $low AND $high{sql}) GROUP BY ALL ORDER BY ALL",
-        {**values, "low": low, "high": high},
-    )
     (others,) = reader.rows(
         "SELECT (SELECT count(*) FROM failures) AS failed, (SELECT count(*) FROM pending) AS pending, (SELECT count(*) FROM withheld) AS withheld,"
         " (SELECT count(*) FROM restricted) AS restricted,"
         " (SELECT count(*) FROM gaps WHERE coalesce(to_at >= $low, true) AND coalesce(from_at < $after, true)) AS gaps",
         _instants(question),
     )
-    return Uninspected(media={r["kind"]: r["n"] for r in media}, **others)
+    return Uninspected(media=_media(reader, question), **others)
+
+
+def _media(reader: Reader, question: Question) -> dict[str, int]:
+    """Return how many files the messages of the question hold, by kind.
+
+    A file says its day and its conversation; whose it is in a room, and of what type the message was, only the messages say."""
+    files = reader.rows(_FILES, {"low": question.first_day or date(1, 1, 1), "high": question.last_day or date(9999, 12, 31)})
+    if question.room:
+        files = [f for f in files if f["conversation_id"] == question.room]
+    told: Counter[str] = Counter()
+    unsure: list[dict[str, Any]] = []
+    for file in files:
+        fits = _fits(file["conversation_id"], question)
+        if fits is None:
+            unsure.append(file)
+        elif fits:
+            told[file["kind"]] += file["n"]
+    if unsure:
+        told.update(_by_message(reader, question, {f["conversation_id"] for f in unsure}))
+    return dict(sorted(told.items()))
+
+
+def _fits(conversation_id: str, question: Question) -> bool | None:
+    """Return whether the files of a conversation count for the question; None when only its messages say."""
+    if question.msgtype:
+        return None
+    people = conversation_id.split("|")
+    who = [(question.employee, True), (question.customer, False)]
+    if not any(name for name, _ in who):
+        return True
+    if len(people) != 2:
+        return None
+    return all(not name or any(person_key(p, "employee" if fold else "external") == person_key(name, "employee" if fold else "external") for p in people) for name, fold in who)
+
+
+def _by_message(reader: Reader, question: Question, conversations: set[str]) -> Counter[str]:
+    """Return how many files of these conversations lie in messages that fit the question, by kind."""
+    keys = hits.matching(reader, question, conversations)
+    rows = reader.rows(
+        "SELECT origin, seq, kind, count(*) AS n FROM media WHERE (origin, seq) IN (SELECT unnest($keys, max_depth := 2)) GROUP BY ALL",
+        {"keys": [{"origin": o, "seq": s} for o, s in sorted(keys)]},
+    ) if keys else []  # fmt: skip
+    told: Counter[str] = Counter()
+    for row in rows:
+        told[row["kind"]] += row["n"]
+    return told
 
 
 def _instants(question: Question) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def test_purged_records_are_in_no_file_and_do_not_come_back(tmp_path: Path) -> N
     on_disk = {str(p.relative_to(lake.root)) for p in lake.root.rglob("*.parquet")}
     assert on_disk == {f.path for f in lake.snapshot().files}
     assert run(at, saved).summary.landed == 0
-    assert stores.purge(at, firm.CORP, {("sealed", 2), ("sealed", 4)}) == {"staging": 0, "landing": 0, "media": 0, "lake": 0, "alerts": 0}
+    assert stores.purge(at, firm.CORP, {("sealed", 2), ("sealed", 4)}) == {"staging": 0, "landing": 0, "media": 0, "lake": 0, "search": 0, "alerts": 0}
 
 
 def test_records_that_wait_in_the_landing_are_purged_too(tmp_path: Path) -> None:

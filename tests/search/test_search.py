@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +92,6 @@ def test_the_newest_are_shown_and_it_is_said_that_there_are_more(reader: Reader)
     assert more and not none
     assert [h.seq for h in few] == [h.seq for h in every][:3]
     assert [h.at_ms for h in every] == sorted((h.at_ms for h in every), reverse=True)
-
-
-def test_windows_cover_every_day_once_newest_first() -> None:
-    days = [(low, high) for low, high in hits.windows(date(2026, 1, 1), date(2026, 2, 10))]
-    assert days[:3] == [(date(2026, 2, 10), date(2026, 2, 10)), (date(2026, 2, 8), date(2026, 2, 9)), (date(2026, 2, 4), date(2026, 2, 7))]
-    assert days[-1][0] == date(2026, 1, 1)
-    assert all(later[0] > earlier[1] and (later[0] - earlier[1]).days == 1 for later, earlier in pairwise(days))
-    assert not list(hits.windows(date.max, date.min))
 
 
 def test_places_are_code_points_of_their_part_and_the_excerpt_marks_them() -> None:

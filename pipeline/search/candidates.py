@@ -1,0 +1,165 @@
+"""Which row groups may hold what is looked for, newest first: told by the indexes, by the months of files that have none.
+
+Before: index.py, datafile.py, question.py. After: hits.py.
+
+Rules: (1) a group that is left out cannot hold a hit: it lacks a key that every hit has, or lies in other days; (2) an index that is missing,
+damaged or of something else answers nothing: every group of its file is a candidate, and the answer says that there was such a file;
+(3) months that the newest hits do not reach are not opened.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.clock import DAY_MS
+from pipeline.lake import DataFile, Snapshot
+from pipeline.reader import Reader
+from pipeline.search import grams, index
+from pipeline.search.datafile import Opened
+from pipeline.search.index_file import Damaged, Group, Index
+from pipeline.search.question import Question
+
+EPOCH = date(1970, 1, 1).toordinal()
+BEIJING_MS = 8 * 3_600_000
+LONG_AGO, FAR_AHEAD = -1_000_000, 10_000_000
+
+
+class Candidate(NamedTuple):
+    """A row group to look into: its file, its number, and its last day (since 1970)."""
+
+    file: DataFile
+    group: int
+    last: int
+
+
+class Seen:
+    """What a search met on its way: files asked by index, files read without one, indexes that were damaged."""
+
+    def __init__(self) -> None:
+        self.indexed, self.scanned, self.damaged = 0, 0, 0
+
+
+class Files:
+    """The message files of one version, opened as they are needed. Kept with the reader for its next question."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._home, self._lake = reader.home.path, reader.lake
+        self.snapshot: Snapshot = reader.snapshot
+        self._data: dict[str, Opened] = {}
+        self._indexes: dict[str, Index | None] = {}
+
+    def data(self, file: DataFile) -> Opened:
+        """Return an open data file."""
+        if file.path not in self._data:
+            self._data[file.path] = Opened(self._lake, file)
+        return self._data[file.path]
+
+    def index(self, file: DataFile, seen: Seen) -> Index | None:
+        """Return the index of a file; None when there is none that can be believed. A damaged one is taken away."""
+        if file.path not in self._indexes:
+            try:
+                self._indexes[file.path] = index.read(self._home, self._lake, self.snapshot, file)
+            except Damaged:
+                self.damaged(file, seen)
+        return self._indexes[file.path]
+
+    def damaged(self, file: DataFile, seen: Seen) -> None:
+        """Note that a file's index cannot be used."""
+        index.refuse_damage(self._home, self._lake, file)
+        self._indexes[file.path] = None
+        seen.damaged += 1
+
+
+def files_of(reader: Reader) -> Files:
+    """Return the opened files that the reader keeps for its version."""
+    kept: Any = reader.kept.get("search")
+    if kept is None or kept.snapshot is not reader.snapshot:
+        kept = reader.kept["search"] = Files(reader)
+    return kept  # type: ignore[no-any-return]
+
+
+def days_of(question: Question) -> tuple[int, int]:
+    """Return first and last day of a question, since 1970."""
+    return (
+        question.first_day.toordinal() - EPOCH if question.first_day else LONG_AGO, question.last_day.toordinal() - EPOCH if question.last_day else FAR_AHEAD,
+    )  # fmt: skip
+
+
+def end_ms(day: int) -> int:
+    """Return the end of a day (since 1970) in Beijing, milliseconds since 1970 UTC."""
+    return (day + 1) * DAY_MS - BEIJING_MS
+
+
+def keys_of(question: Question, texts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the keys of a question: of each list a hit's group holds at least one. texts: those of the words."""
+    named = [("person", question.employee), ("person", question.customer), ("conversation", question.room), ("type", question.msgtype)]
+    return [*([grams.of_name(what, name)] for what, name in named if name), *map(list, texts)]
+
+
+def newest_first(files: Files, question: Question, keys: Sequence[Sequence[int]], seen: Seen) -> Iterator[Candidate]:
+    """Yield the candidates of a question, those with the latest last day first."""
+    first, last = days_of(question)
+    heap: list[tuple[int, int, int, DataFile]] = []  # minus the last day, number (whole files: -1), path told by order
+    for order, file in enumerate(files.snapshot.of("messages")):
+        begins, ends = days_of_month(file.month)
+        if file.rows and ends >= first and begins <= last:
+            heap.append((-ends, -1, order, file))
+    heapq.heapify(heap)
+    while heap:
+        day, number, order, file = heapq.heappop(heap)
+        if number >= 0:
+            yield Candidate(file, number, -day)
+            continue
+        for n, group in _groups(files, file, keys, seen):
+            if group.last >= first and group.first <= last:
+                heapq.heappush(heap, (-group.last, n, order, file))
+
+
+def days_of_month(month: str) -> tuple[int, int]:
+    """Return first and last day (since 1970) that a file of this month may hold; everything for one without a month."""
+    if not month[:4].isdigit():
+        return LONG_AGO, FAR_AHEAD
+    year, number = int(month[:4]), int(month[5:7])
+    return date(year, number, 1).toordinal() - EPOCH, date(year + number // 12, number % 12 + 1, 1).toordinal() - EPOCH - 1
+
+
+def _groups(files: Files, file: DataFile, keys: Sequence[Sequence[int]], seen: Seen) -> list[tuple[int, Group]]:
+    found = files.index(file, seen)
+    if found is not None:
+        try:
+            held = index.groups_in(_held(found, keys))
+            seen.indexed += 1
+            return [(n, found.head.groups[n]) for n in held]
+        except Damaged:
+            files.damaged(file, seen)
+    seen.scanned += 1
+    return list(enumerate(_described(files.data(file))))
+
+
+def _held(found: Index, keys: Sequence[Sequence[int]]) -> int:
+    bits = found.every
+    for any_of in keys:
+        one = 0
+        for key in any_of:
+            one |= found.groups_of(key)
+        bits &= one
+        if not bits:
+            break
+    return bits
+
+
+def _described(data: Opened) -> list[Group]:
+    """Return the row groups of a file without index; what its statistics do not say is any day."""
+    return [Group(rows, *(data.days(n) or (LONG_AGO, FAR_AHEAD))) for n, rows in enumerate(data.rows)]
+
+
+def moments(table: pa.Table) -> Any:
+    """Return when each message was sent, or else captured, milliseconds since 1970 UTC."""
+    return np.asarray(pc.coalesce(table["sent_at"], table["captured_at"]).cast(pa.int64())) // 1000

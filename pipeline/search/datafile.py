@@ -1,0 +1,73 @@
+"""A data file of the lake read row group by row group, which DuckDB's datasets cannot be asked for as cheaply.
+
+Before: ../lake.py. After: index.py, hits.py.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
+
+from pipeline import durable, schema
+from pipeline.errors import VerifyFailed
+from pipeline.lake import DataFile, Lake
+
+EPOCH = date(1970, 1, 1).toordinal()
+DAY = "dt"
+
+
+class Opened:
+    """A data file that is open. One thread at a time."""
+
+    def __init__(self, lake: Lake, file: DataFile) -> None:
+        """Raises Vanished when it is gone, VerifyFailed when it was changed, and what the keyring says of its key."""
+        decryption = lake._factory.file_decryption_properties(lake._connection, pe.DecryptionConfiguration(cache_lifetime=timedelta(minutes=10)))
+        self._kind = file.kind
+        with durable.storage("reading the lake"):
+            self._file: Any = self._told(lambda: pq.ParquetFile(lake.root / file.path, decryption_properties=decryption, memory_map=True, pre_buffer=False))
+        self.groups: int = self._file.num_row_groups
+        self.rows = [self._file.metadata.row_group(n).num_rows for n in range(self.groups)]
+        paths = [self._file.schema.column(n).path for n in range(len(self._file.schema))]
+        self._day = paths.index(DAY) if DAY in paths else None
+
+    def read(self, group: int, columns: list[str]) -> pa.Table:
+        """Return columns (by leaf path) of one row group, with the types of the schema."""
+        table: pa.Table = self._told(lambda: self._file.read_row_group(group, columns=columns, use_threads=False))
+        return table
+
+    def days(self, group: int) -> tuple[int, int] | None:
+        """Return first and last day (since 1970) of a row group by its statistics, None when they do not say."""
+        columns = self._file.metadata.row_group(group)
+        if self._day is None:
+            return None
+        said = columns.column(self._day).statistics
+        return (said.min.toordinal() - EPOCH, said.max.toordinal() - EPOCH) if said is not None and said.has_min_max else None
+
+    def _told(self, work: Any) -> Any:
+        try:
+            return work()
+        except OSError as error:
+            if error.errno:
+                raise durable.storage_error(error, "reading the lake") from error
+            raise VerifyFailed("FILE_DAMAGED", f"a file of kind {self._kind} was changed after it was written", remedy="restore it from its backup") from error
+
+
+def opened(lake: Lake, file: DataFile) -> Opened:
+    """Open a file."""
+    return Opened(lake, file)
+
+
+@lru_cache
+def leaves(kind: str, names: tuple[str, ...]) -> list[str]:
+    """Return the leaf paths of columns of `kind`, as Parquet calls them."""
+    from pipeline.lake import _leaf_paths
+
+    known = {c.name for c in schema.kind(kind).columns}
+    if unknown := set(names) - known:
+        raise KeyError(f"{kind} has no column {sorted(unknown)}")
+    return [p for p in _leaf_paths(kind) if p.split(".")[0] in names]
