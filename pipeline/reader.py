@@ -74,7 +74,7 @@ class Reader:
 
     def _register(self, months: Sequence[str] | None) -> None:
         visible = hidden.visible(self.lake, self.snapshot)
-        view = scoped.View(self.lake, self.snapshot, self.access)
+        self.view = view = scoped.View(self.lake, self.snapshot, self.access)
         self.whole = view.scope.everything  # whether nothing is hidden from this reader
         for kind in schema.KINDS:
             by_month = months if "dt" in schema.kind(kind).arrow.names and kind not in ("records", "recalls") else None

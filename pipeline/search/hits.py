@@ -25,6 +25,7 @@ import pyarrow.dataset as ds
 from pipeline.consenting import hidden
 from pipeline.names import Names, Person, person_key
 from pipeline.reader import Reader
+from pipeline.roles import scoped
 from pipeline.search import grams
 from pipeline.search.candidates import Candidate, Files, Seen, days_of, end_ms, files_of, keys_of, moments, newest_first
 from pipeline.search.datafile import leaves
@@ -87,12 +88,12 @@ def look(reader: Reader, question: Question) -> Found:
 
 def _look(reader: Reader, question: Question) -> Found:
     files, seen, words = files_of(reader), Seen(), wanted(question)
-    visible = hidden.visible(reader.lake, reader.snapshot)
+    seen_by = _Seen(reader)
     best = _Best(question.limit + 1)
     for candidate in newest_first(files, question, keys_of(question, words.keys), seen):
         if best.full and best.worst >= end_ms(candidate.last):
             break
-        best.take(candidate, *_in_group(files, candidate, question, words, visible))
+        best.take(candidate, *_in_group(files, candidate, question, words, seen_by))
     places = best.newest()
     shown = _hits(reader, files, places[: question.limit], words)
     return Found(hits=shown, more=len(places) > question.limit, indexed=seen.indexed, scanned=seen.scanned, damaged=seen.damaged)
@@ -105,11 +106,11 @@ def matching(reader: Reader, question: Question, conversations: Collection[str])
 
 def _matching(reader: Reader, question: Question, conversations: Collection[str]) -> set[tuple[str, int]]:
     files, words = files_of(reader), Anything()
-    visible = hidden.visible(reader.lake, reader.snapshot)
+    seen_by = _Seen(reader)
     keys = [*keys_of(question, ()), [grams.of_name("conversation", c) for c in conversations]]
     found: set[tuple[str, int]] = set()
     for candidate in newest_first(files, question, keys, Seen()):
-        _, _, table = _in_group(files, candidate, question, words, visible, "conversation_id")
+        _, _, table = _in_group(files, candidate, question, words, seen_by, "conversation_id")
         if table is not None:
             rows = zip(table["origin"].to_pylist(), table["seq"].to_pylist(), table["conversation_id"].to_pylist(), strict=True)
             found |= {(o, s) for o, s, c in rows if c in conversations}
@@ -155,23 +156,42 @@ class _Best:
         return sorted(self._places, key=lambda p: (p.at_ms, p.seq, p.origin), reverse=True)[: self._most]
 
 
+class _Seen:
+    """Which messages the person who asks may see, and are in view (rule 2)."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._hidden = hidden.visible(reader.lake, reader.snapshot)
+        self._scope = reader.view.scope
+        self.columns = () if self._scope.everything else scoped.PEOPLE
+
+    def mask(self, table: pa.Table) -> Any:
+        """Return it for each row of a table."""
+        keep = np.ones(table.num_rows, bool)
+        if self._hidden is not None:
+            numbered = table.append_column("row", pa.array(np.arange(table.num_rows)))
+            keep[:] = False
+            keep[np.asarray(numbered.filter(self._hidden)["row"])] = True
+        for batch in table.combine_chunks().to_batches() if self.columns else ():
+            keep &= _bools(scoped.seen(self._scope, batch))
+        return keep
+
+
 # -- one row group ---------------------------------------------------------------------------------------------------
 
 
 def _in_group(
-    files: Files, candidate: Candidate, question: Question, words: Wanted, visible: pc.Expression | None, *more: str
+    files: Files, candidate: Candidate, question: Question, words: Wanted, seen_by: _Seen, *more: str
 ) -> tuple[Any, Any, pa.Table | None]:
     """Return the rows of a group that are hits, when they were sent (ms), and their origin and seq (and what is asked for)."""
     data = files.data(candidate.file)
     rows = words.rows(data.read(candidate.group, ["text"])["text"].combine_chunks())
     if not len(rows):
         return rows, rows, None
-    names = (*TIMES, *more, *_filter_columns(question), *(("parts",) if words.by_part else ()))
+    names = tuple(dict.fromkeys((*TIMES, *more, *_filter_columns(question), *seen_by.columns, *(("parts",) if words.by_part else ()))))
     table = data.read(candidate.group, leaves("messages", names)).take(pa.array(rows))
     at = moments(table)
     keep = _asked(table, at, question, words)
-    if visible is not None:
-        keep &= _visible(table, visible)
+    keep &= seen_by.mask(table)
     kept = np.flatnonzero(keep)
     return rows[kept], at[kept], table.select(["origin", "seq", *more]).take(pa.array(kept))
 
@@ -210,13 +230,6 @@ def _with_person(table: pa.Table, person: str, *, fold: bool) -> Any:
 
 def _bools(array: pa.Array) -> Any:
     return np.array(pc.fill_null(array, False).to_numpy(zero_copy_only=False), bool)
-
-
-def _visible(table: pa.Table, visible: pc.Expression) -> Any:
-    numbered = table.append_column("row", pa.array(np.arange(table.num_rows)))
-    keep = np.zeros(table.num_rows, bool)
-    keep[np.asarray(numbered.filter(visible)["row"])] = True
-    return keep
 
 
 # -- what is shown ---------------------------------------------------------------------------------------------------

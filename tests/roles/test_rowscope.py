@@ -13,6 +13,8 @@ from pipeline.reader import Reader
 from pipeline.roles import acting, actors
 from pipeline.roles.rowscope import RowScope, Spell, below, scope_of
 from pipeline.roles.scoped import seen
+from pipeline.search import hits, index
+from pipeline.search.question import Question
 from tests.firm import CORP, T0
 from tests.roles import homes
 
@@ -105,6 +107,17 @@ def test_everybody_sees_his_messages_and_nothing_else(archive: tuple[Home, dict[
     assert {r["seq"] for r in asked(archive, who, "SELECT seq FROM messages WHERE text LIKE '%保本%'")} == SEES[who] - {7}
     assert {r["seq"] for r in asked(archive, who, "SELECT DISTINCT seq FROM matches WHERE term = '保本保息'")} == SEES[who] & SAID_BY_STAFF
     assert {r["seq"] for r in asked(archive, who, "SELECT DISTINCT seq FROM matches_all WHERE employee_id IS NOT NULL")} <= SEES[who]
+
+
+@pytest.mark.parametrize("who", SEES)
+def test_a_search_chooses_among_what_may_be_seen(archive: tuple[Home, dict[str, acting.Access]], who: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "LEAST_ROWS", 1)
+    index.build(archive[0], CORP)
+    with Reader(archive[0], CORP, access=archive[1][who]) as reader:
+        assert {h.seq for h in hits.look(reader, Question(text="保本")).hits} == SEES[who] - {7}
+        newest = hits.look(reader, Question(text="保", limit=1)).hits
+        said = reader.rows("SELECT seq FROM messages WHERE text LIKE '%保%' ORDER BY sent_at DESC LIMIT 1")
+    assert [h.seq for h in newest] == [r["seq"] for r in said]
 
 
 def test_machines_see_all_and_read_the_clear_columns(archive: tuple[Home, dict[str, acting.Access]]) -> None:

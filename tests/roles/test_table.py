@@ -16,7 +16,7 @@ from pipeline.roles.table import ANYONE, granting, holders, table
 ANYBODY = "access token, access whoami, demo, init, simulate"
 STATUS = "alerts list, audit list, audit show, config get, doctor, lexicon check, lexicon diff, lexicon list, lexicon test, scripts list, status, verify"
 OPERATE = (
-    "ack, alerts send, alerts test, callback serve, checkpoint, clock, compact, consent reconcile, consent sync, directory sync, ingest, media fetch, pull, run"
+    "ack, alerts send, alerts test, callback serve, checkpoint, clock, compact, consent reconcile, consent sync, directory sync, index, ingest, media fetch, pull, run"
 )
 ADMINISTER = "config set, keyring backup, keyring list, keyring restore, keyring rotate, keys add, keys list, keys retire, people import"
 LEXICON = "lexicon add, lexicon remove, rescan, scripts import, scripts remove"
