@@ -52,13 +52,13 @@ _Span = tuple[int, int]
 _Finder = Callable[[str], Iterator[_Span]]
 
 _SEPARATORS = re.compile("[ -]")
-_WIDE = {ord(wide): narrow for wide, narrow in zip("０１２３４５６７８９", "0123456789", strict=True)}
-_WIDE |= {0xFF21 + i: chr(ord("A") + i) for i in range(26)} | {0xFF41 + i: chr(ord("a") + i) for i in range(26)}
-_WIDE |= {ord("＋"): "+", ord("－"): "-", ord("＠"): "@", ord("．"): ".", ord("　"): " ", ord("＝"): "="}
+WIDE = {ord(wide): narrow for wide, narrow in zip("０１２３４５６７８９", "0123456789", strict=True)}
+WIDE |= {0xFF21 + i: chr(ord("A") + i) for i in range(26)} | {0xFF41 + i: chr(ord("a") + i) for i in range(26)}
+WIDE |= {ord("＋"): "+", ord("－"): "-", ord("＠"): "@", ord("．"): ".", ord("　"): " ", ord("＝"): "="}
 
 # Digits as people write them in words, one code point each: small ones, radio speech, large ones.
-_DIGIT_WORDS = dict(zip(map(ord, "零〇一二三四五六七八九幺洞拐勾壹贰叁肆伍陆柒捌玖貳參陸"), "001234567891079123456789236", strict=True))
-_WORD_CLASS = f"[0-9{''.join(map(chr, _DIGIT_WORDS))}]"
+DIGIT_WORDS = dict(zip(map(ord, "零〇一二三四五六七八九幺洞拐勾壹贰叁肆伍陆柒捌玖貳參陸"), "001234567891079123456789236", strict=True))
+_WORD_CLASS = f"[0-9{''.join(map(chr, DIGIT_WORDS))}]"
 _WORD_RUN = re.compile(_WORD_CLASS * 11 + f"{_WORD_CLASS}*")  # written out: half the time of {11,}
 _WORD_SIGN = re.compile(_WORD_CLASS)
 _FEWEST_WORDS = 6  # in such a run: fewer are words before a number
@@ -67,7 +67,7 @@ _FEWEST_WORDS = 6  # in such a run: fewer are words before a number
 # 码 and 碼 stand for passwords and codes, 令 for 口令, w for password and pwd, 期 and x for a card's MM/YY.
 _THREE_ASCII = re.compile("[!-~！-～][!-~！-～][!-~！-～]")
 _THREE_DIGITS = re.compile("[0-9０-９][0-9０-９][0-9０-９]")
-_OTHER_SIGN = re.compile("[@＠码碼令期wWxX]")
+OTHER_SIGN = re.compile("[@＠码碼令期wWxX]")
 _WIDE_SIGNS = re.compile("[０-９Ａ-Ｚａ-ｚ＋－＠．＝\u3000]")
 
 
@@ -90,9 +90,9 @@ def find(text: str, policies: tuple[Any, ...] = ()) -> list[Pii]:
     in_words = _WORD_SIGN.search(text[10::11]) and _WORD_RUN.search(text)  # a run of eleven holds one of every eleventh
     if not in_words and not _THREE_ASCII.search(text):
         return []
-    plain = text.translate(_WIDE) if _WIDE_SIGNS.search(text) else text
+    plain = text.translate(WIDE) if _WIDE_SIGNS.search(text) else text
     plain = _words_as_digits(plain) if in_words else plain
-    if not (_THREE_DIGITS.search(plain) or _OTHER_SIGN.search(plain) or policies):
+    if not (_THREE_DIGITS.search(plain) or OTHER_SIGN.search(plain) or policies):
         return []
     found: list[Pii] = []
     for kind, sign, finder in _WORD_FINDERS:
@@ -117,7 +117,7 @@ def mask(text: str, spans: list[Pii]) -> str:
 
 
 def _words_as_digits(text: str) -> str:
-    return _WORD_RUN.sub(lambda run: run[0].translate(_DIGIT_WORDS) if sum(ord(c) in _DIGIT_WORDS for c in run[0]) >= _FEWEST_WORDS else run[0], text)
+    return _WORD_RUN.sub(lambda run: run[0].translate(DIGIT_WORDS) if sum(ord(c) in DIGIT_WORDS for c in run[0]) >= _FEWEST_WORDS else run[0], text)
 
 
 def _take(text: str, kind: Kind, finder: _Finder, found: list[Pii]) -> str:
@@ -148,7 +148,7 @@ def _mask_but_last_four(value: str) -> str:
 
 
 def _is_digit(char: str) -> bool:
-    return char.isdigit() or ord(char) in _DIGIT_WORDS
+    return char.isdigit() or ord(char) in DIGIT_WORDS
 
 
 def _start(place: Pii) -> int:
@@ -187,7 +187,13 @@ _CODE_AFTER = re.compile(
 _CODE_BEFORE = re.compile(rf"(?<![0-9A-Za-z])(?P<value>[0-9]{{4,8}}){_NO_COUNT}[^0-9A-Za-z]{{0,6}}(?:验证码|驗證碼|校验码|动态码)")
 _CVV = re.compile(r"(?:CVV2?|CVC2?|CVN2?|安全码|背面后?[三3]位数?)[^0-9A-Za-z]{0,8}(?P<value>[0-9]{3,4})(?![0-9A-Za-z])", re.IGNORECASE)
 _EXPIRY = re.compile(r"(?:有效期|到期日|expiry|exp)[^0-9A-Za-z]{0,6}(?P<value>(?:0[1-9]|1[0-2])[/-][0-9]{2})(?![0-9/-])", re.IGNORECASE)
-_SECRET_SIGN = re.compile("[码碼令背期wWvVxX]")  # one character of each word above
+SECRET_SIGN = re.compile("[码碼令背期wWvVxX]")  # one character of each word above
+
+# Each pattern above holds one of these.
+SECRET_WORDS = (
+    "密码", "密碼", "口令", "password", "passwd", "pwd", "验证码", "驗證碼", "校验码", "动态码", "verification code", "cvv", "cvc", "cvn",
+    "安全码", "背面", "有效期", "到期日", "exp",
+)  # fmt: skip
 
 
 def _secrets(text: str) -> Iterator[_Span]:
@@ -365,7 +371,7 @@ def _landlines(text: str) -> Iterator[_Span]:
 # In the order of the rules. Words: kind, what a text must hold to be looked through, finder. Numbers: all need seven digits.
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[ )）-]?[0-9]){6}")
 _WORD_FINDERS: tuple[tuple[Kind, re.Pattern[str], _Finder], ...] = (
-    ("secret", _SECRET_SIGN, _secrets),
+    ("secret", SECRET_SIGN, _secrets),
     ("email", re.compile("@"), _emails),
     ("policy", _POLICY_SIGN, _policies),
 )

@@ -8,7 +8,7 @@ expressions are possible at all, for most texts none.
 
 1. An expression is read into what it must hold, group by group: of each group of words at least one (`(?:肯定|一定).{0,2}赚` needs 肯定 or
    一定, and 赚). Groups whose words all have two characters or more are used; single characters only where an expression has nothing longer.
-   Only the rarest group of each is searched for: the one with the longest words; the others are looked for where it stands.
+   The words of all groups are searched for with the terms, in one pass; an expression is possible where each of its groups is met.
 2. An expression whose groups cannot be told (flags, wide classes, nothing but gaps) is always tried.
 3. What is possible is then searched for by RE2. The answer is that of RE2 alone; only the order of work differs.
 """
@@ -19,7 +19,8 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from ahocorasick_rs import AhoCorasick
+import numpy as np
+from numpy.typing import NDArray
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -27,63 +28,51 @@ with warnings.catch_warnings():
     import re._parser as parser  # type: ignore[import-not-found]
 
 LARGEST: Final = 256  # words in a group: a larger one is taken for a wide class
-WINDOW: Final = 1 << 17
-# Characters that stand in a tenth of all messages or more: no word to begin with.
-COMMON: Final = frozenset("的了我你您是不在有这那个一就都也说要来去给和人好么多吗呢吧们到会可以上下没能看看想什怎为他她它把还得过很时后钱年月日天点")
 Group = frozenset[str]
 
 
 class Expressions:
-    """Compiled RE2 expressions that are searched for together. `Match` returns the numbers of those that match, ascending, or None."""
+    """Compiled RE2 expressions that are searched for together. words: what whoever holds this searches for beside the terms.
+
+    always: the numbers of the expressions that are tried on every text."""
 
     def __init__(self, listed: Sequence[str], compiled: Sequence[Any]) -> None:
         self._compiled = tuple(compiled)
-        self._always: list[int] = []
-        self._others: list[tuple[Group, ...]] = []  # by expression: the groups it needs beside the one that is searched for
-        words: dict[str, list[int]] = {}
-        for number, pattern in enumerate(listed):
-            groups = needs(pattern)
-            rarest = max(groups, key=_rarity, default=frozenset[str]())
-            self._others.append(tuple(group for group in groups if group != rarest))
-            if not groups:
-                self._always.append(number)
-            for word in rarest:
-                words.setdefault(word, []).append(number)
-        self._owners = tuple(tuple(owners) for owners in words.values())
-        self._automaton = AhoCorasick(list(words)) if words else None
-        self._longest = max(map(len, words), default=0)
+        needed = [needs(pattern) for pattern in listed]
+        self.always = [number for number, groups in enumerate(needed) if not groups]
+        groups = [(number, group) for number, found in enumerate(needed) for group in found]
+        holders: dict[str, list[int]] = {}
+        for at, (_, group) in enumerate(groups):
+            for word in sorted(group):
+                holders.setdefault(word, []).append(at)
+        self.words = tuple(holders)
+        self._sizes = np.array([len(held) for held in holders.values()], np.int64)
+        self._firsts = np.cumsum(self._sizes) - self._sizes
+        self._groups = np.array([at for held in holders.values() for at in held], np.int64)  # of word n: [firsts[n], firsts[n] + sizes[n])
+        self._expressions = np.array([number for number, _ in groups], np.int64)  # by group, ascending
+        self._counts = np.array([len(found) for found in needed], np.int64)  # groups by expression
 
-    def Match(self, text: str) -> list[int] | None:
-        """Return the numbers of the expressions that are found in `text`, or None when there is none."""
-        found = [number for number in self._possible(text) if self._compiled[number].search(text)]
-        return found or None
+    def possible(self, words: NDArray[np.int64], texts: NDArray[np.int64]) -> tuple[list[int], list[int]]:
+        """Return (texts, expressions): which expressions have a word of each of their groups in which text.
 
-    def _possible(self, text: str) -> list[int]:
-        """The numbers of the expressions whose words are there."""
-        if self._automaton is None:
-            return self._always
-        there = self._words_in(text)
-        if not there:
-            return self._always
-        begun = {number for word in there for number in self._owners[word]}
-        possible = (number for number in begun if all(any(word in text for word in group) for group in self._others[number]))
-        return sorted([*self._always, *possible])
+        words, texts: the numbers of the words that were met, and in which text each; in any order, repeated or not."""
+        if not len(words):
+            return [], []
+        sizes = self._sizes[words]
+        behind = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        groups = self._groups[np.repeat(self._firsts[words], sizes) + behind]
+        met = np.unique(np.repeat(texts, sizes) * len(self._expressions) + groups)
+        owners, groups = np.divmod(met, len(self._expressions))
+        expressions = self._expressions[groups]
+        first = np.flatnonzero(np.diff(owners * len(self._counts) + expressions, prepend=-1))
+        whole = first[np.diff(first, append=len(met)) == self._counts[expressions[first]]]
+        return owners[whole].tolist(), expressions[whole].tolist()
 
-    def _words_in(self, text: str) -> set[int]:
-        """The numbers of the words that stand in `text`; long texts window by window, so that their hits need not lie in memory at once."""
-        assert self._automaton is not None
-        if len(text) <= WINDOW:
-            return {word for word, _, _ in self._automaton.find_matches_as_indexes(text, overlapping=True)}
-        there: set[int] = set()
-        for at in range(0, len(text), WINDOW):
-            some = text[at : at + WINDOW + self._longest]
-            there |= {word for word, _, _ in self._automaton.find_matches_as_indexes(some, overlapping=True)}
-        return there
-
-
-def _rarity(group: Group) -> tuple[int, int, int]:
-    """How seldom a text holds one of the words: by the shortest, by how many are characters of every other sentence, by how many there are."""
-    return min(map(len, group)), -sum(len(word) == 1 and word in COMMON for word in group), -len(group)
+    def matching(self, numbers: Iterable[int], text: str) -> list[int]:
+        """Return which of the expressions (and of those that are always tried) are found in `text`, ascending."""
+        tried = sorted({*self.always, *numbers})
+        raw = text.encode() if tried else b""  # RE2 works on bytes: else each search would turn its places into those of the string
+        return [number for number in tried if self._compiled[number].search(raw)]
 
 
 # --- what an expression needs -------------------------------------------------------------------------------------

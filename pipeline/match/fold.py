@@ -154,6 +154,16 @@ def _separators() -> re.Pattern[str]:
     return re.compile(f"{mark}(?:(?<={han}{mark}){mark}*(?={word})|(?<={word}{mark}){mark}*(?={han}))")
 
 
+@cache
+def _word() -> re.Pattern[str]:
+    return re.compile(r"[^\W_]")
+
+
+def character_classes(char: str) -> tuple[bool, bool, bool]:
+    """Return what a character is when separators fall: one of them, a letter or digit, Chinese."""
+    return _separator().match(char) is not None, _word().match(char) is not None, _inside(ord(char), HAN)
+
+
 SEPARATORS = "separators"
 FOLDS = (*(name for name, _ in CHAR_FOLDS), SEPARATORS)
 
@@ -206,12 +216,12 @@ class Folding:
 
 
 @cache
-def folding(names: frozenset[str] = frozenset(FOLDS)) -> Folding:
+def folding(names: frozenset[str]) -> Folding:
     """Return the folding that does the folds of `names`."""
     return Folding(names)
 
 
-ALL = folding()
+ALL = folding(frozenset(FOLDS))
 _TABLE = ALL.table
 fold_chars = ALL.chars
 fold = ALL.fold

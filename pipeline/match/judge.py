@@ -15,11 +15,11 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipeline import clock
-from pipeline.match.fold import fold_chars, fold_map
+from pipeline.match.fold import fold_chars
 from pipeline.match.negation import negation_before
 from pipeline.records import Decision, Message
 
@@ -60,7 +60,7 @@ class Words(NamedTuple):
 
     text: str
     folded: str
-    origins: list[int]
+    origins: Sequence[int]
 
     def folded_place(self, start: int, end: int) -> tuple[int, int]:
         """Return where [start, end) of the text as written lies in the folded one."""
@@ -140,39 +140,42 @@ def reported(text: str, start: int, end: int) -> bool:
 # -- what excuses a hit -----------------------------------------------------------------------------------------------
 
 
-def suppressed_by(text: str, start: int, end: int, rule: Rule, judge: Judge, disclosures: Disclosures | None = None) -> str | None:
-    """Return what excuses the hit of `rule` at code points [start, end) of `text`: the first of the list in matching.py, or None."""
-    if disclosures and (name := _disclosed(text, start, end, disclosures)) is not None:
+def suppressed_by(words: Words, start: int, end: int, rule: Rule, judge: Judge, disclosures: Disclosures | None = None) -> str | None:
+    """Return what excuses the hit of `rule` at code points [start, end) of a part: the first of the list in matching.py, or None. words: folded with all folds."""
+    if disclosures and (name := _disclosed(words, start, end, disclosures)) is not None:
         return name
-    if judge.excuse and (phrase := allow_over(text, start, end, judge.excuse)) is not None:
+    if judge.excuse and (phrase := allow_over(words, start, end, judge.excuse)) is not None:
         return f"{rule.id}/allow/{rule.allow[phrase]}"
-    if rule.negations and (word := negation_before(text, start, end)):
+    if rule.negations and (word := negation_before(words.text, start, end)):
         return f"{rule.id}/negation/{word}"
-    if rule.questions and (word := asked(text, start, end)):
+    if rule.questions and (word := asked(words.text, start, end)):
         return f"{rule.id}/question/{word}"
     return None
 
 
-def _disclosed(text: str, start: int, end: int, disclosures: Disclosures) -> str | None:
-    at = max(0, start - 2 * disclosures.longest)
-    folded, origins = fold_map(text[at : end + 2 * disclosures.longest])
-    for number, first, last in disclosures.automaton.find_matches_as_indexes(folded, overlapping=True):
-        if at + origins[first] <= start and end <= at + origins[last - 1] + 1:
+def _disclosed(words: Words, start: int, end: int, disclosures: Disclosures) -> str | None:
+    for number, first, last in _phrases(words, start, end, disclosures):
+        if first <= start and end <= last:
             return disclosures.names[number]
     return None
 
 
-def allow_over(text: str, start: int, end: int, excuse: Excuse) -> int | None:
+def allow_over(words: Words, start: int, end: int, excuse: Excuse) -> int | None:
     """Return the number of the first listed phrase that covers or overlaps [start, end); one within a longer hit excuses nothing."""
-    at = max(0, start - 2 * excuse.longest)
-    folded, origins = fold_map(text[at : end + 2 * excuse.longest])
     phrases = []
-    for phrase, first, last in excuse.automaton.find_matches_as_indexes(folded, overlapping=True):
-        span = at + origins[first], at + origins[last - 1] + 1
-        inside = start <= span[0] and span[1] <= end and span != (start, end)
-        if span[0] < end and start < span[1] and not inside:
+    for phrase, first, last in _phrases(words, start, end, excuse):
+        inside = start <= first and last <= end and (first, last) != (start, end)
+        if first < end and start < last and not inside:
             phrases.append(phrase)
     return min(phrases, default=None)
+
+
+def _phrases(words: Words, start: int, end: int, wanted: Excuse | Disclosures) -> Iterator[tuple[int, int, int]]:
+    """Yield (number, start, end) of each phrase that stands near enough to touch [start, end), in code points of the part as written."""
+    low, high = words.folded_place(start, end)
+    at = max(0, low - wanted.longest)
+    for number, first, last in wanted.automaton.find_matches_as_indexes(words.folded[at : high + wanted.longest], overlapping=True):
+        yield number, words.origins[at + first], words.origins[at + last - 1] + 1
 
 
 def asked(text: str, start: int, end: int) -> str | None:

@@ -14,7 +14,7 @@ Each level tells cheaply whether a text can differ at all (`…_possible`); only
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -23,17 +23,21 @@ from pipeline.match.tables import digits, replacements
 
 
 class Mapped(NamedTuple):
-    """A text at some level. For its code point i: starts[i], ends[i] are where it came from in the text as written (end exclusive),
-    bits[i] the tables that made it (0: none)."""
+    """A text at some level. For its code point i: starts[i], ends[i] are where it came from in the text as written (end exclusive;
+    None: each code point came from one), bits[i] the tables that made it (0: none)."""
 
     text: str
-    starts: list[int]
-    ends: list[int]
-    bits: list[int] | None = None
+    starts: Sequence[int]
+    ends: Sequence[int] | None = None
+    bits: Sequence[int] | None = None
 
     def place(self, start: int, end: int) -> tuple[int, int]:
         """Return the code points of the original that [start, end) stands for."""
-        return self.starts[start], self.ends[end - 1]
+        return self.starts[start], self.end(end - 1)
+
+    def end(self, at: int) -> int:
+        """Return where in the original code point `at` ends."""
+        return self.starts[at] + 1 if self.ends is None else self.ends[at]
 
     def tables(self, start: int, end: int) -> int:
         """Return the bits of the tables that [start, end) needed."""
@@ -49,13 +53,12 @@ class Mapped(NamedTuple):
     def _inside(self, at: int) -> bool:
         if not self.bits or not 0 < at < len(self.starts) or not self.bits[at]:
             return False
-        return self.starts[at - 1] == self.starts[at] and self.ends[at - 1] == self.ends[at]
+        return self.starts[at - 1] == self.starts[at] and self.end(at - 1) == self.end(at)
 
 
 def base_map(text: str, folding: Folding) -> Mapped:
     """Return `text` folded, mapped."""
-    folded, origins = folding.fold_map(text)
-    return Mapped(folded, origins, [origin + 1 for origin in origins])
+    return Mapped(*folding.fold_map(text))
 
 
 # -- 1. digits ----------------------------------------------------------------------------------------------------------
@@ -93,6 +96,15 @@ def without_repeats(folded: str) -> str:
 def runs(folded: str) -> tuple[tuple[int, int], ...]:
     """Return, for each code point of `without_repeats(folded)`, where its run lies: (first, last + 1)."""
     return tuple(_runs(folded))
+
+
+def once_map(base: Mapped) -> Mapped:
+    """Return the map of `without_repeats` such that a place is the shortest stretch: from the last of a run to the first of another.
+
+    text is empty, since nobody reads it; bits are 1 where a run of several lies."""
+    found = runs(base.text)
+    several = [int(last - first > 1) for first, last in found]
+    return Mapped("", [base.starts[last - 1] for _, last in found], [base.end(first) for first, _ in found], several)
 
 
 def _runs(folded: str) -> Iterator[tuple[int, int]]:

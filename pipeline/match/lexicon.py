@@ -21,21 +21,25 @@ from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from ahocorasick_rs import AhoCorasick
+import numpy as np
+from ahocorasick_rs import AhoCorasick, Implementation
+from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.match import pinyin
 from pipeline.match.expressions import Expressions
-from pipeline.match.fold import FOLDS, Folding, as_written, fold, fold_digest, folding, has_firm_edges
+from pipeline.match.fold import ALL, FOLDS, Folding, as_written, fold, fold_digest, folding, has_firm_edges
 from pipeline.match.levels import digits_possible, repeats_possible, runs, with_digits, without_repeats
 from pipeline.match.negation import negation_digest
 from pipeline.match.packfile import Pack, PackSource, Rule, compile_pattern, read_pack
 from pipeline.match.rules import DEFAULT_VARIANTS, Near, Party
 from pipeline.match.tables import BITS, replacements, tables_digest
 from pipeline.match.tables import digits as digit_words
+from pipeline.pii import SECRET_WORDS, Kind
 from pipeline.records import Decision, Direction, Finding, Message, Part, PartyKind
 from pipeline.resources import data_folder
 
+TERM, TRIGGER, SPOKEN, SECRET = 1, 2, 4, 8
 ENGINE = "2"  # raised when matching finds something else in the same text under the same packs
 
 
@@ -66,7 +70,9 @@ class Pattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Packs that fold alike. digits: whether texts are searched in digits too. triggers: patterns of `main` that are words of the variant tables."""
+    """Packs that fold alike. digits: whether texts are searched in digits too. kinds: what each pattern of `main` is: a term, a word of the
+    variant tables, a word that an expression needs, one beside a secret (TERM | TRIGGER | SPOKEN | SECRET). spoken: of a word that an expression
+    needs, its number among those."""
 
     folding: Folding
     digits: bool
@@ -75,11 +81,13 @@ class Group:
     written: Search | None
     doubles: Search | None
     sounds: Search | None
-    triggers: frozenset[int]
+    kinds: NDArray[np.uint8]
+    spoken: NDArray[np.int64]
     variants: bool
     patterns: tuple[Pattern, ...]
     pattern_set: Expressions | None
-    pii: Mapping[str, tuple[int, ...]]  # kind of personal data → rules
+    pii: Mapping[Kind, tuple[int, ...]]  # kind of personal data → rules
+    secrets: bool  # whether words of secrets are in `main`: they are all that is looked for, and folded as the texts are
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +218,17 @@ def _group(chosen: Folding, digits: bool, repeats: bool, rules: list[tuple[int, 
     spelled = _spelled([*folded, *in_digits]) if digits else []
     main = _patterns([*folded, *in_digits, *(spelled or ())])
     variants = any(_bits(rule) & ~BITS["pinyin"] for _, rule in rules)
-    triggers = _trigger_words(main) if variants else frozenset()
     doubled = [(n, term, form) for n, term, form in (*folded, *in_digits) if repeats_possible(form) and len(without_repeats(form)) > 1] if repeats else []
     patterns = tuple(Pattern(number, pattern, compile_pattern(pattern)) for number, rule in rules for pattern in rule.patterns)
+    pattern_set = _pattern_set(patterns)
+    kinds_of_pii = {kind: tuple(number for number, rule in rules if kind in rule.pii) for kind in sorted({kind for _, rule in rules for kind in rule.pii})}
+    secrets = {ALL.fold(word) for word in SECRET_WORDS} if set(kinds_of_pii) == {"secret"} and chosen is ALL else set()
+    kinds, spoken = _beside_terms(main, replacements().words if variants else (), pattern_set.words if pattern_set else (), secrets)
     return Group(
-        folding=chosen, digits=digits and spelled is None, repeats=repeats, main=_search(main), triggers=triggers, variants=variants,
+        folding=chosen, digits=digits and spelled is None, repeats=repeats, main=_search(main), kinds=kinds, spoken=spoken, variants=variants,
         written=_search(_patterns([(n, term, as_written(term)) for n, term in listed if not has_firm_edges(term)])),
-        doubles=_doubles(doubled), sounds=_search(_patterns(list(_sounding(rules, chosen)))), patterns=patterns, pattern_set=_pattern_set(patterns),
-        pii={kind: tuple(number for number, rule in rules if kind in rule.pii) for kind in {kind for _, rule in rules for kind in rule.pii}},
+        doubles=_doubles(doubled), sounds=_search(_patterns(list(_sounding(rules, chosen)))), patterns=patterns, pattern_set=pattern_set,
+        pii=kinds_of_pii, secrets=bool(secrets),
     )  # fmt: skip
 
 
@@ -238,6 +249,7 @@ def _spelled(listed: list[tuple[int, str, str]]) -> list[tuple[int, str, str]] |
 
 _DIGIT = re.compile("[0-9]")
 MOST_SPELLINGS, MOST_SPELLED = 1_024, 20_000
+MOST_DFA = 10_000  # patterns: the faster automaton takes ten times the memory, some 60 MB for so many
 # Digit → how it can be written, itself first.
 _WRITTEN = {digit: digit + "".join(chr(word) for word, meant in digit_words().items() if meant == digit) for digit in "0123456789"}
 
@@ -274,14 +286,24 @@ def _with(entries: tuple[Entry, ...], number: int, term: str) -> tuple[Entry, ..
 
 
 def _search(patterns: Patterns) -> Search | None:
-    return Search(AhoCorasick(list(patterns)), tuple(patterns.values()), max(map(len, patterns))) if patterns else None
+    if not patterns:
+        return None
+    automaton = AhoCorasick(list(patterns), implementation=Implementation.DFA if len(patterns) <= MOST_DFA else None)
+    return Search(automaton, tuple(patterns.values()), max(map(len, patterns)))
 
 
-def _trigger_words(main: Patterns) -> frozenset[int]:
-    """Add the words of the variant tables to `main`; return their numbers."""
-    for word in replacements().words:
+def _beside_terms(
+    main: Patterns, triggers: Collection[str], spoken: Sequence[str], secrets: Collection[str]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Add words of the variant tables, of expressions and beside secrets to `main`; return `kinds` and `spoken` of a group."""
+    for word in (*triggers, *spoken, *sorted(secrets)):
         main.setdefault(word, ())
-    return frozenset(number for number, pattern in enumerate(main) if pattern in replacements().words)
+    numbers = {word: number for number, word in enumerate(spoken)}
+    kinds = [
+        TERM * bool(entries) | TRIGGER * (pattern in triggers) | SPOKEN * (pattern in numbers) | SECRET * (pattern in secrets)
+        for pattern, entries in main.items()
+    ]
+    return np.array(kinds, np.uint8), np.array([numbers.get(pattern, -1) for pattern in main], np.int64)
 
 
 def _doubles(listed: list[tuple[int, str, str]]) -> Search | None:

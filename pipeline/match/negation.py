@@ -61,6 +61,7 @@ def _any_of(words: tuple[str, ...]) -> str:
 
 
 _SCAN = re.compile(f"(?P<other>{_any_of(NOT_NEGATIONS)})|(?P<negation>{_any_of(NEGATIONS)})")
+_BEGINS = re.compile("[" + "".join(sorted({word[0] for word in NEGATIONS})) + "]")
 _CONTRAST = re.compile(_any_of(CONTRAST))
 _ON_PAPER = re.compile(_any_of(ON_PAPER))
 _DOUBLE = re.compile(f"(?:{_any_of(FIRST_OF_TWO)})[^也亦又更且和或及、]{{0,3}}$")
@@ -71,9 +72,10 @@ _SENTENCE_END = re.compile(r"[;!?。\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 def negation_before(text: str, start: int, end: int) -> str | None:
     """Return the negation word that takes back the term at code points [start, end) of the original `text`, or None."""
     before = fold_chars(text[max(0, start - LOOK_BACK) : start])
-    if not before:
+    clause = _CLAUSE_END.split(before)[-1]
+    if not _BEGINS.search(clause):
         return None
-    clause = drop_separators(_CLAUSE_END.split(before)[-1] + "一")[:-1]  # 一 stands in for the term, so that separators before it fall too
+    clause = drop_separators(clause + "一")[:-1]  # 一 stands in for the term, so that separators before it fall too
     negation = _last_negation(clause)
     if negation is None or _undone(clause, negation):
         return None

@@ -123,7 +123,7 @@ def sound_map(base: Mapped) -> Mapped:
     gone = {i for run in _LATIN_SPACED.finditer(joined) for i in range(*run.span())} if _LATIN.search(text) else set()
     kept = [piece for i, piece in enumerate(pieces) if i not in gone]
     return Mapped(
-        "".join(piece[0] for piece in kept), [base.starts[piece[1]] for piece in kept], [base.ends[piece[2] - 1] for piece in kept],
+        "".join(piece[0] for piece in kept), [base.starts[piece[1]] for piece in kept], [base.end(piece[2] - 1) for piece in kept],
         [piece[3] for piece in kept],
     )  # fmt: skip
 
