@@ -57,6 +57,7 @@ Keywords
 
 It is staged
     pii.py               what identifies a person, masked with equal length
+    pii_many.py          the few of many texts that hold such data
     leaf.py              commitments
     lake.py              one Delta log over encrypted Parquet files
     anchors.py           what each log entry was when it became durable
