@@ -80,6 +80,7 @@ It is settled
     left_over.py         what failed or waits, and who has acknowledged it
     holds.py             what a legal hold covers
     consenting/          late refusals, pending and withheld records, asking WeCom; its own __init__.py lists the modules
+    restating/           what was settled before its people were known; its own __init__.py lists the modules
     rescan/              findings over several messages; the archive matched again under other packs
     ingest.py            one run: land, re-open, stage, commit, sum up
     alerts/              serious findings told at once, without their words

@@ -117,6 +117,15 @@ class Directory:
         at = bisect_right(bounds, at_ms)
         return bounds[at - 1] if at else _BEGINNING, bounds[at] if at < len(bounds) else _END
 
+    def kinds_over_time(self, party: str) -> _KindsOverTime:
+        """Return (bounds in ms, kinds before the first and from each bound on) of this id."""
+        return self._kinds.get(party) or self._remember(party)
+
+    def proven(self) -> list[str]:
+        """Return every id, as it was recorded, that was an employee or a robot at some time."""
+        rows = (row for people in (self._employees, self._others) for found in people.values() for row in found)
+        return sorted({row.userid for row in rows if row.kind != "external"})
+
     def kind_at(self, party: str | None, at_ms: int) -> PartyKind:
         """Return employee or robot when proven at at_ms, unknown for a missing id, external for everybody else (rule 1)."""
         return self.kinds_at(party, at_ms)[0]

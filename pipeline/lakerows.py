@@ -42,8 +42,13 @@ def events_in(lake: Lake, files: Sequence[DataFile]) -> list[Event]:
 
 def directory_of(lake: Lake, snapshot: Snapshot) -> Directory:
     """Return the directory of people. Customers whom WeCom names are left out: they prove nothing, and there may be a million of them."""
+    return directory_in(lake, snapshot.of("people"))
+
+
+def directory_in(lake: Lake, files: Sequence[DataFile]) -> Directory:
+    """Return the directory that some files of `people` make."""
     named = (ds.field("kind") == "external") & (ds.field("source") == "contacts")
-    rows = lake.read("people", snapshot.of("people"), where=~named).to_pylist()
+    rows = lake.read("people", files, where=~named).to_pylist()
     return Directory.of(
         Entry(
             userid=r["userid"], kind=r["kind"], name=r["name"], alias=r["alias"], department=r["department"], valid_from_ms=_ms(r["valid_from"]),

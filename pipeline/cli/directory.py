@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from pipeline.cli.output import progress
 from pipeline.cli.root import CALL, app, recorded, say, t
 
 directory_app = typer.Typer(help=t("usage.directory"), no_args_is_help=True)
@@ -30,6 +31,7 @@ def directory_sync(full: Annotated[bool, typer.Option("--full", help=t("usage.di
     with recorded("directory sync", corp=corp, full=full) as told, open_client(CALL.home, corp) as client:
         done = sync(CALL.home, corp, client, full=full)
         told["result"] = f"{sum(done.rows.values())} rows"
+        work_out_anew(corp)
         if done.unlicensed:
             say(t("directory.unlicensed", n=done.unlicensed))
         if done.refused:
@@ -41,6 +43,18 @@ def directory_sync(full: Annotated[bool, typer.Option("--full", help=t("usage.di
         print(msgspec.json.encode({**msgspec.to_builtins(done), "exit_code": done.exit_code}).decode())
         if done.exit_code:
             raise typer.Exit(done.exit_code)
+
+
+def work_out_anew(corp: str) -> None:
+    """Bring messages and findings in line with the directory as it is now, and say how many that were."""
+    from pipeline.restating.restate import run_if_free
+
+    with progress() as shown:
+        done = run_if_free(CALL.home, corp, progress=shown)
+    if done is None:
+        say(t("people.again.later"))
+    elif done.rows or done.restricted or done.restored or done.archived:
+        say(t("people.again", rows=done.rows, restricted=done.restricted, restored=done.restored, archived=done.archived))
 
 
 @callback_app.command("serve", help=t("usage.callback.serve"))

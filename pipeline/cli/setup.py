@@ -140,6 +140,7 @@ def keys_retire(version: Annotated[int, typer.Option("--version", help=t("usage.
 def people_import(file: Annotated[Path, typer.Argument(help=t("usage.people.file"), metavar="FILE")]) -> None:
     """Read the directory: who was employee or robot, when."""
     from pipeline import ingest, lakerows
+    from pipeline.cli import directory
     from pipeline.people_import import read_people
 
     corp = CALL.corp
@@ -152,3 +153,4 @@ def people_import(file: Annotated[Path, typer.Argument(help=t("usage.people.file
             ingest.append(CALL.home, corp, [("people", lakerows.people_table(entries))], what="people")
         told["result"] = f"{len(entries)} people from sha256 {hashlib.sha256(data).hexdigest()[:16]}"
         say(t("people.import.done", n=len(entries)))
+        directory.work_out_anew(corp)

@@ -127,7 +127,7 @@ def rows(lake: Lake, snapshot: Snapshot, what: Asked, *, sender_decides: bool) -
     for batch in dataset.scanner(columns=list(COLUMNS), filter=where, use_threads=True).to_batches():
         mask = _mask(batch, what, sender_decides)
         if pc.any(mask).as_py():
-            found.extend(map(_stored, _plain(batch.filter(mask))))
+            found.extend(map(stored, plain(batch.filter(mask))))
     return found
 
 
@@ -152,14 +152,16 @@ def _among(conversations: pa.Array, people: frozenset[str]) -> pa.Array:
     return named.take(coded.indices)
 
 
-def _plain(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+def plain(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return rows with times in ms and days since 1970."""
     table = pa.Table.from_batches([batch])
     for name in ("sent_at", "captured_at"):
         table = table.set_column(table.column_names.index(name), name, pc.divide(table[name].cast(pa.int64()), 1000))
     return table.set_column(table.column_names.index("dt"), "dt", table["dt"].cast(pa.int32())).to_pylist()  # type: ignore[no-any-return]
 
 
-def _stored(row: dict[str, Any]) -> Stored:
+def stored(row: dict[str, Any]) -> Stored:
+    """Return what a second judgement needs of a row that `plain` gave."""
     return Stored(
         origin=row["origin"], seq=row["seq"], msgid=row["msgid"], kind=row["kind"], sender_id=row["sender_id"], recipient_ids=tuple(row["recipient_ids"]),
         room_id=row["room_id"], conversation_id=row["conversation_id"], sent_at_ms=row["sent_at"], captured_at_ms=row["captured_at"], day=row["dt"],
@@ -169,5 +171,5 @@ def _stored(row: dict[str, Any]) -> Stored:
 
 def stored_of(row: dict[str, Any]) -> Stored:
     """Return the same from a restricted row's own columns (times in microseconds, see moving.py)."""
-    plain = {**row, "sent_at": None if row["sent_at"] is None else row["sent_at"] // 1000, "captured_at": row["captured_at"] // 1000}
-    return _stored(plain)
+    in_ms = {**row, "sent_at": None if row["sent_at"] is None else row["sent_at"] // 1000, "captured_at": row["captured_at"] // 1000}
+    return stored(in_ms)

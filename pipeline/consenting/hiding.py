@@ -6,7 +6,7 @@ The commit holds the later fates and the list of hidden records, no content: it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -38,11 +38,16 @@ class Hidden(msgspec.Struct, frozen=True):
 
 def hide(home: Home, corp_id: str, run_id: str, fresh: Sequence[Event], rules: Rules) -> int:
     """Restrict, in one commit, what these events now cover; return how many records went out of view."""
+    return hide_found(home, corp_id, run_id, lambda bench: judged(home, bench, fresh, rules))
+
+
+def hide_found(home: Home, corp_id: str, run_id: str, find: Callable[[Workbench], list[Hidden]]) -> int:
+    """Restrict, in one commit, what `find` finds on its snapshot; return how many records went out of view."""
     done = 0
 
     def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal done
-        found = judged(home, Workbench(home, corp_id, snapshot), fresh, rules)
+        found = find(Workbench(home, corp_id, snapshot))
         done = len(found)
         if found:
             _write(home, made, found, run_id)

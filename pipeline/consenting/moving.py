@@ -95,7 +95,7 @@ def _take_out(lake: Lake, file: DataFile, keys: set[Key], made: Change) -> list[
     made.removes.append(file)
     rest = whole.filter(pc.invert(mask))
     if rest.num_rows:
-        _write(made, file, rest)
+        put_back(made, file, rest)
     return _plain(whole.filter(mask))
 
 
@@ -111,8 +111,8 @@ def among(rows: pa.Table, keys: Iterable[Key]) -> pa.ChunkedArray:
     return mask
 
 
-def _write(made: Change, file: DataFile, rest: pa.Table) -> None:
-    """Write the rest of a file as what it was: a hot one small, a compacted one with the row groups of its kind."""
+def put_back(made: Change, file: DataFile, rest: pa.Table) -> None:
+    """Write rows in place of a file as what it was: a hot one small, a compacted one with the row groups of its kind."""
     if layout.is_hot(file) or file.bucket not in layout.buckets_of(file.kind):
         made.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
     else:

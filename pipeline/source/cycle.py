@@ -76,6 +76,7 @@ STEPS: tuple[Step, ...] = (
     Step("callbacks", "pipeline.wecom.cycle_steps:drain"),
     Step("pull", "pipeline.source.cycle:pull"),
     Step("directory", "pipeline.people_history.cycle_steps:sync"),
+    Step("people", "pipeline.restating.cycle_steps:people"),
     Step("consent_due", "pipeline.consenting.cycle_steps:sync_due"),
     Step("ingest", "pipeline.source.cycle:ingest"),
     Step("consent_new", "pipeline.consenting.cycle_steps:sync_new"),
