@@ -114,6 +114,7 @@ It is asked for
     reader.py            a locked DuckDB over one version of the lake
     reveal.py            what is masked in one message, for a stated purpose
     status.py            how the archive stands
+    watch/               what is alarming, what ends, a sign of life after each cycle
     names.py             who bore which name when
     segments.py          overlapping places → pieces
     transcript.py        a conversation in order, as lines

@@ -8,6 +8,7 @@ Secrets are never values in it: they are `env:NAME`, `file:PATH` or a key servic
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -118,6 +119,21 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: Literal["zh", "en"] = "zh"
 
 
+class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is told after each cycle through the channels of [alerts]; silent_hours: without a run that is an alarm, 0 for never."""
+
+    send: Literal["cycle", "changes", "off"] = "cycle"
+    silent_hours: Annotated[float, msgspec.Meta(ge=0, le=8760)] = 2.0
+
+
+class Expiry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Last Beijing days, `YYYY-MM-DD`, empty when not known; certificates: name → day."""
+
+    service: str = ""
+    seats: str = ""
+    certificates: dict[str, str] = {}
+
+
 class Pii(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What identifies a person beyond what is known everywhere. policy_patterns: RE2, for the firm's policy numbers."""
 
@@ -165,6 +181,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Source = Source()
     media: Media = Media()
     alerts: Alerts = Alerts()
+    heartbeat: Heartbeat = Heartbeat()
+    expiry: Expiry = Expiry()
     pii: Pii = Pii()
     approvals: Approvals = Approvals()
     lexicon: Lexicon = Lexicon()
@@ -271,6 +289,22 @@ max_age_days = 7
 # 文字提醒的语言 / language of what a person reads: "zh", "en"
 language = "zh"
 
+[heartbeat]
+# 每次 run 之后经 [alerts] 的渠道报平安与告警：程序接收地址每次都发（"cycle"）或仅在有变化时（"changes"），成员每天首次及有变化时；"off" 不发
+# a sign of life after each run through the channels of [alerts]: the webhook each time ("cycle") or on changes ("changes"), members daily and on changes
+send = "cycle"
+# 多少小时没有运行即告警，0 为不告警 / hours without a run that are an alarm; 0: never
+silent_hours = 2.0
+
+[expiry]
+# 到期日（含当日），提前 60、30、7 天提醒 / last days, warned of 60, 30 and 7 days before: "2027-03-31"
+# 会话存档服务 / the archive service
+service = ""
+# 存档席位 / its seats
+seats = ""
+# 证书等，名称 = 到期日 / certificates and others by name, such as {{ "反向代理" = "2027-01-15" }}
+certificates = {{}}
+
 [pii]
 # 本单位保单号的写法（RE2 正则），如 ["P[0-9]{{12}}"] / how the firm's policy numbers look (RE2)
 policy_patterns = []
@@ -349,7 +383,18 @@ def parse(text: str) -> Config:
     for corp_id in ids:
         check_corp_id(corp_id)
     _check_references(config)
+    _check_days(config)
     return config
+
+
+def _check_days(config: Config) -> None:
+    """Refuse an ending that is no day."""
+    ending = config.expiry
+    for name, day in {"expiry.service": ending.service, "expiry.seats": ending.seats, **{f"expiry.certificates.{n}": d for n, d in ending.certificates.items()}}.items():
+        try:
+            date.fromisoformat(day or "1970-01-01")
+        except ValueError:
+            raise UsageError("CONFIG_INVALID", f"liuhen.toml: {name} is no day: expected YYYY-MM-DD", remedy="for example 2027-03-31") from None
 
 
 def _check_references(config: Config) -> None:

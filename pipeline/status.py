@@ -1,17 +1,24 @@
 """How the archive stands: counts that add up, what is left over, what nobody has looked at, and what to do about it.
 
-Before: reader.py, left_over.py. After: the command `status`. Gathering is apart from showing.
+Before: reader.py, left_over.py, watch/. After: the command `status`, watch/heartbeat.py. Gathering is apart from showing.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
-from pipeline import clock, left_over, words
+from rich.cells import cell_len
+
+from pipeline import cells, clock, left_over, words
+from pipeline.home import Home
 from pipeline.landing import waiting
 from pipeline.reader import Reader
+from pipeline.roles import acting
 from pipeline.source import gaps, state
+from pipeline.watch import alarms, expiry
+from pipeline.watch.alarms import Alarm
 from pipeline.words import Lang
 
 FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
@@ -25,7 +32,8 @@ def gather(reader: Reader) -> dict[str, Any]:
     (more,) = reader.rows(
         "SELECT (SELECT count(*) FROM matches) AS findings, (SELECT count(*) FROM matches WHERE severity = 'high') AS findings_high,"
         " (SELECT count(*) FROM consent) AS consent_events, (SELECT count(*) FROM people) AS people,"
-        " (SELECT count(*) FROM media WHERE status = 'pending') AS media_pending, (SELECT max(last_seq) FROM pulls) AS last_seq"
+        " (SELECT count(*) FROM media WHERE status = 'pending') AS media_pending, (SELECT max(last_seq) FROM pulls) AS last_seq,"
+        " (SELECT count(*) FROM pending WHERE reason = 'breaker') AS pending_breaker"
     )
     left = left_over.unacknowledged(reader.home, reader.corp_id)
     return {
@@ -38,7 +46,7 @@ def gather(reader: Reader) -> dict[str, Any]:
         **_pulled(reader),
         "waiting_for_key": left_over.waiting_by_key(reader.home, reader.corp_id),
         "keys": [k.version for k in reader.home.enterprise_keys(reader.corp_id) if not k.retired],
-        "mode": "single",
+        "mode": acting.current(reader.home.path).mode,
         **last,
     }
 
@@ -56,39 +64,59 @@ def _pulled(reader: Reader) -> dict[str, Any]:
     }
 
 
-def render(found: dict[str, Any], lang: Lang) -> str:
-    """Return the one screen for a person."""
-    lines = [words.say("status.title", lang, corp=found["corp_id"]), words.say("mode.single", lang), ""]
-    lines += [*_sum(found, "landed", FATES, lang), "", *_sum(found, "archived", STATES, lang), ""]
-    for name in ("pages", "findings", "findings_high", "consent_events", "people", "media_pending"):
-        lines.append(f"  {words.say(f'status.{name}', lang)}  {found[name]:,}")
+def alarms_of(home: Home, found: dict[str, Any], *, now_ms: int) -> list[Alarm]:
+    """Return what is alarming in what `gather` found. Nobody runs a home without a source every quarter of an hour: there silence is no alarm."""
+    source, silent = home.config.source, home.config.heartbeat.silent_hours
+    hours = silent if source.library else 0.0
+    return alarms.of(found, expiry.endings(home), now_ms=now_ms, alarm_hours=source.window_alarm_hours, silent_hours=hours)
+
+
+def told(home: Home, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the counts with their alarms and what ends, as programs want them."""
+    today = words.moment(clock.now_ms()).date()
+    ends = [{"kind": e.kind, "name": e.name, "day": e.day.isoformat(), "days": e.days_left(today)} for e in expiry.endings(home)]
+    alarming = [{"code": a.code, "values": a.values} for a in alarms_of(home, found, now_ms=clock.now_ms())]
+    return {**found, "alarms": alarming, "endings": ends}
+
+
+def render(home: Home, found: dict[str, Any], lang: Lang) -> str:
+    """Return the one screen for a person: counts that add up, then when things happened, then what is alarming."""
+    mode = words.say("mode.single", lang) if found["mode"] == "single" else words.say("status.roles", lang)
+    counts = _columns(_sum(found, "landed", FATES, lang), _sum(found, "archived", STATES, lang))
+    more = [(words.say(f"status.{name}", lang), f"{found[name]:,}") for name in ("pages", "findings", "findings_high", "consent_events", "people", "media_pending")]
+    ringing = [f"! {alarms.text(a, lang)}" for a in alarms_of(home, found, now_ms=clock.now_ms())]
+    title = words.say("status.title", lang, corp=found["corp_id"])
+    return "\n".join([title, mode, "", *counts, "", *_aligned(more), "", *_times(home, found, lang), "", *(ringing or [words.say("status.no_alarm", lang)])])
+
+
+def _times(home: Home, found: dict[str, Any], lang: Lang) -> list[str]:
+    lines = []
     if found["last_run_at"] is not None:
-        lines.append(f"  {words.say('status.run', lang)}  {words.beijing(found['last_run_at'], lang)}  exit {found['last_exit_code']}")
+        ended = words.say("status.exit", lang, at=words.beijing(found["last_run_at"], lang), code=found["last_exit_code"])
+        lines.append((words.say("status.run", lang), ended))
+    if found["pull_complete_at"] is not None:
+        lines.append((words.say("status.pulled", lang), words.beijing(found["pull_complete_at"], lang)))
     if found["window_hours_left"] is not None:
-        lines.append(f"  {words.say('status.window', lang, hours=found['window_hours_left'])}")
-    alarms = _alarms(found, lang)
-    return "\n".join([*lines, "", *(alarms or [words.say("status.no_alarm", lang)])])
+        lines.append((words.say("status.left", lang), words.say("status.window", lang, hours=found["window_hours_left"])))
+    today = words.moment(clock.now_ms()).date()
+    for ending in expiry.endings(home):
+        what = " ".join(filter(None, (words.say(f"status.expiry.{ending.kind}", lang), ending.name)))
+        lines.append((what, words.say("status.until", lang, day=ending.day, days=ending.days_left(today))))
+    return _aligned(lines, right=False)
 
 
-def _sum(found: dict[str, Any], total: str, parts: tuple[str, ...], lang: Lang) -> list[str]:
-    head = f"  {words.say(f'status.{total}', lang)}  {found[total]:,}"
-    return [head, *(f"    {words.label('fate', p, lang)}  {found[p]:,}" for p in parts)]
+def _sum(found: dict[str, Any], total: str, parts: tuple[str, ...], lang: Lang) -> list[tuple[str, str]]:
+    return [(words.say(f"status.{total}", lang), f"{found[total]:,}"), *((f"  {words.label('fate', p, lang)}", f"{found[p]:,}") for p in parts)]
 
 
-def _alarms(found: dict[str, Any], lang: Lang) -> list[str]:
-    alarms = [words.say("status.key", lang, version=v, n=n) for v, n in sorted(found["waiting_for_key"].items())]
-    if found["unacknowledged_failed"]:
-        alarms.append(words.say("status.failed", lang, n=found["unacknowledged_failed"]))
-    if found["unacknowledged_pending"]:
-        alarms.append(words.say("status.pending", lang, n=found["unacknowledged_pending"]))
-    if found["unacknowledged_gaps"]:
-        alarms.append(words.say("status.gaps", lang, n=found["unacknowledged_gaps"]))
-    if found["pull_stopped_by"]:
-        alarms.append(words.say(f"source.{found['pull_stopped_by']}", lang))
-    if found["pages_waiting"]:
-        alarms.append(words.say("status.waiting", lang, n=found["pages_waiting"]))
-    if not found["people"]:
-        alarms.append(words.say("status.no_people", lang))
-    if not found["keys"]:
-        alarms.append(words.say("status.no_keys", lang))
-    return [f"! {a}" for a in alarms]
+def _columns(left: list[tuple[str, str]], right: list[tuple[str, str]]) -> list[str]:
+    """Return two blocks side by side, each aligned."""
+    first, second = _aligned(left), _aligned(right)
+    width = max(cell_len(line) for line in first) + 6
+    return [(cells.fit(a, width) + b).rstrip() for a, b in zip_longest(first, second, fillvalue="")]
+
+
+def _aligned(lines: list[tuple[str, str]], *, right: bool = True) -> list[str]:
+    """Return `name  value` lines, values under one another."""
+    names, values = max((cell_len(n) for n, _ in lines), default=1), max((cell_len(v) for _, v in lines), default=1)
+    return [f"  {cells.fit(name, names)}  {cells.fit(value, values, right=right)}".rstrip() for name, value in lines]

@@ -28,9 +28,9 @@ from pipeline.config import Corp
 from pipeline.errors import ArchiveError, Exit, RecordError, UsageError
 from pipeline.home import Home
 from pipeline.wecom import client
-from pipeline.words import Lang
 
 LARGEST_ANSWER: Final = 65_536
+MESSAGE_BYTES: Final = alert.MESSAGE_BYTES
 DUPLICATES_S: Final = 1800  # how long WeCom leaves out what it was sent before
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses
@@ -54,21 +54,37 @@ def configured(home: Home, corp_id: str) -> list[Channel]:
     settings, (corp,) = home.config.alerts, [c for c in home.config.corp if c.id == corp_id]
     channels = []
     if settings.webhook:
-        channels.append(Channel("webhook", lambda batch: _webhook(home, batch)))
+        channels.append(Channel("webhook", lambda batch: _webhook(home, batch.id, alert.body(batch))))
     if settings.to and corp.app_secret and corp.app_agent_id:
-        channels.append(Channel("wecom", lambda batch: _application(home, corp, batch)))
+        channels.append(Channel("wecom", lambda batch: _application(home, corp, alert.text(batch, home.config.alerts.language))))
     return channels
+
+
+class Way(NamedTuple):
+    """The same channels for what is no batch (../watch/heartbeat.py): machine tells whether a program listens; tell(id, JSON body, text for people)."""
+
+    name: str
+    machine: bool
+    tell: Callable[[str, dict[str, Any], str], None]
+
+
+def told_by(home: Home, corp_id: str) -> list[Way]:
+    """Return the channels of a corp as ways to tell anything else."""
+    (corp,) = [c for c in home.config.corp if c.id == corp_id]
+    machine = Way("webhook", True, lambda id, body, _: _webhook(home, id, body))
+    people = Way("wecom", False, lambda _, __, text: _application(home, corp, text))
+    return [{"webhook": machine, "wecom": people}[channel.name] for channel in configured(home, corp_id)]
 
 
 # --- webhook ------------------------------------------------------------------------------------------------------
 
 
-def _webhook(home: Home, batch: Batch) -> None:
+def _webhook(home: Home, id: str, body: dict[str, Any]) -> None:
     settings = home.config.alerts
     address = secret_refs.resolve(settings.webhook, home.path, setting="alerts.webhook")
     _check_address(address)
-    data = msgspec.json.encode(alert.body(batch))
-    headers = {"Content-Type": "application/json", "User-Agent": "liuhen", "Idempotency-Key": batch.id}
+    data = msgspec.json.encode(body)
+    headers = {"Content-Type": "application/json", "User-Agent": "liuhen", "Idempotency-Key": id}
     if settings.webhook_secret:
         key = secret_refs.resolve(settings.webhook_secret, home.path, setting="alerts.webhook_secret")
         headers["X-Liuhen-Signature"] = signature(data, key, seconds=clock.now_ms() // 1000)
@@ -113,10 +129,9 @@ def _errcode(data: bytes) -> int:
 # --- WeCom --------------------------------------------------------------------------------------------------------
 
 
-def _application(home: Home, corp: Corp, batch: Batch) -> None:
-    lang: Lang = home.config.alerts.language
+def _application(home: Home, corp: Corp, text: str) -> None:
     body = {
-        "touser": "|".join(home.config.alerts.to), "msgtype": "text", "agentid": corp.app_agent_id, "text": {"content": alert.text(batch, lang)},
+        "touser": "|".join(home.config.alerts.to), "msgtype": "text", "agentid": corp.app_agent_id, "text": {"content": text},
         "enable_duplicate_check": 1, "duplicate_check_interval": DUPLICATES_S,
     }  # fmt: skip
     with client.open_client(home, corp.id) as wecom:

@@ -196,8 +196,9 @@ def status(format: Format = format_option, output: OutputFile = output_option) -
         if chosen(format, output) == "table" and output is None:
             for note in notes():
                 print(note)
-            print(screen.render(found, LANG))
+            print(screen.render(CALL.home, found, LANG))
         elif chosen(format, output) == "json" and output is None:
-            print(msgspec.json.encode(found).decode())  # one archive, one object
+            print(msgspec.json.encode(screen.told(CALL.home, found)).decode())  # one archive, one object
         else:
-            emit(list(found), [tuple(found.values())], format=format, output=output)
+            told = screen.told(CALL.home, found)
+            emit(list(told), [tuple(told.values())], format=format, output=output)

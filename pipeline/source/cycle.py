@@ -86,6 +86,7 @@ STEPS: tuple[Step, ...] = (
     Step("checkpoint", "pipeline.evidence.cycle_steps:sign"),
     Step("stamps", "pipeline.evidence.cycle_steps:stamp"),
     Step("summaries", "pipeline.search.cycle_steps:summaries"),
+    Step("heartbeat", "pipeline.watch.heartbeat:beat"),
 )
 # Not configured: nothing to do, not a failure.
 UNSET = frozenset({"LIBRARY_NOT_SET", "SECRET_FORM"})
