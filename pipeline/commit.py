@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import clock, commitrows, consent, durable, manifests, newest_ids, purges, settle, trusted_clock
-from pipeline.commitrows import Commit, RecordRow
+from pipeline.commitrows import Commit
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
 from pipeline.errors import VerifyFailed
@@ -109,7 +109,9 @@ def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]
             lake.purge(plan.written)
             if noted is not None:
                 purges.forget(noted)
-            batch = [(path, m) for path, m in batch if path.exists() and manifests.whole(home, m)]
+            damaged = [(path, m) for path, m in batch if not path.exists() or not manifests.whole(home, m)]
+            manifests.discard(home, corp_id, damaged)
+            batch = [found for found in batch if found not in damaged]
             continue
         if noted is not None:
             purges.begin(home, corp_id, noted, version=version)
@@ -255,23 +257,16 @@ class Plan:
 
     def _adopt(self, outlines: dict[str, list[Outline]], again: dict[tuple[str, int], Decision]) -> None:
         """Adopt staged files; rewrite those with rows that do not count; walk records again whose fate is another now."""
-        fates = {(s.candidate.ref.page, s.candidate.outline.item): s for s in self.settled}
         rewalk: dict[str, dict[int, Settled]] = defaultdict(dict)
+        adopted = Counter([s.candidate.ref.page for s in self.settled if s.adopt and s.fate == s.candidate.outline.fate]) if not again else Counter()
         for manifest in _distinct(self.manifest_of.values()):
-            rows = [(p, o) for p, found in outlines.items() if self.manifest_of[p] is manifest for o in found]
-            as_staged = set()
-            for page, outline in rows:
-                settled = fates.get((page, outline.item))
-                if settled is not None and settled.adopt and settled.fate == outline.fate and (page, outline.item) not in again:
-                    as_staged.add((outline.seq, outline.msgid))
-                elif settled is not None and settled.fate != "duplicate":
-                    rewalk[page][outline.item] = settled
-            whole = len(as_staged) == len(rows) and all(self.manifest_of.get(p.ref.page) is manifest for p in manifest.pages)
+            mine = {p.ref.page: outlines[p.ref.page] for p in manifest.pages if self.manifest_of.get(p.ref.page) is manifest}
+            if not again and len(mine) == len(manifest.pages) and all(adopted[page] == len(rows) for page, rows in mine.items()):
+                self.adds += manifest.files
+                continue
+            as_staged = self._as_staged(mine, again, rewalk)
             for file in manifest.files:
-                if whole:
-                    self.adds.append(file)
-                else:
-                    self._keep_rows(file, as_staged)
+                self._keep_rows(file, as_staged)
         self._walk_again(rewalk, again)
         self._take_out()
         self._renew_ids()
@@ -287,6 +282,21 @@ class Plan:
         rows = newest_ids.states(self.lake, media, found, self._again, earlier, now_ms=clock.now_ms())
         for month in sorted({f"{row['dt']:%Y-%m}" for row in rows}):
             self._write(commitrows.table("media", [r for r in rows if f"{r['dt']:%Y-%m}" == month]), "media", month=month, bucket=HOT)
+
+    def _as_staged(
+        self, outlines: dict[str, list[Outline]], again: dict[tuple[str, int], Decision], rewalk: dict[str, dict[int, Settled]]
+    ) -> set[tuple[int | None, str | None]]:
+        """Return (seq, msgid) of the records whose staged rows count, and add to `rewalk` those whose fate is another now."""
+        fates = {(s.candidate.ref.page, s.candidate.outline.item): s for s in self.settled}
+        found = set()
+        for page, rows in outlines.items():
+            for outline in rows:
+                settled = fates.get((page, outline.item))
+                if settled is not None and settled.adopt and settled.fate == outline.fate and (page, outline.item) not in again:
+                    found.add((outline.seq, outline.msgid))
+                elif settled is not None and settled.fate != "duplicate":
+                    rewalk[page][outline.item] = settled
+        return found
 
     def _keep_rows(self, file: DataFile, wanted: set[tuple[int | None, str | None]]) -> None:
         """Add a staged file, or a copy of it with only the wanted rows (none wanted: no file)."""
@@ -388,32 +398,30 @@ class Plan:
             keep_from_ms=trusted_clock.latest_ms(self.home),
         )  # fmt: skip
         first = self.snapshot.next_leaf
-        rows = [commitrows.record_row(s, at, n) for n, s in enumerate(self.settled, first)]
-        rows += [commitrows.superseded_row(p, self.settled, at, n) for n, p in enumerate(self.superseded, first + len(rows))]
-        if rows:
-            self._write(commitrows.records_table(rows), "records")
-        self._write(commitrows.table("pages", self._page_rows(rows, now)), "pages")
+        if self.settled or self.superseded:
+            self._write(commitrows.records_table(self.settled, self.superseded, at, first), "records")
+        self._write(commitrows.table("pages", self._page_rows(first, now)), "pages")
         if events:
             self._write(consent_table(events), "consent")
         recalls = [commitrows.recall_row(s) for s in self.settled if s.fate == "archived" and s.candidate.outline.recalls_msgid]
         if recalls:
             self._write(commitrows.table("recalls", recalls), "recalls")
 
-    def _page_rows(self, rows: Sequence[RecordRow], now: int) -> list[dict[str, Any]]:
-        by_page: dict[str, list[RecordRow]] = defaultdict(list)
-        for row in rows:
-            by_page[row.page].append(row)
+    def _page_rows(self, first: int, now: int) -> list[dict[str, Any]]:
+        settled = [s.candidate.ref.page for s in self.settled]
+        # The row of a superseded import belongs to the page of its original.
+        superseded = [commitrows.original_of(p, self.settled).candidate.ref.page for p in self.superseded]
+        counts = Counter(zip([*settled, *superseded], [*[s.fate for s in self.settled], *["duplicate"] * len(superseded)], strict=True))
+        lowest = dict(reversed([(page, leaf) for leaf, page in enumerate([*settled, *superseded], first)]))
         found = []
         for page, at in self.pages.items():
-            own = by_page.get(page, [])
-            fates = Counter([r.fate for r in own])
+            fates = {f: counts[page, f] for f in FATES}
             found.append({
                 "page": page, "source": at.ref.source, "name": at.ref.name, "first_seq": at.ref.first_seq, "last_seq": at.ref.last_seq,
                 "requested_seq": at.ref.requested_seq, "answer_code": at.ref.answer_code,
                 "library": at.ref.library, "clock_offset_ms": at.ref.clock_offset_ms, "records": at.ref.records, "size": at.ref.size, "captured_at": at.ref.captured_at_ms,
                 "committed_at": now, "register_version": self.snapshot.version, "lexicon_version": self.manifest_of[page].lexicon_version,
-                "first_leaf": min((r.leaf for r in own), default=self.snapshot.next_leaf), "leaves": len(own), "run_id": self.run.run_id,
-                **{f: fates[f] for f in FATES},
+                "first_leaf": lowest.get(page, first), "leaves": sum(fates.values()), "run_id": self.run.run_id, **fates,
             })  # fmt: skip
         return found
 

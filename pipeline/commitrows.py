@@ -18,7 +18,7 @@ from pipeline import clock, leaf, schema, settle
 from pipeline.lake import Lake, Snapshot
 from pipeline.settle import Candidate, Key, Prior, Settled
 from pipeline.stage import item_variant
-from pipeline.stagerows import Columns, spread
+from pipeline.stagerows import Columns, extend, spread
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,11 +73,34 @@ class RecordRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     leaf: int
 
 
-def records_table(rows: Sequence[RecordRow]) -> pa.Table:
-    """Return rows of kind `records`."""
+def records_table(settled: Sequence[Settled], superseded: Sequence[Prior], at: Commit, first: int) -> pa.Table:
+    """Return the rows of kind `records`; leaves are numbered from `first`, superseded imports last."""
+    plain: list[tuple[int, Settled]] = []
+    other: list[tuple[int, Settled]] = []
+    for number, s in enumerate(settled, first):
+        (plain if s.fate == "archived" == s.candidate.outline.fate and s.prior is None and s.adopt else other).append((number, s))
+    rows = [record_row(s, at, number) for number, s in other]
+    rows += [superseded_row(p, settled, at, number) for number, p in enumerate(superseded, first + len(settled))]
     columns: Columns = {name: [] for name in RecordRow.__struct_fields__}
-    spread(columns, rows)
+    extend(columns, _plain_columns(plain, at))
+    if rows:
+        spread(columns, rows)
     return schema.table("records", columns)
+
+
+def _plain_columns(plain: Sequence[tuple[int, Settled]], at: Commit) -> Columns:
+    """Return, column by column, what `record_row` says of records that are archived as they were staged and were not settled before."""
+    n, refs, outlines = len(plain), [s.candidate.ref for _, s in plain], [s.candidate.outline for _, s in plain]
+    columns: Columns = {name: [None] * n for name in RecordRow.__struct_fields__}
+    columns |= {
+        "origin": [ref.origin for ref in refs], "seq": [o.seq for o in outlines], "variant": [s.variant for _, s in plain], "fate_no": [0] * n,
+        "fate": ["archived"] * n, "reason": [s.reason for _, s in plain], "rule": [o.rule for o in outlines],
+        "key_version": [o.key_version for o in outlines], "key_tried": [o.key_tried for o in outlines], "msgid_fp": [o.msgid_fp for o in outlines],
+        "content_fp": [o.content_fp for o in outlines], "commitment": [o.commitment for o in outlines], "page": [ref.page for ref in refs],
+        "item": [o.item for o in outlines], "dt": [o.dt for o in outlines], "register_version": [at.version] * n, "attempts": [1] * n,
+        "first_seen": [at.now_ms] * n, "settled_at": [at.now_ms] * n, "run_id": [at.run_id] * n, "leaf": [number for number, _ in plain],
+    }  # fmt: skip
+    return columns
 
 
 def record_row(s: Settled, at: Commit, number: int) -> RecordRow:
@@ -86,12 +109,6 @@ def record_row(s: Settled, at: Commit, number: int) -> RecordRow:
     nonce, commitment, prior, fate = o.nonce, o.commitment, s.prior, s.fate
     if fate != o.fate or not s.adopt:
         nonce, commitment = _decision_leaf(s, at.corp_id) if fate in ("duplicate", "failed") else (nonce, commitment)
-    if fate == "archived" and prior is None:  # nearly all of them
-        return RecordRow(
-            origin=ref.origin, seq=o.seq, variant=s.variant, fate_no=0, fate=fate, reason=s.reason, rule=o.rule, key_version=o.key_version,
-            key_tried=o.key_tried, msgid=None, msgid_fp=o.msgid_fp, content_fp=o.content_fp, commitment=commitment, nonce=None, page=ref.page, item=o.item,
-            dt=o.dt, register_version=at.version, attempts=1, first_seen=at.now_ms, settled_at=at.now_ms, run_id=at.run_id, leaf=number,
-        )  # fmt: skip
     failed, content_free = fate == "failed", fate not in ("archived", "control")
     return RecordRow(
         origin=ref.origin, seq=o.seq, variant=s.variant, fate_no=prior.fate_no + 1 if prior else 0, fate=fate,
@@ -117,9 +134,14 @@ def _decision_leaf(s: Settled, corp_id: str) -> tuple[bytes, bytes]:
     return nonce, leaf.commitment(nonce, fields)
 
 
+def original_of(prior: Prior, settled: Sequence[Settled]) -> Settled:
+    """Return the sealed record of the batch that outranks an import."""
+    return next(s for s in settled if s.candidate.outline.msgid_fp == prior.msgid_fp and s.key[0] == "sealed")
+
+
 def superseded_row(prior: Prior, settled: Sequence[Settled], at: Commit, number: int) -> RecordRow:
     """Return the row of an import that its sealed original outranks; number: of its leaf."""
-    by = next(s for s in settled if s.candidate.outline.msgid_fp == prior.msgid_fp and s.key[0] == "sealed")
+    by = original_of(prior, settled)
     nonce = leaf.new_nonce()
     fields = leaf.decision_fields(
         corp_id=at.corp_id, origin=prior.origin, seq=prior.seq, msgid=prior.msgid, captured_at_ms=by.candidate.ref.captured_at_ms,

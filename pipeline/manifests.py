@@ -31,15 +31,26 @@ def load(path: Path) -> Manifest | None:
 
 
 def staged(home: Home, corp_id: str) -> list[tuple[Path, Manifest]]:
-    """Return the manifests that wait, lowest first seq first; one whose files are not all there as written is discarded."""
+    """Return the manifests that wait, lowest first seq first; one whose files are not all there with their sizes is discarded.
+
+    Digests are looked at once, by the commit: it discards a manifest whose files were changed."""
     found = []
     for path in sorted(home.staging(corp_id).glob(f"*{MANIFEST_SUFFIX}")):
         manifest = load(path)
-        if manifest is not None and whole(home, manifest):
+        if manifest is not None and _there(home, manifest):
             found.append((path, manifest))
         else:
             discard(home, corp_id, [(path, manifest)])
     return found
+
+
+def _there(home: Home, manifest: Manifest) -> bool:
+    """Whether every file of the manifest, and its outline, is there with its size."""
+    lake, outline = home.lake(manifest.corp_id), home.staging(manifest.corp_id) / manifest.outline[0]
+    try:
+        return all((lake.root / f.path).stat().st_size == f.size for f in manifest.files) and outline.stat().st_size == manifest.outline[1]
+    except FileNotFoundError:
+        return False
 
 
 def whole(home: Home, manifest: Manifest) -> bool:

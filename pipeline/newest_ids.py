@@ -36,7 +36,7 @@ def again(candidates: Iterable[Candidate], settled: Sequence[Settled], priors: M
             continue
         if s.candidate.ref.origin == owner.origin == "sealed" and owner.fate == "archived" and seq > owner.seq:
             found[seq] = owner.seq
-    for c in candidates:
+    for c in candidates if priors else ():
         prior = priors.get(("sealed", c.outline.seq, ""))
         if c.outline.seq is not None and c.ref.source == "pull" and prior is not None and _same(prior, c):
             found[c.outline.seq] = c.outline.seq

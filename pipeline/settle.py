@@ -14,7 +14,10 @@ Rules (interface.md, "Rules of meaning"), in order; candidates come sealed befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import lt
+from typing import Any
 
 import msgspec
 
@@ -171,12 +174,43 @@ def judge(candidates: Iterable[Candidate], *, seqs: Mapping[Key, Prior], msgids:
     """Return the fate of every candidate that is not settled yet.
 
     seqs and msgids: what is settled already, for all seqs and fingerprints the candidates name; fingerprint: of a clear msgid."""
-    court = _Court(seqs, msgids)
-    for candidate in sorted(candidates, key=lambda c: c.order):
-        court.judge(candidate)
-    fates = {fp: p.fate for fp, p in msgids.items()} | {s.candidate.outline.msgid_fp: s.fate for s in court.settled if s.fate in OPENED}
-    followed = tuple(_follow(s, fates, fingerprint) for s in court.settled)
-    return Verdict(followed, tuple(court.superseded))
+    court, ordered = _Court(seqs, msgids), _ordered(list(candidates))
+    for candidate, alone in zip(ordered, _alone(ordered, seqs, msgids), strict=True):
+        if alone:
+            court.settled.append(Settled(candidate=candidate, fate=candidate.outline.fate, reason=candidate.outline.reason))
+        else:
+            court.judge(candidate)
+    if any(c.outline.kind == "recall" for c in ordered):
+        fates = {fp: p.fate for fp, p in msgids.items()} | {s.candidate.outline.msgid_fp: s.fate for s in court.settled if s.fate in OPENED}
+        court.settled = [_follow(s, fates, fingerprint) for s in court.settled]
+    return Verdict(tuple(court.settled), tuple(court.superseded))
+
+
+def _ordered(candidates: list[Candidate]) -> list[Candidate]:
+    """Return the candidates in their order. Mostly they come in it: one after the other by seq, from one origin."""
+    seqs = [c.outline.seq for c in candidates if c.outline.seq is not None]
+    if len(seqs) == len(candidates) and all(map(lt, seqs, seqs[1:])) and len({ref.origin for ref in {id(c.ref): c.ref for c in candidates}.values()}) == 1:
+        return candidates
+    return sorted(candidates, key=lambda c: c.order)
+
+
+def _alone(candidates: Sequence[Candidate], seqs: Mapping[Key, Prior], msgids: Mapping[bytes, Prior]) -> list[bool]:
+    """Return, for each candidate, whether it was opened and nobody else, settled or in this batch, has its seq or its msgid: rules (2) to (4)
+    find nothing to ask then, whatever the others are. Nearly all are."""
+    keys = [(c.ref.origin, c.outline.seq, "") for c in candidates]
+    prints = [c.outline.msgid_fp for c in candidates]
+    taken_keys, taken_prints = _taken(keys, seqs), _taken(prints, msgids)
+    return [
+        c.outline.fate != "failed" and key not in taken_keys and msgid_fp not in taken_prints and msgid_fp is not None and key[1] is not None
+        for c, key, msgid_fp in zip(candidates, keys, prints, strict=True)
+    ]
+
+
+def _taken(values: Sequence[Any], settled: Collection[Any]) -> set[Any]:
+    """Return the values that come more than once, or are settled already."""
+    distinct = set(values)
+    repeated = {v for v, count in Counter(values).items() if count > 1} if len(distinct) < len(values) else set()
+    return repeated | distinct.intersection(settled) if settled else repeated
 
 
 def _follow(settled: Settled, fates: Mapping[bytes | None, str], fingerprint: Callable[[str], bytes]) -> Settled:  # (5)

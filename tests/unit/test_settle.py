@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from typing import Any
 
 import msgspec
 import pytest
 
-from pipeline import settle
+from pipeline import commitrows, schema, settle
+from pipeline.commitrows import Commit
 from pipeline.records import PageRef
 from pipeline.settle import Candidate, Prior
 from pipeline.stage import Outline
+from pipeline.stagerows import spread
 
 
 def fp(text: str) -> bytes:
@@ -135,6 +138,42 @@ def test_a_recall_follows_its_original(original: str | None, expected: str, orde
         batch.append(candidate(1 if order == "before" else 20, "a", original))
     verdict = judge(*batch, settled=settled)
     assert [f for s, f, _ in fates(verdict) if s == 10] == [expected]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_records_that_nothing_else_meets_are_settled_like_all_others(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held to the plain way: every record is put in order and judged."""
+    rng = random.Random(seed)
+    pages = (page("p"), page("q"), page("i", imported=True))
+    few = rng.choice((6, 40))  # of few seqs and msgids many meet
+
+    def some(n: int) -> Candidate:
+        fate = rng.choice(("archived", "archived", "archived", "withheld", "pending", "control", "failed"))
+        msgid, seq, kind = f"m{rng.randrange(few)}", rng.randrange(few) if rng.random() < 0.95 else None, "recall" if rng.random() < 0.1 else "message"
+        of = f"m{rng.randrange(few)}" if kind == "recall" else None
+        if seq is None or fate == "failed":
+            return candidate(seq, None if seq is None else msgid, "failed", code="X", item=n, key_tried=rng.choice((None, "a", "b")), at=rng.choice(pages))
+        at, content, twin = rng.choice(pages[: 1 + 2 * (seed % 2)]), rng.choice(("", "other")), rng.random() < 0.1
+        return candidate(seq, msgid, fate, content=content, item=n, kind=kind, recalls_msgid=of, twin=twin, at=at)
+
+    batch = [some(n) for n in range(12)]
+    if seed % 3 == 0:
+        batch.sort(key=lambda c: c.order)
+    known = tuple({p.key: p for p in (prior(rng.randrange(few), f"m{rng.randrange(few)}", rng.choice(("archived", "withheld", "failed"))) for _ in range(3 * (seed % 4)))}.values())
+    quick = judge(*batch, settled=known)
+    monkeypatch.setattr(settle, "_ordered", lambda found: sorted(found, key=lambda c: c.order))
+    monkeypatch.setattr(settle, "_alone", lambda found, *_: [False] * len(found))
+    assert quick == judge(*batch, settled=known)
+
+
+def test_rows_written_column_by_column_are_those_written_one_by_one() -> None:
+    verdict = judge(candidate(1, "a", dt=20_000, rule="4", key_version=1, commitment=b"c" * 32), candidate(2, "b", "withheld", nonce=b"n" * 32, dt=1), candidate(3, "c", dt=3))
+    at = Commit(corp_id="ww1", run_id="r", version=5, withheld_days=15, now_ms=1_795_140_000_000, keep_from_ms=1_795_140_000_000)
+    table = commitrows.records_table(verdict.settled, (), at, 7)
+    rows: dict[str, list[Any]] = {name: [] for name in commitrows.RecordRow.__struct_fields__}
+    spread(rows, [commitrows.record_row(s, at, n) for n, s in enumerate(verdict.settled, 7)])
+    assert table["leaf"].to_pylist() == [7, 9, 8]
+    assert table.sort_by("leaf").equals(schema.table("records", rows))
 
 
 def test_a_record_without_a_seq_is_settled_by_its_place_once() -> None:
