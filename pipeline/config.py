@@ -142,7 +142,8 @@ class Pii(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What checkpoints are signed and stamped with. signing_key: empty for the keyring, else `pkcs11:…`; stamp_url: an RFC 3161 authority, empty
-    for none; stamp_roots: PEM file of its root certificates, relative to the home; stamp_credentials: reference to `user:password`."""
+    for none; stamp_roots: PEM file of its root certificates, relative to the home; stamp_credentials: reference to `user:password`;
+    fonts: folders or files of fonts for PDF, looked through and nothing else."""
 
     signing_key: str = ""
     sm3: bool = False
@@ -150,6 +151,7 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stamp_roots: str = ""
     stamp_credentials: str = ""
     stamp_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 0
+    fonts: tuple[str, ...] = ("/usr/share/fonts/opentype/noto", "/usr/share/fonts/truetype/noto")
 
 
 class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -310,6 +312,8 @@ certificates = {{}}
 policy_patterns = []
 
 [evidence]
+# PDF 所用字体所在文件夹（须含中文与表情） / folders with fonts for PDF, Chinese and emoji
+fonts = ["/usr/share/fonts/opentype/noto", "/usr/share/fonts/truetype/noto"]
 # 检查点签名密钥：空为密钥环内自动生成；或令牌 pkcs11:（Ed25519，不可导出），首个检查点之前设定，之后不可更换
 # what signs checkpoints: empty for a key of the keyring, or a token's Ed25519 key; set it before the first checkpoint, it cannot change later
 signing_key = ""

@@ -111,7 +111,15 @@ def type_text(line: MessageLine, lang: Lang) -> str:
     empty = not (line.blocks or line.media)
     evident = line.msgtype in ("text", "mixed") or any(item.kind == line.msgtype for item in line.media)
     name = "" if evident and not empty else words.label("msgtype", cells.one_line(line.msgtype), lang)
-    return name + (words.say("conversation.no_text", lang) if empty else "")
+    return name + (words.say("conversation.no_text", lang) + _unread(line, lang) if empty else "")
+
+
+def _unread(line: MessageLine, lang: Lang) -> str:
+    """Return digest and size of what cannot be shown; empty where they are not known."""
+    if line.unread is None:
+        return ""
+    digest = f" · SHA-256 {line.unread.sha256}" if line.unread.sha256 else ""
+    return f"{digest} · {words.say('size.bytes', lang, n=line.unread.size)}"
 
 
 def mark_text(mark: Mark, lang: Lang, titles: Mapping[str, str] | None = None) -> str:

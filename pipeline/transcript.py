@@ -60,6 +60,13 @@ class MediaItem(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
+class Unread(msgspec.Struct, frozen=True):
+    """What nothing can be read in, told by its bytes as received: SHA-256 (hex; empty where it must not be told) and size in bytes."""
+
+    sha256: str
+    size: int
+
+
 class Recalled(msgspec.Struct, frozen=True):
     """That a message was recalled, when (None: unknown) and by whom."""
 
@@ -91,6 +98,7 @@ class MessageLine(msgspec.Struct, frozen=True, kw_only=True):
     media: tuple[MediaItem, ...] = ()
     marks: tuple[Mark, ...] = ()
     recalled: Recalled | None = None
+    unread: Unread | None = None
     target: bool = False
 
 
@@ -322,6 +330,7 @@ class _Maker:
             media=tuple(_media_item(one) for one in self.media.get((_origin(row), row["seq"]), ())),
             marks=marks,
             recalled=self._recalled(row),
+            unread=Unread(**row["unread"]) if row.get("unread") else None,
         )
 
     def _recalled(self, row: Row) -> Recalled | None:

@@ -5,8 +5,9 @@ Before: root.py. After: evidence/.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import msgspec
 import typer
@@ -15,9 +16,13 @@ from pipeline import words
 from pipeline.cli.output import Format, OutputFile, emit, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
+from pipeline.evidence import gate, report
 
 if TYPE_CHECKING:
     from pipeline.evidence.bundle import Bundle
+    from pipeline.evidence.pdf.fonts import Fonts
+    from pipeline.evidence.proving import Prover
+    from pipeline.evidence.redaction.masking import Choices
     from pipeline.reader import Reader
 
 matter_app = typer.Typer(help=t("usage.matter"), no_args_is_help=True)
@@ -76,6 +81,7 @@ def matter_open(
     from pipeline.search.question import day
 
     corp, review = CALL.corp, day(review_on)
+    about = {"customer": customer, "employee": employee, "room": room}
     params = {"matter": name, "title": title, "reason": reason, "customer": customer, "employee": employee, "room": room}
     with recorded("matter open", corp=corp, **params) as told:
         matter.begin(CALL.home, corp, name, title=title, reason=reason or title, review_on=review.isoformat() if review else None)
@@ -87,8 +93,10 @@ def matter_open(
             destroying.keep_for(CALL.home, corp, held)
             say(t("matter.held", id=held.hold_id))
         say(t("matter.opened", matter=name))
-        if customer:
-            with Reader(CALL.home, corp) as reader:
+        with Reader(CALL.home, corp) as reader:
+            for what in matter.unknown(reader, about):
+                say(t(f"matter.unknown.{what}"))
+            if customer:
                 _propose(reader, customer)
 
 
@@ -155,9 +163,18 @@ def export(
     last: Annotated[str, typer.Option("--to", help=t("usage.to"), metavar="DAY")] = "",
     as_of: Annotated[int | None, typer.Option("--as-of", help=t("usage.export.as_of"), metavar="CHECKPOINT")] = None,
     preview: Annotated[bool, typer.Option("--preview", help=t("usage.export.preview"))] = False,
+    pdf: Annotated[bool | None, typer.Option("--pdf/--no-pdf", help=t("usage.export.pdf"), show_default=False)] = None,
+    prove_decryption: Annotated[bool, typer.Option("--prove-decryption", help=t("usage.export.prove_decryption"))] = False,
+    redacted: Annotated[Path | None, typer.Option("--redacted", help=t("usage.export.redacted"), metavar="REDACTED.zip", show_default=False)] = None,
+    party: Annotated[list[str] | None, typer.Option("--party", help=t("usage.export.party"), metavar="ID", show_default=False)] = None,
+    mask: Annotated[Path | None, typer.Option("--mask", help=t("usage.export.mask"), metavar="FILE", show_default=False)] = None,
+    keep: Annotated[list[str] | None, typer.Option("--keep", help=t("usage.export.keep"), metavar="CLASS", show_default=False)] = None,
+    reason: Annotated[str, typer.Option("--reason", help=t("usage.export.reason"), metavar="TEXT")] = "",
+    destination: Annotated[str, typer.Option("--destination", help=t("usage.export.destination"), metavar="COUNTRY")] = gate.INLAND,
+    reference: Annotated[str, typer.Option("--reference", help=t("usage.export.reference"), metavar="TEXT")] = "",
 ) -> None:
     """Write an evidence bundle that a stranger can check."""
-    from pipeline.evidence import bundle, checkpoint, matter, proving, scope
+    from pipeline.evidence import bundle, checkpoint, decryption, matter, proving, scope
     from pipeline.reader import Reader
     from pipeline.search.question import day
 
@@ -169,7 +186,13 @@ def export(
     if since and until and since > until:
         raise UsageError("DAY_INVALID", f"--from ({since}) is later than --to ({until})", remedy="exchange the two days")
     asked = {"conversation": conversation, "customer": customer, "employee": employee, "query": _query(query) if query else ""}
-    with recorded("export", corp=corp, matter=name, preview=preview, **asked, **{"from": first, "to": last}) as told:
+    choices = _choices(redacted, output, party or [], mask, keep or [], reason)
+    params: dict[str, Any] = {
+        **asked, "from": first, "to": last, "destination": destination, "reference": reference, "prove_decryption": prove_decryption,
+        "redacted": redacted is not None, "parties": party or [], "kept": keep or [],
+    }  # fmt: skip
+    with recorded("export", corp=corp, matter=name, preview=preview, **params) as told:
+        gate.check(destination, reference)
         about = matter.open_of(CALL.home, corp, name)
         if as_of is None:
             with CALL.home.lock(f"{corp}.checkpoint"):
@@ -178,10 +201,45 @@ def export(
         with Reader(CALL.home, corp) as reader:
             prover = proving.prover(CALL.home, corp, reader.snapshot, point)
             gathered = bundle.gather(reader, about, scope.of(reader, asked, since, until), prover)
+            gathered = msgspec.structs.replace(gathered, destination=gate.told(destination, reference))
+            if prove_decryption:
+                versions = (t.line["key_version"] for t in gathered.told if t.envelope is not None)
+                keys = decryption.public_numbers(versions, CALL.home.key_set(corp))
+                gathered = msgspec.structs.replace(gathered, keys=keys, notes=(*gathered.notes, "decryption"))
             _tell(gathered)
-            if output is not None and not preview:
-                _second_person(corp, {"matter": name, **asked, "from": first, "to": last, "as_of": as_of}, gathered)
-                told["result"] = _write(reader, gathered, prover, output)
+            if preview:
+                _preview(gathered)
+            elif output is not None:
+                decided = {k: v for k, v in params.items() if k not in asked and v}  # what needs a second person is bound to where it goes and how
+                _second_person(corp, {"matter": name, **asked, **decided, "from": first, "to": last, "as_of": as_of}, gathered)
+                told["result"] = " ".join(_written(reader, gathered, prover, output, redacted, choices, pdf))
+
+
+def _choices(redacted: Path | None, output: Path | None, parties: list[str], mask: Path | None, keep: list[str], reason: str) -> Choices:
+    """Return what was decided about masks; raises UsageError REDACTED_ONLY, REDACTED_SAME, MASK_CLASS, REASON_NEEDED, INPUT_MISSING."""
+    from pipeline import custody
+    from pipeline.evidence.redaction.masking import Choices
+    from pipeline.evidence.redaction.rules import CLASSES
+
+    if redacted is None and (parties or mask or keep):
+        raise UsageError("REDACTED_ONLY", "--party, --mask and --keep are about a redacted set", remedy="name its file with --redacted REDACTED.zip")
+    if redacted is not None and output is not None and redacted.resolve() == output.resolve():
+        raise UsageError("REDACTED_SAME", "the redacted set needs a file of its own", remedy="name another file with --redacted")
+    if odd := [k for k in keep if k not in CLASSES]:
+        raise UsageError("MASK_CLASS", f"there is no class {odd[0]!r}", remedy=f"one of {', '.join(CLASSES)}")
+    if keep and not reason.strip():
+        raise UsageError("REASON_NEEDED", "what stays readable needs a reason", remedy="say why with --reason")
+    if mask is not None and not mask.is_file():
+        raise UsageError("INPUT_MISSING", f"there is no file {mask}", remedy="give a text file with one word or phrase a line")
+    words_ = _lines(mask) if mask else []
+    return Choices(parties=tuple(parties), chosen=tuple(words_), keep=tuple(keep), reason=reason.strip() or t("mask.by_default"), approver=custody.actor())
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise UsageError("TEXT_NOT_UTF8", "the file of words is not UTF-8 text", remedy="save it as UTF-8, one word or phrase a line") from None
 
 
 def _query(file: Path) -> str:
@@ -205,8 +263,60 @@ def _tell(gathered: Bundle) -> None:
     say(t("export.scope", conversations=len(c["conversations"]), records=c["records"], held=c["held"], leaves=c["leaves"]))
 
 
-def _write(reader: Reader, gathered: Bundle, prover: Any, output: Path) -> str:
-    """Write the zip beside its name, then rename; return the digest of its manifest."""
+def _preview(gathered: Bundle) -> None:
+    """Say how large it would be, what is held, and what it covers; writes nothing."""
+    from pipeline import holds
+
+    lake = CALL.home.lake(gathered.corp_id)
+    held = [h for h in holds.all_of(lake, lake.snapshot()) if h.matter == gathered.matter.matter and h.released_at_ms is None]
+    # The opened bytes stand in raw/, in the proof, in the list, in the table and on three pages; a page's own markup weighs about 700 bytes a message.
+    size = sum(6 * len(told.raw) + len(told.envelope or b"") + 64 * len(told.proof["path"]) + 4_000 for told in gathered.told)
+    media = sum(m["size"] or 0 for told in gathered.told for m in told.line["media"] if m["sha256"])
+    say(t("export.preview.size", size=size + media, media=media))
+    say(t("export.preview.holds", n=len(held), ids=", ".join(h.hold_id for h in held) or t("value.none")))
+    for label, number in report.counts(gathered, LANG):
+        say(f"  {label}: {number}")
+    for one in gathered.coverage["conversations"]:
+        say(t("export.preview.around", **{k: one[k] or 0 for k in ("in_bundle", "before", "after")}, first=one["first_day"], last=one["last_day"]))
+
+
+def _written(reader: Reader, full: Bundle, prover: Prover, output: Path, redacted: Path | None, choices: Choices, pdf: bool | None) -> list[str]:
+    """Write the full set and, in the same run, the redacted one; return the digests of their manifests."""
+    from pipeline.evidence.redaction import leaks, masking
+
+    fonts = _fonts(pdf)
+    if fonts is None:
+        full = msgspec.structs.replace(full, notes=(*full.notes, "no_pdf"))
+    digests = []
+    if redacted is not None:  # first: when something masked is found in it, nothing is written
+        made = masking.redacted(reader, full, choices)
+        own = msgspec.structs.replace(made.bundle, notes=("redacted", *(() if fonts else ("no_pdf",))))
+        digests.append(_write(reader, own, prover, redacted, fonts, look=lambda sink: leaks.refuse(sink, made.values)))
+        say(t("export.redacted", file=redacted, masks=len(own.masks or ()), values=len(made.values)))
+    for note in notes():
+        say(note)
+    return [_write(reader, full, prover, output, fonts), *digests]
+
+
+def _fonts(pdf: bool | None) -> Fonts | None:
+    """Return what PDF is written with, None without: asked so, or not there and not insisted on (which is said)."""
+    from pipeline.evidence.pdf import fonts
+
+    if pdf is False:
+        return None
+    try:
+        return fonts.find(tuple(CALL.home.config.evidence.fonts))
+    except UsageError as error:
+        if pdf:
+            raise
+        say(t("export.no_pdf", why=str(error)))
+        return None
+
+
+def _write(
+    reader: Reader, gathered: Bundle, prover: Prover, output: Path, fonts: Fonts | None, look: Callable[[BinaryIO], None] = lambda _: None
+) -> str:  # fmt: skip
+    """Write the zip beside its name, look it through, then rename; return the digest of its manifest."""
     from pipeline.evidence import bundle
     from pipeline.show import replacing
 
@@ -215,10 +325,10 @@ def _write(reader: Reader, gathered: Bundle, prover: Any, output: Path) -> str:
         "Liuhen-Checkpoint": f"{gathered.point.origin} {gathered.point.size}",
         **({"Liuhen-Note": "DEMO"} if gathered.demo else {}),
     }  # fmt: skip
+    closing = bundle.report_pdf(gathered, fonts) if fonts else None
     with replacing(output) as sink:
-        digest = bundle.write(sink, bundle.files(reader, gathered, prover), info=info)
-    for note in notes():
-        say(note)
+        digest = bundle.write(sink, bundle.files(reader, gathered, prover, fonts=fonts), info=info, closing=closing)
+        look(sink)
     say(t("export.written", file=output, digest=digest))
     say(t("export.check", file=output))
     return digest

@@ -14,30 +14,37 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from pipeline import __version__, conversation, transcript, words
-from pipeline.evidence import completeness, records, trail
+from pipeline.evidence import checkpoint, completeness, decryption, flat, records, report, trail
 from pipeline.evidence.checkpoint import Checkpoint
 from pipeline.evidence.matter import Matter
+from pipeline.evidence.pdf import pages, render
+from pipeline.evidence.pdf.fonts import Fonts
 from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, encode
 from pipeline.evidence.scope import Scope
 from pipeline.reader import Reader
+from pipeline.roles import acting
 from pipeline.source import media_store
 from pipeline.words import Lang
 
 BAG = "case"
 _STAMP = (1980, 1, 1, 0, 0, 0)
-LANGS: tuple[Lang, ...] = ("zh", "en")
+LANGS = report.LANGS
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes into a bundle, gathered."""
+    """What goes into a bundle, gathered.
+
+    points: checkpoints up to the bundle's; notes: further sentences of page 1 (`report.note.*`); people: rows of the view;
+    masks: the log of a redacted set, None in a full one; keys: (modulus, exponent) of each version, where decryption is proved."""
 
     matter: Matter
     corp_id: str
@@ -50,6 +57,13 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     consent: list[dict[str, Any]]
     pulls: list[dict[str, Any]]
     demo: bool
+    points: int
+    notes: tuple[str, ...] = ()
+    mode: str = "single"
+    destination: str = ""
+    people: list[dict[str, Any]] = []
+    masks: list[dict[str, Any]] | None = None
+    keys: dict[int, tuple[int, int]] = {}
 
 
 def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bundle:
@@ -65,35 +79,54 @@ def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bund
         matter=matter, corp_id=reader.corp_id, scope=scope, point=point, told=told, held=kept_back,
         coverage=completeness.coverage(reader, scope, told, kept_back, point.records), accounts=list(records.accounts(reader, told)),
         consent=records.consent_events(reader, told), pulls=[{k: records.plain(v) for k, v in p.items() if k != "corp_id"} for p in pulls],
-        demo=reader.home.config.demo,
+        demo=reader.home.config.demo, points=sum(c.size <= point.size for c in checkpoint.all_of(reader.home, reader.corp_id)),
+        people=reader.rows("SELECT * FROM people"), mode=acting.current(reader.home.path).mode,
     )  # fmt: skip
 
 
 # A file's bytes, or its pieces in order where they do not fit into memory.
 Content = bytes | Iterable[bytes]
+# {path below data/: SHA-256 in hex} of all other files -> the last files
+Closing = Callable[[Mapping[str, str]], Iterable[tuple[str, Content]]]
 
 
-def files(reader: Reader, bundle: Bundle, prover: Prover) -> Iterator[tuple[str, Content]]:
-    """Yield (path below data/, content) of every file of a bundle, in the order of their names within each part."""
+def files(reader: Reader, bundle: Bundle, prover: Prover, *, fonts: Fonts | None = None) -> Iterator[tuple[str, Content]]:
+    """Yield (path below data/, content) of every file of a bundle but the PDF report, in the order of their names within each part.
+
+    fonts: what PDF pages are written with; None leaves them out."""
     yield "00-README.html", _bundled("README.html").encode()
-    yield "01-report.html", report(bundle).encode()
+    yield "01-report.html", report.html(bundle, _bundled("report.html")).encode("utf-8", "replace")
+    yield "02-messages.csv", flat.table(t.line for t in bundle.told)
     yield "02-messages.jsonl", lines(t.line for t in bundle.told)
-    yield from trail.files(reader.home, bundle.corp_id, prover, bundle.matter.matter)
+    for path, data in trail.files(reader.home, bundle.corp_id, prover, bundle.matter.matter):
+        if bundle.masks is None or not path.startswith("custody/"):  # the log of who did what names the firm's staff
+            yield path, data
     yield "completeness/coverage.json", encode(bundle.coverage)
     yield "completeness/held.jsonl", lines(bundle.held)
     yield "consent/events.jsonl", lines(bundle.consent)
+    if bundle.masks is not None:
+        yield "redaction/log.jsonl", lines(bundle.masks)
+    for version, (modulus, exponent) in sorted(bundle.keys.items()):
+        yield f"decryption/key-{version:06d}.json", encode({"version": version, "n": f"{modulus:x}", "e": exponent})
     yield "identity/accounts.jsonl", lines(bundle.accounts)
     for digest, month in sorted({d: m for told in bundle.told for m, d in told.media}.items()):
         yield f"media/{digest}.bin", media_store.read(reader.home, bundle.corp_id, month, digest)
     yield "source/pulls.jsonl", lines(bundle.pulls)
     for told in bundle.told:
         yield f"proofs/{told.name}.json", encode(told.proof)
-        yield f"raw/{told.name}.plain.json", told.raw
-        if told.envelope is not None:
-            yield f"raw/{told.name}.envelope.json", told.envelope
+        if bundle.masks is None:
+            yield f"raw/{told.name}.plain.json", told.raw
+            if told.envelope is not None:
+                yield f"raw/{told.name}.envelope.json", told.envelope
+        if told.envelope is not None and bundle.keys:
+            yield f"decryption/{told.name}.json", encode(decryption.proof(told.leaf, told.envelope, reader.home.key_set(bundle.corp_id)))
+    gaps = reader.rows("SELECT * FROM gaps")
     for number, conversation_id in enumerate(bundle.scope.conversations, 1):
+        shown = view_lines(bundle, conversation_id, gaps)
         for lang in LANGS:
-            yield f"view/{number:04d}.{lang}.html", view(reader, bundle, conversation_id, lang).encode("utf-8", "replace")
+            yield f"view/{number:04d}.{lang}.html", view(bundle, conversation_id, shown, lang).encode("utf-8", "replace")
+        if fonts is not None:
+            yield from _view_pdf(bundle, conversation_id, shown, number, fonts)
     yield "verify/verify.py", _bundled("verify.py").encode()
 
 
@@ -106,47 +139,47 @@ def lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return b"".join(encode(r) + b"\n" for r in rows)
 
 
-def view(reader: Reader, bundle: Bundle, conversation_id: str, lang: Lang) -> str:
-    """Return the page of a conversation: neutral, without findings; recalls, files and what is held back in their places."""
+def view_lines(bundle: Bundle, conversation_id: str, gaps: list[dict[str, Any]]) -> list[transcript.Line]:
+    """Return the lines of a conversation: neutral, without findings; recalls, files, gaps and what is held back in their places."""
     told = [t for t in bundle.told if t.line["conversation_id"] == conversation_id]
-    rows = [t.row for t in told]
     held = [{"seq": h["seq"], "origin": h["origin"], "fate": h["fate"]} for h in bundle.held]
     media = [{"msgid": t.line["msgid"], "origin": t.line["origin"], "seq": t.line["seq"], **m} for t in told for m in t.line["media"]]
-    shown = transcript.lines_of(
-        rows, findings=[], media=media, gaps=reader.rows("SELECT * FROM gaps"), held=held, people=reader.rows("SELECT * FROM people")
-    )
+    return transcript.lines_of([t.row for t in told], findings=[], media=media, gaps=gaps, held=held, people=bundle.people)
+
+
+def view(bundle: Bundle, conversation_id: str, shown: list[transcript.Line], lang: Lang) -> str:
+    """Return the page of a conversation."""
     meta = conversation.Meta(
-        corp_id=bundle.corp_id, conversation_id=conversation_id, room=any(r["room_id"] for r in rows), from_day=bundle.scope.first_day,
-        to_day=bundle.scope.last_day, made_at_ms=bundle.point.said.at_ms, program=f"liuhen {__version__}", stand=str(bundle.point.size), demo=bundle.demo,
-        single_mode=True, masked=False, with_findings=False,
+        corp_id=bundle.corp_id, conversation_id=conversation_id, room=any(isinstance(line, transcript.MessageLine) and line.room for line in shown),
+        from_day=bundle.scope.first_day, to_day=bundle.scope.last_day, made_at_ms=bundle.point.said.at_ms, program=f"liuhen {__version__}",
+        stand=str(bundle.point.size), demo=bundle.demo, single_mode=bundle.mode == "single", masked=bundle.masks is not None, with_findings=False,
     )  # fmt: skip
     return conversation.render_html(shown, meta, lang)
 
 
-def report(bundle: Bundle) -> str:
-    """Return page 1: what is in it, what is not, what it does not prove; Chinese first, English below."""
-    from jinja2 import Environment, StrictUndefined
-
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_bundled("report.html"))
-    said = {lang: {name: words.say(f"report.{name}", lang) for name in REPORT_WORDS} for lang in LANGS}
-    return page.render(
-        b=bundle, c=bundle.coverage, said=said, langs=LANGS, version=__version__, root=bundle.point.root.hex(),
-        made={"zh": words.beijing(bundle.point.said.at_ms, "zh"), "en": words.beijing(bundle.point.said.at_ms, "en")},
-    )  # fmt: skip
+def _view_pdf(bundle: Bundle, conversation_id: str, shown: list[transcript.Line], number: int, fonts: Fonts) -> Iterator[tuple[str, bytes]]:
+    """Yield the same lines as PDF/A, Chinese, in parts."""
+    about = [words.say("report.page_about", "zh", matter=bundle.matter.matter, leaves=bundle.point.size, root=bundle.point.root.hex())]
+    header = f"{bundle.matter.matter} · {bundle.corp_id}" + (f" · {words.say('demo.mark', 'zh')}" if bundle.demo else "")
+    made = pages.parts(shown, title=conversation_id, about=about, header=header, footer=f"liuhen {__version__}", lang="zh")
+    for part, data in enumerate(made, 1):
+        yield f"view/{number:04d}-{part:03d}.pdf", render.pdf("conversation", data, fonts, at_ms=bundle.point.said.at_ms)
 
 
-REPORT_WORDS = (
-    "title", "matter", "corp", "scope", "checkpoint", "root", "made", "records", "marked", "recalled", "imported", "held", "gaps", "failed", "pending",
-    "withheld", "restricted", "conversations", "in_bundle", "before", "after", "first_day", "last_day", "uninspected", "origin_limit", "mode", "limits",
-)  # fmt: skip
+def report_pdf(bundle: Bundle, fonts: Fonts) -> Closing:
+    """Return what makes the PDF report once the digests of all other files are known."""
+    return lambda digests: [("01-report.pdf", render.pdf("report", report.data(bundle, digests), fonts, at_ms=bundle.point.said.at_ms))]
 
 
-def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str]) -> str:
-    """Write the zip to `sink`; return the SHA-256 of the manifest, hex, by which people name a bundle."""
+def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str], closing: Closing | None = None) -> str:
+    """Write the zip to `sink`; return the SHA-256 of the manifest, hex, by which people name a bundle.
+
+    closing: makes the last files, from {path below data/: SHA-256 in hex} of all before."""
     digests: dict[str, str] = {}
     count = size = 0
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for path, data in parts:
+        last = closing or (lambda _: [])
+        for path, data in chain(parts, (made for _ in (0,) for made in last({n.removeprefix("data/"): d for n, d in digests.items()}))):
             name = f"data/{path}"
             digests[name], written = _add(archive, name, data)
             count, size = count + 1, size + written

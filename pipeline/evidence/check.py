@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 from cryptography import x509
 
-from pipeline import leaf
 from pipeline.errors import UsageError
+from pipeline.evidence import check_parts
 from pipeline.evidence.bundle import LANGS
 from pipeline.evidence.check_files import Fault, Files, need
 from pipeline.evidence.check_trail import Trail
@@ -59,16 +59,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return not any(f.fault for f in self.findings)
 
 
-def check(path: Path, *, key: str | None = None, roots: Sequence[x509.Certificate] = ()) -> Report:
+def check(path: Path, *, key: str | None = None, roots: Sequence[x509.Certificate] = (), opening: dict[str, Any] | None = None) -> Report:
     """Check a bundle; the first fault ends it. key: the line that the firm published; roots: of the time-stamp authority, when they are known
-    from elsewhere. Raises UsageError INPUT_MISSING."""
+    from elsewhere; opening: a group of fields opened on order, checked against it last. Raises UsageError INPUT_MISSING."""
     if not path.is_file():
         raise UsageError("INPUT_MISSING", f"there is no file {path.name}", remedy="give a bundle that `liuhen export` wrote")
     files, findings = Files(), list[Finding]()
     trail = Trail(files, key, roots)
     bag = _Bag(files, trail)
     try:
-        for number, (name, step) in enumerate([("archive", lambda: files.open(path)), *bag.steps()]):
+        last = [] if opening is None else [("opening", lambda: _opening(files, opening))]
+        for number, (name, step) in enumerate([("archive", lambda: files.open(path)), *bag.steps(), *last]):
             fault = _fault(step)
             findings.append(Finding(number, name, fault))
             if fault:
@@ -107,8 +108,13 @@ class _Bag:
         return [
             ("files", self.manifests), ("checkpoints", self.trail.checkpoints), ("records", self.records), ("lines", self.listed),
             ("bytes", self.received), ("media", self.media), ("counts", self.counts), ("held", self.decisions), ("views", self.views),
-            ("custody", self.trail.custody), ("stamps", self.trail.check_stamps),
+            ("custody", self.custody), ("stamps", self.trail.check_stamps), ("decryption", lambda: check_parts.decryption(self.files, self.numbers)),
+            ("redaction", lambda: check_parts.masks(self.files, self.numbers)), ("table", lambda: check_parts.table(self.files, self.lines())),
         ]  # fmt: skip
+
+    def custody(self) -> None:
+        if not check_parts.redacted(self.files):  # the log names the firm's staff: a redacted set has none (check 13)
+            self.trail.custody()
 
     def manifests(self) -> None:
         if not self.files.check():
@@ -133,10 +139,12 @@ class _Bag:
     def included(self, proof: dict[str, Any], where: str) -> dict[str, Any]:
         """Return the fields that an opening shows to be in the tree."""
         declared = leaf_schema().groups
-        need({g: set(o["fields"]) for g, o in proof["groups"].items()} == {g: set(f) for g, f in declared.items()}, f"{where}: other fields than ours")
-        digests = b"".join(
-            leaf.group_digest_from_salt(bytes.fromhex(proof["groups"][g]["salt"]), g, leaf.canonical(proof["groups"][g]["fields"])) for g in declared
-        )
+        groups = proof["groups"]
+        closed = {g for g in groups if "digest" in groups[g]}
+        need(not closed or (check_parts.redacted(self.files) and "rest" not in closed), f"{where}: its fields are not shown")
+        shown = {g: set(o["fields"]) for g, o in groups.items() if g not in closed}
+        need(set(groups) == set(declared) and shown == {g: set(declared[g]) for g in shown}, f"{where}: other fields than ours")
+        digests = b"".join(bytes.fromhex(groups[g]["digest"] if g in closed else check_parts.digest_of(g, groups[g])) for g in declared)
         commitment = sha256(leaf_schema().label.encode() + b"\0" + digests).digest()
         need(commitment.hex() == proof["commitment"], f"{where}: the fields are not what was committed to")
         self.trail.included(proof["leaf"], commitment, proof, where)
@@ -151,7 +159,7 @@ class _Bag:
         need(not odd, f"records without proof, or proofs without record: {odd}")
         for line in self.lines():
             where, fields = f"record {line['leaf']} (msgid {line['msgid']})", _fields(self.proof(line["leaf"]))
-            other = [name for name in SAME if line[name] != fields[name]]
+            other = [name for name in SAME if name in fields and line[name] != fields[name]]
             need(not other, f"{where}: {', '.join(other)} is not what was committed to")
             need(fields["fate"] == "archived", f"{where} was not archived")
             pair = "|".join(sorted([line["sender_id"] or "", *line["recipient_ids"][:1]]))
@@ -161,6 +169,9 @@ class _Bag:
 
     def received(self) -> None:
         left = set(self.files.below("raw", ".json"))
+        if check_parts.redacted(self.files):
+            need(not left, f"in a redacted set stands what it leaves out: {sorted(left)[:3]}")
+            return
         for number in self.numbers:
             proof = self.proof(number)
             fields = _fields(proof)
@@ -222,8 +233,12 @@ class _Bag:
             need(not missing, f"records that are not on the pages: {missing[:3]}")
 
 
+def _opening(files: Files, opening: dict[str, Any]) -> None:
+    check_parts.opening(files, opening)
+
+
 def _fields(proof: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for group in proof["groups"].values() for name, value in group["fields"].items()}
+    return {name: value for group in proof["groups"].values() for name, value in group.get("fields", {}).items()}
 
 
 def _unescaped(text: str) -> str:

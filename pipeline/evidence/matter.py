@@ -7,12 +7,17 @@ A matter is a word that people chose (`2026-0142`), opened with a title and a re
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pipeline import clock, custody, schema
 from pipeline.errors import UsageError
 from pipeline.home import Home
+
+if TYPE_CHECKING:
+    from pipeline.reader import Reader
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
@@ -60,9 +65,12 @@ def open_of(home: Home, corp_id: str, name: str) -> Matter:
 
 
 def begin(home: Home, corp_id: str, name: str, *, title: str, reason: str, review_on: str | None) -> None:
-    """Open a matter; raises UsageError MATTER_NAME, MATTER_TAKEN."""
+    """Open a matter; raises UsageError MATTER_NAME, MATTER_TITLE, MATTER_REASON, MATTER_TAKEN."""
     if not _NAME.fullmatch(name):
         raise UsageError("MATTER_NAME", "a matter's name is 1 to 64 letters, digits, dots, dashes", remedy="for example 2026-0142")
+    if not title.strip():
+        raise UsageError("MATTER_TITLE", "a matter needs a title", remedy="say what it is about with --title")
+    _need_reason(reason)
     if any(m.matter == name for m in all_of(home, corp_id)):
         raise UsageError("MATTER_TAKEN", f"there is a matter {name} already", remedy="`liuhen matter show` tells it; choose another name")
     _append(home, corp_id, name, "open", title, reason, review_on)
@@ -71,7 +79,28 @@ def begin(home: Home, corp_id: str, name: str, *, title: str, reason: str, revie
 def end(home: Home, corp_id: str, name: str, *, reason: str) -> None:
     """Close an open matter; its holds are released one by one, by whoever decides so."""
     open_of(home, corp_id, name)
+    _need_reason(reason)
     _append(home, corp_id, name, "close", None, reason, None)
+
+
+def _need_reason(reason: str) -> None:
+    if not reason.strip():
+        raise UsageError("MATTER_REASON", "expected a reason, got an empty one", remedy="say why with --reason")
+
+
+def unknown(reader: Reader, about: Mapping[str, str]) -> list[str]:
+    """Return which of `customer`, `employee`, `room` name nobody that messages or the directory know; a hold on them still holds what comes."""
+    return [what for what, value in about.items() if value and not reader.rows(_KNOWN[what], {"id": value})]
+
+
+_PERSON = (
+    "SELECT 1 FROM people WHERE {same}(userid) = {same}($id) UNION ALL SELECT 1 FROM messages WHERE {same}(sender_id) = {same}($id)"
+    " OR len(list_filter(recipient_ids, lambda r: {same}(r) = {same}($id))) > 0 LIMIT 1"
+)
+_KNOWN = {
+    "customer": _PERSON.format(same=""), "employee": _PERSON.format(same="lower"),
+    "room": "SELECT 1 FROM messages WHERE room_id = $id UNION ALL SELECT 1 FROM rooms WHERE room_id = $id LIMIT 1",
+}  # fmt: skip
 
 
 def _append(home: Home, corp_id: str, name: str, phase: str, title: str | None, reason: str, review_on: str | None) -> None:

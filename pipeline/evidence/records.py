@@ -111,8 +111,16 @@ def _told(
     recalled = {"recalled_at": recall["at"] if recall else None, "recalled_by": recall["who"] if recall else None}
     return Told(
         leaf=row["leaf"], line=_line(row, fields, media, recall, names, scope), proof=proof, raw=row["raw"].encode("utf-8", "surrogatepass"),
-        envelope=row["envelope"], media=fetched, row={**row, **recalled},
+        envelope=row["envelope"], media=fetched, row={**row, **recalled, "text": fields["text"], "parts": fields["parts"], "unread": _unread(row, media)},
     )  # fmt: skip
+
+
+def _unread(row: Mapping[str, Any], media: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return digest and size of the JSON as received where nothing of it can be shown."""
+    if row["kind"] == "recall" or media or any(p["text"] for p in row["parts"] or ()):
+        return None
+    raw = row["raw"].encode("utf-8", "surrogatepass")
+    return {"sha256": sha256(raw).hexdigest(), "size": len(raw)}
 
 
 def leaf_fields(row: Mapping[str, Any], media: list[dict[str, Any]], corp_id: str) -> dict[str, Any]:

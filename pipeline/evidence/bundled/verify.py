@@ -53,6 +53,9 @@ CHECKS = [
     ("views", "网页与记录一致", "the pages show the records"),
     ("custody", "经手日志的链条完整", "the custody log is an unbroken chain"),
     ("stamps", "时间戳盖在检查点上", "time stamps are over the checkpoints"),
+    ("decryption", "解密证明（如有）成立", "proofs of decryption, if there are any, hold"),
+    ("redaction", "遮盖之处（如有）与遮盖记录一致", "what is masked, if anything, is what the log of masks says"),
+    ("table", "表格与记录一致", "the table says what the records say"),
 ]
 UNCHECKED = {
     "key": ("签名公钥是否为出具单位所公布，请与其公布的对照，或以 --key 给出：",
@@ -183,15 +186,24 @@ def canonical(fields):
     return json.dumps(safe, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
+def group_digest(group, one):
+    data = canonical(one["fields"])
+    return sha(LABEL + group.encode() + b"\0" + bytes.fromhex(one["salt"]) + len(data).to_bytes(8, "big") + data)
+
+
 def opened(proof, where):
     """Return (fields of all groups, commitment) of an opening."""
     digests, fields = b"", {}
     need(set(proof["groups"]) == set(GROUPS), where + ": other groups than ours")
     for group, names in GROUPS.items():
         one = proof["groups"][group]
+        if "digest" in one:  # closed: only in a redacted set, and never the group `rest`
+            digest = bytes.fromhex(one["digest"])
+            need(len(digest) == 32 and group != "rest" and set(one) == {"digest"}, where + ": its fields are not shown")
+            digests += digest
+            continue
         need(set(one["fields"]) == set(names), where + ": other fields than ours")
-        data = canonical(one["fields"])
-        digests += sha(LABEL + group.encode() + b"\0" + bytes.fromhex(one["salt"]) + len(data).to_bytes(8, "big") + data)
+        digests += group_digest(group, one)
         fields.update(one["fields"])
     return fields, sha(LABEL + digests)
 
@@ -350,6 +362,7 @@ class Bundle:
         self.key = b""
         self.unchecked = []
         self.stamped = {}
+        self.redacted = "data/redaction/log.jsonl" in self.files.sizes
 
     def skip(self, what, detail=""):
         if (what, detail) not in self.unchecked:
@@ -489,6 +502,7 @@ class Bundle:
         elif self.point.sm3 is not None:
             self.skip("sm3")
         need(fields["corp_id"] == self.origin.split("/")[1], where + " is of another corp")
+        need(self.redacted or len(fields) == sum(map(len, GROUPS.values())), where + ": its fields are not shown")
         return fields
 
     def check_lines(self):
@@ -500,7 +514,7 @@ class Bundle:
             need(last in known, where + " has no proof")
             fields = opened(self.proof(last), where)[0]
             for name in SAME:
-                need(line[name] == fields[name], "%s: %s is not what was committed to" % (where, name))
+                need(name not in fields or line[name] == fields[name], "%s: %s is not what was committed to" % (where, name))
             need(fields["fate"] == "archived", where + " was not archived")
             people = [line["sender_id"]] + line["recipient_ids"]
             pair = "|".join(sorted([line["sender_id"] or ""] + line["recipient_ids"][:1]))
@@ -511,7 +525,7 @@ class Bundle:
 
     def check_bytes(self):
         raws = set(self.names("raw", ".json"))
-        for leaf in self.numbers:
+        for leaf in [] if self.redacted else self.numbers:
             proof = self.proof(leaf)
             fields = opened(proof, "record %d" % leaf)[0]
             where, plain, sealed = "record %d" % leaf, "raw/%012d.plain.json" % leaf, "raw/%012d.envelope.json" % leaf
@@ -592,6 +606,8 @@ class Bundle:
                 need(msgid in shown, "record %s is not on the pages" % leaf)
 
     def check_custody(self):
+        if self.redacted:  # the log names the firm's staff: a redacted set has none
+            return
         previous, grown, digests = "0" * 64, Growing(), {}
         named = {p.custody[0]: size for size, p in self.points.items()}
         paths = {p["n"]: p for p in self.objects("custody/proofs.jsonl")}
@@ -642,6 +658,196 @@ class Bundle:
             self.skip("stamps")
         need(answer is not False, where + " does not hold: its signature, or its chain at that time, is not valid")
         self.stamped[size] = when
+
+
+    def check_decryption(self):
+        """The padded block opens under the public key to the sealed block, and its inner key the record to its words."""
+        files = self.names("decryption", ".json")
+        keys = {}
+        for file in files:
+            if "/key-" in file:
+                key = self.object(file)
+                need(file == "decryption/key-%06d.json" % key["version"], file + " is about another key")
+                keys[key["version"]] = int(key["n"], 16), key["e"]
+        proofs = {f for f in files if "/key-" not in f}
+        sealed = {f.replace("raw/", "decryption/").replace(".envelope", "") for f in self.names("raw", ".envelope.json")}
+        need(not proofs or proofs == sealed, "proofs of decryption of no record, or records without: %s" % sorted(proofs ^ sealed)[:3])
+        for file in sorted(proofs):
+            proof = self.object(file)
+            where = "record %d" % proof["leaf"]
+            need(file == "decryption/%012d.json" % proof["leaf"], file + " is about another record")
+            outer = self.object("raw/%012d.envelope.json" % proof["leaf"])
+            need(outer["publickey_ver"] == proof["key_version"] in keys, where + ": the proof of decryption is under another key")
+            n, e = keys[proof["key_version"]]
+            block, under = bytes.fromhex(proof["block"]), base64.b64decode(outer["encrypt_random_key"], validate=True)
+            right = pow(int.from_bytes(block, "big"), e, n) == int.from_bytes(under, "big") and len(block) == len(under) and block[:2] == b"\0\2"
+            need(right, where + ": the proof of decryption does not open under the public key")
+            words = unsealed(block[2:].partition(b"\0")[2], outer["encrypt_chat_msg"].encode("ascii"))
+            need(words and words == self.data("raw/%012d.plain.json" % proof["leaf"]), where + ": the sealed bytes decrypt to other words")
+
+    def check_redaction(self):
+        if not self.redacted:
+            return
+        for folder in ("raw", "media", "custody", "decryption"):
+            need(not self.names(folder, ""), "in a redacted set stands what it leaves out: " + folder)
+        told = {}
+        for entry in self.objects("redaction/log.jsonl"):
+            told.setdefault((entry["leaf"], entry["group"]), set()).add(entry["commitment"])
+        for leaf in self.numbers:
+            for name, group in self.proof(leaf)["groups"].items():
+                right = told.pop((leaf, name), set()) == ({group["digest"]} if "digest" in group else set())
+                need(right, "record %d: the log of masks does not fit its %s" % (leaf, name))
+        need(not told, "masks of no record: %s" % sorted(told)[:3])
+
+    def check_table(self):
+        data = self.data("02-messages.csv")
+        at = data.find(b"\r\n") + 2
+        need(data[:at] == b"\xef\xbb\xbf" + table_row(TABLE), "the table has other columns")
+        for line in self.lines():
+            row = table_row([table_cell(line[name]) for name in TABLE])
+            need(data[at : at + len(row)] == row, "record %s: the table says something else" % line["leaf"])
+            at += len(row)
+        need(at == len(data), "the table has more rows than there are records")
+
+    def check_opening(self, path):
+        """A group of fields that was opened on order: it must be what the bundle's proof commits to."""
+        with open(path, "rb") as file:
+            one = parse(file.read(), path)
+        where = "record %s" % one["leaf"]
+        need(set(one["fields"]) == set(GROUPS[one["group"]]), where + ": other fields than ours")
+        group = self.proof(one["leaf"])["groups"][one["group"]]
+        shown = group["digest"] if "digest" in group else group_digest(one["group"], group).hex()
+        need(group_digest(one["group"], one).hex() == shown, where + ": the opening is not what was committed to")
+
+
+# The table, docs/formats.md, section 13.
+TABLE = (
+    "leaf", "origin", "seq", "msgid", "kind", "action", "msgtype", "sent_at_beijing", "sent_at_utc", "conversation_id", "room_id", "direction", "sender_id",
+    "sender_name", "sender_kind", "recipient_ids", "text", "recalls_msgid", "original", "recalled_at_ms", "recalled_by", "consent", "consent_source",
+    "lawful_basis", "marked", "media",
+)  # fmt: skip
+
+
+def table_row(cells):
+    return (",".join('"%s"' % cell.replace('"', '""') for cell in cells) + "\r\n").encode("utf-8", "replace")
+
+
+def table_cell(value):
+    if value is None:
+        return ""
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    formula = isinstance(value, str) and value[:1] and value[0] in "=+-@\t\r\n＝＋－＠"
+    return "'" + value if formula else str(value)
+
+
+# Opening a sealed record, docs/formats.md, section 1; AES-256 by FIPS 197, section 5.3, in the form with tables (5.3.5).
+
+
+def aes_tables():
+    def double(a):
+        return a << 1 ^ (0x11B if a & 0x80 else 0)
+
+    powers, logs, x = [], {}, 1
+    for n in range(255):
+        powers.append(x)
+        logs[x] = n
+        x ^= double(x)
+    box = [0] * 256
+    for a in range(256):
+        b = powers[(255 - logs[a]) % 255] if a else 0
+        turned = b
+        for shift in range(1, 5):
+            turned ^= (b << shift | b >> (8 - shift)) & 0xFF
+        box[a] = turned ^ 0x63
+    back = [0] * 256
+    for a, b in enumerate(box):
+        back[b] = a
+
+    def times(a, b):
+        return powers[(logs[a] + logs[b]) % 255] if a and b else 0
+
+    mixed = [times(a, 14) << 24 | times(a, 9) << 16 | times(a, 13) << 8 | times(a, 11) for a in back]
+    turned = [[(w >> 8 * n | w << (32 - 8 * n)) & 0xFFFFFFFF for w in mixed] for n in range(4)]
+    return box, back, turned
+
+
+AES = []
+
+
+def aes_keys(key):
+    """The 15 round keys of AES-256 for the inverse cipher, four words each."""
+    box, _, turned = AES
+    words, constant = [int.from_bytes(key[i : i + 4], "big") for i in range(0, 32, 4)], 1
+    for i in range(8, 60):
+        w = words[-1]
+        if i % 8 == 0:
+            w = (w << 8 | w >> 24) & 0xFFFFFFFF
+        if i % 4 == 0:
+            w = box[w >> 24] << 24 | box[w >> 16 & 255] << 16 | box[w >> 8 & 255] << 8 | box[w & 255]
+        if i % 8 == 0:
+            w, constant = w ^ constant << 24, constant << 1
+        words.append(words[i - 8] ^ w)
+    rounds = [words[i : i + 4] for i in range(0, 60, 4)]
+    a, b, c, d = turned
+    inner = [[a[box[w >> 24]] ^ b[box[w >> 16 & 255]] ^ c[box[w >> 8 & 255]] ^ d[box[w & 255]] for w in r] for r in rounds[1:14]]
+    return [rounds[14]] + inner[::-1] + [rounds[0]]
+
+
+def aes_cbc(data, key):
+    """The plaintext of IV and AES-256-CBC blocks, its padding taken off; None where that is wrong."""
+    if not AES:
+        AES.extend(aes_tables())
+    _, back, (a, b, c, d) = AES
+    keys, made = aes_keys(key[:32].ljust(32, b"\0")), []
+    if len(data) < 32 or len(data) % 16:
+        return None
+    for at in range(16, len(data), 16):
+        block = int.from_bytes(data[at : at + 16], "big")
+        k = keys[0]
+        p, q, r, s = block >> 96 ^ k[0], block >> 64 & 0xFFFFFFFF ^ k[1], block >> 32 & 0xFFFFFFFF ^ k[2], block & 0xFFFFFFFF ^ k[3]
+        for k in keys[1:14]:
+            p, q, r, s = (
+                a[p >> 24] ^ b[s >> 16 & 255] ^ c[r >> 8 & 255] ^ d[q & 255] ^ k[0],
+                a[q >> 24] ^ b[p >> 16 & 255] ^ c[s >> 8 & 255] ^ d[r & 255] ^ k[1],
+                a[r >> 24] ^ b[q >> 16 & 255] ^ c[p >> 8 & 255] ^ d[s & 255] ^ k[2],
+                a[s >> 24] ^ b[r >> 16 & 255] ^ c[q >> 8 & 255] ^ d[p & 255] ^ k[3],
+            )
+        k, out = keys[14], 0
+        for n, (w, x, y, z) in enumerate(((p, s, r, q), (q, p, s, r), (r, q, p, s), (s, r, q, p))):
+            word = back[w >> 24] << 24 | back[x >> 16 & 255] << 16 | back[y >> 8 & 255] << 8 | back[z & 255]
+            out = out << 32 | word ^ k[n]
+        made.append((out ^ int.from_bytes(data[at - 16 : at], "big")).to_bytes(16, "big"))
+    plain = b"".join(made)
+    count = plain[-1]
+    return plain[:-count] if 1 <= count <= 16 and plain.endswith(bytes([count]) * count) else None
+
+
+def unsealed(random_key, chat_msg):
+    """The words of a sealed record; None where it does not open."""
+    info = aes_cbc(base64.b64decode(random_key, validate=True), chat_msg[13:45])
+    fields, at = {}, 0
+    while info and at < len(info):  # protobuf: each field a tag, then a length or a number
+        tag, at = number_at(info, at)
+        value, at = number_at(info, at)
+        if tag & 7 == 2:
+            value, at = info[at : at + value], at + value
+        fields[tag >> 3] = value
+    if set(fields) != {1, 2, 3, 4}:
+        return None
+    key, before, behind, inside = fields[1], fields[2], fields[3], fields[4]
+    begin, end = 45 + before, len(chat_msg) - behind
+    body = chat_msg[begin : begin + inside] + chat_msg[begin + 2 * inside : end]
+    return aes_cbc(base64.b64decode(body, validate=True), key)
+
+
+def number_at(data, at):
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 128:
+            return value, at
 
 
 # Time stamps, RFC 3161: just enough DER to read what a token says. Its signature is for openssl.
@@ -718,6 +924,7 @@ def main():
     parser.add_argument("bundle")
     parser.add_argument("--key")
     parser.add_argument("--stamp-roots")
+    parser.add_argument("--opening")
     parser.add_argument("--lang", choices=["zh", "en"], default="zh" if os.environ.get("LANG", "zh").startswith("zh") else "en")
     given = parser.parse_args()
     zh = given.lang == "zh"
@@ -727,13 +934,14 @@ def main():
     except Failed as failed:
         print(("0. 不通过：%s" if zh else "0. FAILED: %s") % failed)
         return 6
-    for number, (name, in_zh, in_en) in enumerate(CHECKS, 1):
+    last = [("opening", "打开的字段组与承诺一致", "the opened fields are what was committed to")] if given.opening else []
+    for number, (name, in_zh, in_en) in enumerate(CHECKS + last, 1):
         try:
-            getattr(bundle, "check_" + name)()
+            getattr(bundle, "check_" + name)(*([given.opening] if name == "opening" else []))
         except Failed as failed:
             print(("%d. 不通过：%s：%s" if zh else "%d. FAILED: %s: %s") % (number, in_zh if zh else in_en, failed))
             return 6
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
             what = "%s (%s)" % (type(error).__name__, error)
             print(("%d. 不通过：%s：内容不成形 %s" if zh else "%d. FAILED: %s: malformed, %s") % (number, in_zh if zh else in_en, what))
             return 6

@@ -1,0 +1,101 @@
+"""Checks 12 to 14 of a bundle: proofs of decryption, what is masked, the table; each passes where a bundle has no such part.
+
+Before: check_files.py. After: check.py. Formats: docs/formats.md, section 13.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline import envelope, leaf
+from pipeline.errors import RecordError
+from pipeline.evidence import flat
+from pipeline.evidence.check_files import LARGEST, Fault, Files, need
+from pipeline.schema import leaf_schema
+
+MASKS = "redaction/log.jsonl"
+
+
+def redacted(files: Files) -> bool:
+    """Whether a bundle is a redacted set."""
+    return f"data/{MASKS}" in files.sizes
+
+
+def decryption(files: Files, numbers: list[int]) -> None:
+    """Check 12: every padded block opens under the public key to the sealed block, and the record to its words (decryption.py)."""
+    keys = {}
+    for name in files.below("decryption", ".json"):
+        if "/key-" in name:
+            key = files.object(name)
+            need(name == f"decryption/key-{key['version']:06d}.json", f"{name} is about another key")
+            keys[key["version"]] = (int(key["n"], 16), key["e"])
+    proofs = {n for n in files.below("decryption", ".json") if "/key-" not in n}
+    sealed = {f"decryption/{n:012d}.json" for n in numbers if f"data/raw/{n:012d}.envelope.json" in files.sizes}
+    need(not proofs or proofs == sealed, f"proofs of decryption of no record, or records without: {sorted(proofs ^ sealed)[:3]}")
+    for name in sorted(proofs):
+        _decrypts(files, files.object(name), keys, name)
+
+
+def _decrypts(files: Files, proof: dict[str, Any], keys: dict[int, tuple[int, int]], name: str) -> None:
+    number = proof["leaf"]
+    where = f"record {number}"
+    need(name == f"decryption/{number:012d}.json", f"{name} is about another record")
+    outer = files.object(f"raw/{number:012d}.envelope.json")
+    need(outer["publickey_ver"] == proof["key_version"] and proof["key_version"] in keys, f"{where}: the proof of decryption is under another key")
+    modulus, exponent = keys[proof["key_version"]]
+    block, sealed = bytes.fromhex(proof["block"]), b64decode(outer["encrypt_random_key"], validate=True)
+    same = pow(int.from_bytes(block), exponent, modulus) == int.from_bytes(sealed) and len(block) == len(sealed) and block[:2] == b"\0\2"
+    need(same, f"{where}: the proof of decryption does not open under the public key")
+    try:
+        opened = envelope.decrypt_data(block[2:].partition(b"\0")[2], outer["encrypt_chat_msg"].encode("ascii"))
+    except RecordError:
+        opened = b""
+    need(opened and opened == files.data(f"raw/{number:012d}.plain.json"), f"{where}: the sealed bytes decrypt to other words")
+
+
+def masks(files: Files, numbers: list[int]) -> None:
+    """Check 13: what is closed is named in the log of masks with the digest of its group, and nothing else is; no bytes that show it."""
+    if not redacted(files):
+        return
+    there = [n for n in files.sizes if n.startswith(("data/raw/", "data/media/", "data/custody/", "data/decryption/"))]
+    need(not there, f"in a redacted set stands what it leaves out: {there[:3]}")
+    told: dict[tuple[int, str], set[str]] = {}
+    for entry in files.objects(MASKS):
+        told.setdefault((entry["leaf"], entry["group"]), set()).add(entry["commitment"])
+    for number in numbers:
+        for name, group in files.object(f"proofs/{number:012d}.json")["groups"].items():
+            digests = told.pop((number, name), set())
+            need(digests == ({group["digest"]} if "digest" in group else set()), f"record {number}: the log of masks does not fit its {name}")
+    need(not told, f"masks of no record: {sorted(told)[:3]}")
+
+
+def table(files: Files, lines: Iterator[dict[str, Any]]) -> None:
+    """Check 14: the table says what the records say."""
+    csv.field_size_limit(LARGEST)
+    rows = csv.reader(io.StringIO(files.data("02-messages.csv").decode("utf-8-sig"), newline=""), strict=True)
+    try:
+        need(next(rows, None) == list(flat.COLUMNS), "the table has other columns")
+        for line in lines:
+            need(next(rows, None) == [flat.cell(line[name]) for name in flat.COLUMNS], f"record {line['leaf']}: the table says something else")
+        need(next(rows, None) is None, "the table has more rows than there are records")
+    except csv.Error:
+        raise Fault("the table cannot be read") from None
+
+
+def opening(files: Files, opened: dict[str, Any]) -> str:
+    """Check a group of fields that was opened on order against a bundle; return its group. opened: leaf, group, salt, fields."""
+    number, name = opened["leaf"], opened["group"]
+    need(set(opened["fields"]) == set(leaf_schema().groups[name]), "the opening has other fields than its group")
+    group = files.object(f"proofs/{number:012d}.json")["groups"][name]
+    shown = group["digest"] if "digest" in group else digest_of(name, group)
+    need(digest_of(name, opened) == shown, f"record {number}: the opening is not what was committed to")
+    return str(name)
+
+
+def digest_of(name: str, group: dict[str, Any]) -> str:
+    """Return the digest of an open group, hex."""
+    return leaf.group_digest_from_salt(bytes.fromhex(group["salt"]), name, leaf.canonical(group["fields"])).hex()

@@ -1,0 +1,151 @@
+"""Looks for every masked value in every file of a redacted set, as a reader with a search box would, and as one with time would.
+
+Before: masking.py (the values), bundle.py (the zip). After: the command `export`, which keeps no set in which one is found.
+
+How a value is looked for:
+ (1) in the text of each file as it can be taken out: JSON strings, table cells, HTML text and attributes, PDF pages and metadata (pypdf),
+     Office files and zips inside, anything else as UTF-8; and in the file's name.
+ (2) full-width forms as ASCII (NFKC), case ignored, without white space and unseen characters; numbers also without hyphens and dots.
+ (3) letters and digits only where they do not go on before or behind: `lisi` is not in `lisinan`. A value of fewer than five ASCII
+     characters would be found in every count and digest: it is looked for in what was said (02-messages.jsonl) alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import unicodedata
+import zipfile
+from collections.abc import Iterable, Iterator
+from html.parser import HTMLParser
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+import ahocorasick_rs
+
+from pipeline.errors import UsageError, VerifyFailed
+
+SHORT = 5
+_UNSEEN = re.compile(r"[\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+_BETWEEN = re.compile(r"(?<=\d)[-‐-―.·・]+(?=\d)")
+_ALNUM = re.compile(r"[0-9a-z]")
+
+
+def refuse(source: BinaryIO, values: Iterable[str]) -> None:
+    """Look a finished set through; raises VerifyFailed REDACTION_LEAK naming the files in which a masked value is found."""
+    if found := leaks(source, values):
+        named = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+        remedy = "--mask FILE with the words, or --keep CLASS with a reason; nothing was written"
+        raise VerifyFailed("REDACTION_LEAK", f"a masked value is still found in {named}", remedy=remedy)
+
+
+def leaks(source: BinaryIO, values: Iterable[str]) -> list[str]:
+    """Return the files of a zip in which some value is found, sorted; the value is never told."""
+    wanted = {squeezed(v) for v in values} - {""}
+    long = sorted(v for v in wanted if not (v.isascii() and len(v) < SHORT))
+    short = sorted(wanted - set(long))
+    with zipfile.ZipFile(source) as archive:
+        return sorted(name for name in archive.namelist() if _found(name, archive.read(name), long, short))
+
+
+def _found(name: str, data: bytes, long: list[str], short: list[str]) -> bool:
+    texts = [squeezed(t) for t in [name, *texts_of(name, data)]]
+    if long and any(_holds(text, long) for text in texts):
+        return True
+    said = _said(data) if short and name.endswith("02-messages.jsonl") else []
+    return any(_holds(squeezed(text), short) for text in said)
+
+
+def _holds(text: str, values: list[str]) -> bool:
+    machine = ahocorasick_rs.AhoCorasick(values)
+    return any(_alone(text, start, end) for _, start, end in machine.find_matches_as_indexes(text, overlapping=True))
+
+
+def _alone(text: str, start: int, end: int) -> bool:
+    before = start > 0 and _ALNUM.match(text[start]) and _ALNUM.match(text[start - 1])
+    behind = end < len(text) and _ALNUM.match(text[end - 1]) and _ALNUM.match(text[end])
+    return not (before or behind)
+
+
+def squeezed(text: str) -> str:
+    """Return a text as rule (2) compares it."""
+    return _BETWEEN.sub("", _UNSEEN.sub("", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _said(data: bytes) -> Iterator[str]:
+    for line in data.splitlines():
+        record = json.loads(line)
+        yield from (record["text"] or "", *(p["text"] or "" for p in record["parts"] or ()))
+
+
+def texts_of(name: str, data: bytes) -> Iterator[str]:
+    """Yield the pieces of text of a file (rule 1)."""
+    ending = PurePosixPath(name).suffix.lower()
+    if ending in (".json", ".jsonl"):
+        for line in data.splitlines() if ending == ".jsonl" else [data]:
+            yield from _strings(json.loads(line))
+    elif ending == ".csv":
+        yield from (cell for row in csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"))) for cell in row)
+    elif ending in (".html", ".htm", ".xml", ".rels"):
+        yield from _markup(data.decode("utf-8", "replace"))
+    elif data.startswith(b"%PDF"):
+        yield from _pdf(data)
+    elif data.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(io.BytesIO(data)) as inner:
+            for entry in inner.namelist():
+                yield entry
+                yield from texts_of(entry, inner.read(entry))
+    else:
+        yield from data.decode("utf-8", "replace").splitlines()
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield key
+            yield from _strings(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _strings(one)
+    elif isinstance(value, int | float):
+        yield str(value)
+
+
+class _Markup(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.texts: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.texts += [value for _, value in attrs if value]
+
+
+def _markup(text: str) -> Iterator[str]:
+    parser = _Markup()
+    parser.feed(text)
+    parser.close()
+    yield from parser.texts
+    yield "".join(t for t in parser.texts if t.strip())  # what stands in pieces of markup
+
+
+def _pdf(data: bytes) -> Iterator[str]:
+    try:
+        import pypdf
+    except ImportError as error:
+        raise UsageError("EXTRA_MISSING", "looking through a PDF needs the optional package pypdf", remedy="pip install 'liuhen[pdf]'") from error
+    document = pypdf.PdfReader(io.BytesIO(data))
+    for page in document.pages:
+        yield page.extract_text()
+    yield from (str(v) for v in (document.metadata or {}).values())
+    if document.xmp_metadata is not None:
+        yield from _markup(document.xmp_metadata.stream.get_data().decode("utf-8", "replace"))
