@@ -24,8 +24,8 @@ from pipeline import leaf, pii
 from pipeline.evidence.bundle import Bundle
 from pipeline.evidence.records import Told
 from pipeline.evidence.redaction.rules import Place, Rules, masked
-from pipeline.reader import Reader
 from pipeline.pseudonyms import Pseudonyms
+from pipeline.reader import Reader
 from pipeline.words import say
 
 _SHOWN = {"employee": "colleague", "external": "customer", "robot": "robot"}
