@@ -23,6 +23,7 @@ from deltalake import DeltaTable
 from pipeline.errors import ArchiveError
 from pipeline.lake import Lake
 
+PIECE = os.environ.get("LIUHEN_CRASH_POINTS", "")
 CALLS = ("fsync", "link", "replace", "unlink")
 # Calls that can fail, by name: what `os` has of them, and the writing of the log, which is not Python's.
 CAN_FAIL = ("open", "write", "fsync", "link", "replace", "mkdir")
@@ -95,10 +96,11 @@ class Trace:
             self.calls.append(f"{name} {_about(args)}")
             if self.kill_at is not None and self.kill_at.number == number and not self.kill_at.after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = function(*args, **kwargs)
-            if self.kill_at is not None and self.kill_at.number == number and self.kill_at.after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            try:
+                return function(*args, **kwargs)
+            finally:  # also after one that failed: a name that exists already is how a second copy ends
+                if self.kill_at is not None and self.kill_at.number == number and self.kill_at.after:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         return traced
 
@@ -176,8 +178,8 @@ def sampled(every: list[Point], sample: int, seed: int) -> list[Point]:
     """Return a sample of points, always the same one for a seed; all of them where `sample` is 0.
 
     LIUHEN_CRASH_POINTS=FROM:TO takes those of the points, in order, and no sample: all of them can be run piece by piece."""
-    if piece := os.environ.get("LIUHEN_CRASH_POINTS"):
-        low, high = (int(n) for n in piece.split(":"))
+    if PIECE:
+        low, high = (int(n) for n in PIECE.split(":"))
         return sorted(every)[low:high]
     return random.Random(seed).sample(every, min(sample, len(every))) if sample else every
 
