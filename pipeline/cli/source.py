@@ -6,6 +6,7 @@ Before: root.py. After: the modules of source/.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -41,13 +42,13 @@ def pull(
         raise UsageError("USAGE", "--once and --follow exclude each other", remedy="give one of them")
     corp, home = CALL.corp, CALL.home
     with recorded("pull", corp=corp, follow=follow) as told, progress() as shown, following.until_told() as stop:
-        source = open_source(home, corp)
+        source, pause = open_source(home, corp), partial(following.pause, stop=stop)
         if source.library is not None and source.library not in KNOWN:
             say(t("pull.library_unknown", digest=source.library[:16]))
         try:
 
             def one() -> Summary:
-                return Pull(home, corp, source, run_id=new_run_id(), offset_ms=offset_ms(home), progress=shown, stop=stop).run()
+                return Pull(home, corp, source, run_id=new_run_id(), offset_ms=offset_ms(home), progress=shown, stop=stop, again=_again, sleep=pause).run()
 
             if follow:
                 ended = following.follow(one, Doorbell(home.path, corp), poll_s=home.config.source.poll_minutes * 60, stop=stop, done=_tell)
@@ -56,7 +57,7 @@ def pull(
                 _tell(ended)
         finally:
             source.close()
-        told["run_id"], told["result"] = ended.run_id, ended.code or f"exit {ended.exit_code}"
+        told["run_id"], told["result"] = ended.run_id, f"{ended.code or f'exit {ended.exit_code}'}: {ended.pages} pages, cursor {ended.cursor}"
         if ended.exit_code:
             raise typer.Exit(ended.exit_code)
 
@@ -73,6 +74,12 @@ def _tell(ended: Summary) -> None:
         say(t("pull.hours_left", hours=ended.hours_left))
     sys.stderr.flush()
     print(msgspec.json.encode(ended).decode(), flush=True)
+
+
+def _again(code: str, tried: int, tries: int, pause_s: float) -> None:
+    """Say why nothing moves, before a call is made again."""
+    what = t(f"source.{code}") if LANG == "zh" else SENTENCES[code][0]
+    say(t("source.again", what=what, tried=tried, tries=tries, seconds=pause_s))
 
 
 def sentence(code: str, hint: str = "") -> str:
@@ -104,9 +111,9 @@ def media_fetch(limit: Annotated[int, typer.Option("--limit", help=t("usage.medi
 
     corp, home = CALL.corp, CALL.home
     with recorded("media fetch", corp=corp) as told, progress() as shown, following.until_told() as stop:
-        source = open_source(home, corp)
+        source, pause = open_source(home, corp), partial(following.pause, stop=stop)
         try:
-            ended = Fetch(home, corp, source, progress=shown, stop=stop).run(limit)
+            ended = Fetch(home, corp, source, progress=shown, stop=stop, again=_again, sleep=pause).run(limit)
         finally:
             source.close()
         told["result"] = ended.code or f"exit {ended.exit_code}"
@@ -130,10 +137,12 @@ def run() -> None:
 
     corp = CALL.corp
     with recorded("run", corp=corp) as told, progress() as shown, following.until_told() as stop:
-        ended = work.run(work.Cycle(CALL.home, corp, open_source=open_source, progress=shown, stop=stop))
+        ended = work.run(work.Cycle(CALL.home, corp, open_source=open_source, progress=shown, stop=stop, again=_again))
         told["run_id"], told["result"] = ended.run_id, f"exit {ended.exit_code}"
         for step, why in {**ended.skipped, **ended.stopped}.items():
             say(t("run.step", step=step, result=sentence(why) if why in SENTENCES else why))
+        if "pull" in ended.skipped:
+            say(t("run.no_source", corp=corp))
         sys.stderr.flush()
         print(msgspec.json.encode(ended).decode(), flush=True)
         if ended.exit_code:

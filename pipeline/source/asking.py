@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +18,7 @@ from pipeline.records import PageRef
 from pipeline.source import actions
 from pipeline.source.actions import Action
 from pipeline.source.interface import LIMIT, Sleep, Source, VendorError
-from pipeline.source.pace import Pace, backoff
+from pipeline.source.pace import PAUSE_S, Again, Pace, backoff, untold
 
 UNREADABLE = 10002
 SILENT = "SOURCE_SILENT"
@@ -88,10 +89,10 @@ def _lenient(data: bytes) -> Answer:
 
 
 class Asker:
-    """Asks one source. calls: how many were made."""
+    """Asks one source. calls: how many were made; again: told before a call is repeated; stop: whether to give up then."""
 
-    def __init__(self, source: Source, pace: Pace, *, sleep: Sleep = time.sleep) -> None:
-        self._source, self._pace, self._sleep = source, pace, sleep
+    def __init__(self, source: Source, pace: Pace, *, sleep: Sleep = time.sleep, again: Again = untold, stop: Callable[[], bool] = lambda: False) -> None:
+        self._source, self._pace, self._sleep, self._again, self._stop = source, pace, sleep, again, stop
         self.calls = 0
         self.limit = LIMIT
 
@@ -148,7 +149,10 @@ class Asker:
                 raise Stopped(action.code, refused=True, hint=_hint(found))
             if tried >= (tries or action.tries):
                 raise Unreadable(action.code) if action.after == "halve" else Stopped(action.code, refused=action.after == "stop")
+            self._again(action.code, tried, tries or action.tries, PAUSE_S if action.do == "wait" else backoff(tried))
             self._before_next(action, tried)
+            if self._stop():
+                raise Stopped(action.code, refused=False)
 
     def _once(self, seq: int, limit: int) -> tuple[Action, Answer | None]:
         self._pace.wait()

@@ -25,7 +25,9 @@ from pipeline.errors import EXIT_PRECEDENCE, ArchiveError, Exit, Locked, UsageEr
 from pipeline.home import Home
 from pipeline.ingest import Ended, new_run_id, silent
 from pipeline.ingest import Summary as IngestSummary
+from pipeline.source.follow import pause
 from pipeline.source.interface import Source
+from pipeline.source.pace import Again, untold
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,13 +45,18 @@ class Cycle:
     """What the steps of one cycle share. The source is opened when a step first asks for it."""
 
     def __init__(
-        self, home: Home, corp_id: str, *, open_source: Callable[[Home, str], Source], progress: Progress = silent, stop: Callable[[], bool] = lambda: False
-    ) -> None:
-        self.home, self.corp_id, self.progress, self.stop = home, corp_id, progress, stop
+        self, home: Home, corp_id: str, *, open_source: Callable[[Home, str], Source], progress: Progress = silent,
+        stop: Callable[[], bool] = lambda: False, again: Again = untold,
+    ) -> None:  # fmt: skip
+        self.home, self.corp_id, self.progress, self.stop, self.again = home, corp_id, progress, stop, again
         self.run_id = new_run_id()
         self.started_ms = clock.now_ms()
         self.ingested: Ended | None = None
         self._open_source, self._source = open_source, None  # type: tuple[Callable[[Home, str], Source], Source | None]
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, until told to stop."""
+        pause(seconds, self.stop)
 
     @property
     def source(self) -> Source:
@@ -168,7 +175,7 @@ def pull(cycle: Cycle) -> Told:
     from pipeline.source.pull import Pull
 
     source, off = cycle.source, offset_ms(cycle.home)
-    told = Pull(cycle.home, cycle.corp_id, source, run_id=cycle.run_id, offset_ms=off, progress=cycle.progress, stop=cycle.stop).run()
+    told = Pull(cycle.home, cycle.corp_id, source, run_id=cycle.run_id, offset_ms=off, progress=cycle.progress, stop=cycle.stop, again=cycle.again, sleep=cycle.pause).run()
     return Told(told=told, exit_code=told.exit_code, code=told.code)
 
 
@@ -188,7 +195,7 @@ def media(cycle: Cycle) -> Told:
     if not waiting(cycle.home, cycle.corp_id, 1):
         sweep(cycle.home, cycle.corp_id, ())
         return Told(skipped="no file waits")
-    told = Fetch(cycle.home, cycle.corp_id, cycle.source, progress=cycle.progress, stop=cycle.stop).run()
+    told = Fetch(cycle.home, cycle.corp_id, cycle.source, progress=cycle.progress, stop=cycle.stop, again=cycle.again, sleep=cycle.pause).run()
     return Told(told=told, exit_code=told.exit_code, code=told.code)
 
 

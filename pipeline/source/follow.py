@@ -36,7 +36,8 @@ def until_told() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _pause(seconds: float, stop: Callable[[], bool]) -> None:
+def pause(seconds: float, stop: Callable[[], bool]) -> None:
+    """Sleep, until told to stop."""
     end = time.monotonic() + seconds
     while not stop() and (left := end - time.monotonic()) > 0:
         time.sleep(min(LOOK_S, left))
@@ -50,7 +51,7 @@ def follow(pull: Callable[[], Summary], bell: Doorbell, *, poll_s: float, stop: 
         done(told)
         if told.exit_code == Exit.SOURCE_REFUSED or stop():
             return told
-        _pause(QUIET_S, stop)  # what rings meanwhile is heard by the next line at once
+        pause(QUIET_S, stop)  # what rings meanwhile is heard by the next line at once
         bell.wait(max(0.0, poll_s - QUIET_S), stop=stop)
         if stop():
             return told

@@ -35,7 +35,7 @@ from pipeline.source import actions
 from pipeline.source.asking import Stopped
 from pipeline.source.interface import FIRST_INDEX, Chunk, Sleep, Source, VendorError
 from pipeline.source.media_store import Partial, Reference, sweep
-from pipeline.source.pace import Pace, backoff
+from pipeline.source.pace import PAUSE_S, Again, Pace, backoff, untold
 from pipeline.stage import HOT
 
 FULL_TRIES = 3
@@ -99,10 +99,10 @@ class Fetch:
 
     def __init__(
         self, home: Home, corp_id: str, source: Source, *, sleep: Sleep = time.sleep, pace: Pace | None = None, progress: Progress | None = None,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Callable[[], bool] = lambda: False, again: Again = untold,
     ) -> None:  # fmt: skip
         self.home, self.corp_id, self._source = home, corp_id, source
-        self._sleep, self._progress, self._stop = sleep, progress, stop
+        self._sleep, self._progress, self._stop, self._again = sleep, progress, stop, again
         self._pace = pace or Pace(home.config.media.calls_per_minute, sleep=sleep)
         self._most = home.config.media.max_mb * MIB
         self.told = Fetched()
@@ -197,6 +197,7 @@ class Fetch:
                     if action.after == "park":
                         return Outcome(status="pending", code=action.code, failed=True)
                     raise Stopped(action.code, refused=action.after == "stop") from None
+                self._again(action.code, tried, action.tries, PAUSE_S if action.do == "wait" else backoff(tried))
                 self._before_next(action, tried)
 
     def _before_next(self, action: actions.Action, tried: int) -> None:

@@ -40,6 +40,14 @@ class Pace:
         self._made = 0
 
 
+# Told before a call is made again: our word for why, how often it was tried, how often it will be in all, and the pause (seconds).
+Again = Callable[[str, int, int, float], None]
+
+
+def untold(code: str, tried: int, tries: int, pause_s: float) -> None:
+    """Tell nobody."""
+
+
 def backoff(tried: int) -> float:
     """Return the seconds to pause after the n-th failed try: 1, 2, 4 … at most 60."""
     return float(min(60, 2 ** max(0, tried - 1)))

@@ -32,7 +32,7 @@ from pipeline.source import gaps, metrics, state
 from pipeline.source.asking import Answer, Asker, Stopped
 from pipeline.source.gaps import Gap
 from pipeline.source.interface import Sleep, Source
-from pipeline.source.pace import Pace
+from pipeline.source.pace import Again, Pace, untold
 from pipeline.source.state import State
 
 FAR = 10_000_000
@@ -63,12 +63,13 @@ class Pull:
     def __init__(
         self, home: Home, corp_id: str, source: Source, *, run_id: str, now_ms: Callable[[], int] = clock.now_ms, sleep: Sleep = time.sleep,
         pace: Pace | None = None, offset_ms: int | None = None, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False,
+        again: Again = untold,
     ) -> None:  # fmt: skip
         self.home, self.corp_id, self.source = home, corp_id, source
         self._now_ms, self._offset_ms, self._progress, self._stop = now_ms, offset_ms, progress, stop
         settings = home.config.source
         self._window_days, self._alarm_hours = settings.window_days, settings.window_alarm_hours
-        self.asker = Asker(source, pace or Pace(settings.calls_per_minute, sleep=sleep), sleep=sleep)
+        self.asker = Asker(source, pace or Pace(settings.calls_per_minute, sleep=sleep), sleep=sleep, again=again, stop=stop)
         self.told = Summary(run_id=run_id)
         self.state = State()
         self._since: int | None = None

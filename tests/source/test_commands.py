@@ -41,6 +41,22 @@ def test_a_cycle_without_a_source_does_the_rest_and_says_what_it_left_out(bare_h
     ended = liuhen(bare_home, "run")
     assert (ended.code, ended.summary["landed"]) == (0, 0)
     assert "pull" in ended.summary["skipped"] and "step pull" in ended.err
+    assert "source.library" in ended.err and "corp.ww1.archive_secret" in ended.err
+
+
+@pytest.mark.slow
+def test_a_source_that_is_gone_is_told_within_two_seconds_and_ends_with_a_sentence(tmp_path: Path) -> None:
+    home = firm.home(tmp_path, keys=(), settings={"wecom.base_url": "http://127.0.0.1:1", "corp.ww1.archive_secret": "env:SECRET_OF_TESTS"}).path
+    words = [sys.executable, "-m", "pipeline.cli", "--home", str(home), "--lang", "en", "pull"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "SECRET_OF_TESTS": "of nothing"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stderr is not None and process.stdout is not None
+        first = process.stderr.readline()  # the first pause is a second long, so what is read first was said before it
+        process.send_signal(signal.SIGTERM)
+        rest, out = process.stderr.read(), process.stdout.read()
+    assert first.strip() == "the source cannot be reached, or gives no token (try 1 of 6); once more in 1 s"
+    assert "check network, proxy" in rest and "Traceback" not in rest
+    assert (json.loads(out.splitlines()[-1])["code"], process.returncode) == ("SOURCE_UNREACHABLE", 3)
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ from pipeline.errors import ArchiveError, Locked
 from pipeline.home import Home
 from pipeline.source import gaps, state
 from pipeline.source.interface import VendorError
+from pipeline.source.pace import Pace
+from pipeline.source.pull import Pull
 from tests import firm
 from tests.crash.harness import CALLS
 from tests.firm import T0, values
@@ -264,6 +266,22 @@ def test_a_source_that_is_silent_even_for_one_record_ends_the_pull_and_passes_ov
 def test_when_every_call_kills_the_library_nothing_is_passed_over(home: Home) -> None:
     told = pull(home, Fake(script=[VendorError(-2, "chat_data")] * 999))
     assert (told.code, told.cursor, told.gaps, told.exit_code) == ("SOURCE_LIBRARY_DIED", 0, 0, 3)
+
+
+def test_before_a_call_is_made_again_it_is_said_why_how_often_and_when(home: Home) -> None:
+    said: list[tuple[str, int, int, float]] = []
+    slept: list[float] = []
+    source = Fake(bare(1), script=[VendorError(10001, "chat_data")] * 2 + [refusal(45009)])
+    pace = Pace(4000, clock=lambda: 0.0, sleep=slept.append)
+    told = Pull(home, firm.CORP, source, run_id="r", now_ms=lambda: T0, sleep=slept.append, pace=pace, again=lambda *what: said.append(what)).run()
+    assert (told.exit_code, said) == (0, [("SOURCE_UNREACHABLE", 1, 6, 1.0), ("SOURCE_UNREACHABLE", 2, 6, 2.0), ("SOURCE_RATE", 3, 4, 60.0)])
+    assert [s for s in slept if s >= 1] == [1.0, 2.0, 60.0]
+
+
+def test_whoever_is_told_to_stop_does_not_wait_for_the_last_try(home: Home) -> None:
+    source = Fake(script=[VendorError(10001, "chat_data")] * 9)
+    told = pull(home, source, stop=lambda: len(source.asked) >= 2)
+    assert (told.code, told.exit_code, len(source.asked)) == ("SOURCE_UNREACHABLE", 3, 2)
 
 
 # --- gaps ---
