@@ -120,6 +120,7 @@ It is asked for
     transcript.py        a conversation in order, as lines
     ask_conversation.py  everything a conversation consists of
     conversation.py      those lines as text or page
+    conversation_rows.py those lines as rows
     search/              exact text, newest first; indexes; its own __init__.py lists the modules
     persons/             who is meant; the firm's own numbers
     review/              findings as work

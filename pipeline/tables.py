@@ -4,12 +4,14 @@ Before: columns.py, cells.py. After: show.py.
 
 Rules:
  (1) every value is one line; unseen characters and line breaks are shown (cells.py), long text ends in `…`.
- (2) numbers, times and days are never cut: text gives way first.
+ (2) numbers, times and days are never cut: text gives way first. Ids, codes and remedies are never cut either: they go on in the next line of
+     their cell, since half an id names nobody and half a remedy helps nobody.
  (3) when there are more columns than the width can hold, every row becomes a list of `title  value` lines.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
@@ -20,6 +22,9 @@ from pipeline.words import Lang
 
 _GAP = "  "
 _LEAST = 8  # cells a text column gives way to
+_LEAST_WHOLE = 16  # cells of a column that is folded
+# Columns whose values are folded into several lines, never cut (rule 2).
+_WHOLE = re.compile(r"(?:.*_)?(?:id|ids|userid|msgid|ref|digest|sha256|code|page|seq|batch|matter|audit|remedy|fix|do|to_do_zh|to_do_en|conversations|links|by|why|setting|file)")
 _READ = 4096  # code points of a value that are looked at at all
 
 
@@ -59,13 +64,14 @@ def table_lines(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, 
     widths = _fitted(natural, columns, width)
     rest = (_texts(row, columns, lang) for row in iterator)
     if widths is None:
-        yield from _lists(titles, first, rest, width, lang)
+        yield from _lists(columns, titles, _both(first, rest), width, lang)
         return
     right = [column.type in NUMBERS for column in columns]
+    whole = [_WHOLE.fullmatch(column.name) is not None for column in columns]
     yield _line(titles, widths, right)
     yield _GAP.join("─" * size for size in widths)
     for row in _both(first, rest):
-        yield _line(row, widths, right)
+        yield from _folded(row, widths, right, whole)
 
 
 def _texts(row: Sequence[object], columns: Sequence[Column], lang: Lang) -> list[str]:
@@ -80,10 +86,11 @@ def _both(first: Iterable[list[str]], rest: Iterable[list[str]]) -> Iterator[lis
 def _fitted(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[int] | None:
     """Return widths that fit, text columns cut to one common cap; None when even the least does not fit (rule 3)."""
     free = [column.type in ("text", "json", "bytes") for column in columns]
+    least = [_LEAST_WHOLE if _WHOLE.fullmatch(column.name) else _LEAST for column in columns]
     room = width - len(_GAP) * (len(columns) - 1)
 
     def capped(cap: int) -> list[int]:
-        return [min(size, cap) if gives_way else size for size, gives_way in zip(natural, free, strict=True)]
+        return [min(size, max(cap, low)) if gives_way else size for size, gives_way, low in zip(natural, free, least, strict=True)]
 
     fits = [cap for cap in range(_LEAST, max([*natural, _LEAST]) + 1) if sum(capped(cap)) <= room]
     if not fits:
@@ -100,11 +107,20 @@ def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
     return _GAP.join(cells.fit(text, size, right=side) for text, size, side in zip(texts, widths, right, strict=True)).rstrip()
 
 
-def _lists(titles: Sequence[str], first: Iterable[list[str]], rest: Iterable[list[str]], width: int, lang: Lang) -> Iterator[str]:
+def _folded(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool], whole: Sequence[bool]) -> Iterator[str]:
+    """Yield the lines of one row: cells that may not be cut go on in further lines, the others stand in the first."""
+    parts = [cells.wrapped(text, size) if kept and cell_len(text) > size else [text] for text, size, kept in zip(texts, widths, whole, strict=True)]
+    for at in range(max((len(part) for part in parts), default=1)):
+        yield _line([part[at] if at < len(part) else "" for part in parts], widths, right)
+
+
+def _lists(columns: Sequence[Column], titles: Sequence[str], rows: Iterable[list[str]], width: int, lang: Lang) -> Iterator[str]:
     label = max(cell_len(title) for title in titles)
     room = max(width - label - len(_GAP), 20)
-    for number, row in enumerate(_both(first, rest), start=1):
+    for number, row in enumerate(rows, start=1):
         heading = f"── {words.say('table.row', lang, n=number)} "
         yield heading + "─" * max(width - cell_len(heading), 3)
-        for title, text in zip(titles, row, strict=True):
-            yield f"{cells.fit(title, label)}{_GAP}{cells.fit(text, room).rstrip()}".rstrip()
+        for column, title, text in zip(columns, titles, row, strict=True):
+            lines = cells.wrapped(text, room) if _WHOLE.fullmatch(column.name) else [cells.fit(text, room)]
+            for at, line in enumerate(lines):
+                yield f"{cells.fit('' if at else title, label)}{_GAP}{line.rstrip()}".rstrip()

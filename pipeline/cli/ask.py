@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, extract, format_option, notes, output_option, progress
+from pipeline.cli.output import (
+    Format,
+    OutputFile,
+    chosen,
+    emit,
+    emit_arrow,
+    emit_rows,
+    extract,
+    format_option,
+    notes,
+    output_option,
+    progress,
+)
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
 
@@ -102,10 +114,11 @@ def audit_pack(
     files = [output.with_name(output.name.removesuffix(".xlsx").removesuffix(".html") + ending) for ending in (".xlsx", ".html")]
     with recorded("audit pack", corp=corp, month=month, lexicon=lexicon or None) as told:
         contents = _contents(corp, asked, lexicon)
-        with replacing(files[0]) as sink:
-            rows = book.write(sink, contents)
-        with replacing(files[1]) as sink:
-            sink.write(page.render(contents).encode("utf-8", "replace"))
+        with extract(files[0], contents.named, rows=contents.count):  # one approval, one record; the digests of both stand in the end's result
+            with replacing(files[0]) as sink:
+                rows = book.write(sink, contents)
+            with replacing(files[1]) as sink:
+                sink.write(page.render(contents).encode("utf-8", "replace"))
         told["result"] = _digests(files)
     say(t("pack.written", files=" ".join(str(f) for f in files), rows=rows))
 
@@ -127,7 +140,7 @@ def audit_report(
     corp, asked = CALL.corp, periods.days(day(first), day(last), now_ms=clock.now_ms())
     with recorded("audit report", corp=corp, days=asked.name, lexicon=lexicon or None) as told:
         contents = _contents(corp, asked, lexicon)
-        with replacing(output) as sink:
+        with extract(output, contents.named, rows=contents.count), replacing(output) as sink:
             sink.write(page.render(contents).encode("utf-8", "replace"))
         told["result"] = _digests([output])
     say(t("conversation.file_written", file=output))
@@ -164,9 +177,12 @@ def conversation(
     conversation_id: Annotated[str, typer.Argument(help=t("usage.conversation.id"), metavar="ID")],
     around: Annotated[str, typer.Option("--around", help=t("usage.conversation.around"), metavar="MSGID")] = "",
     html: Annotated[Path | None, typer.Option("--html", help=t("usage.conversation.html"), metavar="FILE")] = None,
+    format: Format = format_option,
+    output: OutputFile = output_option,
 ) -> None:
-    """Show a conversation in order."""
+    """Show a conversation in order: as text to read, as a page, or as rows where a format or a file is asked for."""
     from pipeline import conversation as page
+    from pipeline import conversation_rows
     from pipeline.ask_conversation import gather
     from pipeline.reader import Reader
     from pipeline.show import replacing
@@ -175,8 +191,11 @@ def conversation(
     with recorded("conversation", corp=corp, conversation=conversation_id, around=around or None) as told, Reader(CALL.home, corp) as reader:
         lines, meta = gather(reader, conversation_id, around=around or None, demo=CALL.home.config.demo)
         told["result"] = f"{len(lines)} lines"
+        if format is not None or output is not None:
+            emit_rows(conversation_rows.columns(LANG), conversation_rows.rows_of(lines, LANG), format=format, output=output)
         if html is None:
-            print(page.render_text(lines, LANG))
+            if format is None and output is None:
+                print(page.render_text(lines, LANG))
             return
         with extract(html, [("text", True)], rows=len(lines)), replacing(html) as sink:
             sink.write(page.render_html(lines, meta, LANG).encode("utf-8", "replace"))

@@ -59,6 +59,12 @@ def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Form
         return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
 
 
+def emit_rows(described: Sequence[columns.Column], rows: Sequence[Sequence[object]], *, format: Format, output: OutputFile) -> int:
+    """Write rows under columns described already; return how many."""
+    with extract(output, [(c.name, c.type in ("text", "json")) for c in described], rows=len(rows)):
+        return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=len(rows)))
+
+
 def _kind(at: int, rows: Sequence[Sequence[object]]) -> columns.Type:
     values = [r[at] for r in rows if r[at] is not None]
     if values and all(isinstance(v, bool) for v in values):

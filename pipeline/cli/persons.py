@@ -6,12 +6,13 @@ Before: root.py. After: persons/, show.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import columns
+from pipeline import columns, words
 from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, output_option
 from pipeline.cli.root import CALL, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
@@ -23,7 +24,7 @@ customer_app = typer.Typer(help=t("usage.persons"), no_args_is_help=True)
 identity_app = typer.Typer(help=t("usage.identity"), no_args_is_help=True)
 app.add_typer(customer_app, name="customer")
 app.add_typer(identity_app, name="identity")
-NAMES = ("id", "kind", "names", "links", "messages", "first_day", "last_day", "conversations", "by")
+NAMES = ("id", "kind", "names", "remarks", "links", "messages", "first_day", "last_day", "conversations", "by")
 _TYPES: dict[str, columns.Type] = {"messages": "int", "first_day": "date", "last_day": "date"}
 
 
@@ -52,9 +53,15 @@ def _row(found: Found, table: bool) -> Sequence[object]:
     if not table:
         return [getattr(found, n) for n in NAMES]
     links = [f"{t('identity_kind.' + x['kind'])} {x['value']}" for x in found.links]
-    lists = {"names": found.names, "links": links, "conversations": found.conversations, "by": [t("found_by." + b) for b in found.by]}
+    remarks = [f"{x['remark']} ({x['userid']}{_until(x['valid_to'])})" for x in found.remarks]
+    lists = {"names": found.names, "remarks": remarks, "links": links, "conversations": found.conversations, "by": [t("found_by." + b) for b in found.by]}
     values = {n: "\n".join(lists[n]) if n in lists else getattr(found, n) for n in NAMES}
     return [t(f"person_kind.{found.kind}") if n == "kind" else values[n] for n in NAMES]
+
+
+def _until(at: datetime | None) -> str:
+    """Return ` – 2026-11-20` for what ended, nothing for what holds."""
+    return "" if at is None else f" – {words.moment(at):%Y-%m-%d}"
 
 
 @identity_app.command("import", help=t("usage.identity.import"))

@@ -1,11 +1,12 @@
-"""Who is meant: people by a part of a name or alias of any time, by id, by the tail of a phone, by one of the firm's own numbers.
+"""Who is meant: people by a part of a name, alias or remark of any time, by id, by the tail of a phone, by one of the firm's own numbers.
 
-Before: the views `people`, `identities`, `messages`. After: the command `customer find`.
+Before: the views `people`, `follows`, `identities`, `messages`. After: the command `customer find`.
 
 Rules:
- (1) Names, aliases and ids hold the text anywhere, without regard to case; numbers of the firm (customer, policy, account) match whole;
-     a phone matches by its last digits, four at least.
- (2) Whoever was found is told with the names of all times, the numbers linked to him, and with whom he talked, first and last day.
+ (1) Names, aliases, ids and the remarks that followers keep (those of the past too) hold the text anywhere, without regard to case; numbers of
+     the firm (customer, policy, account) match whole; a phone matches by its last digits, four at least.
+ (2) Whoever was found is told with the names of all times, what each follower called him and when, the numbers linked to him, and with whom he
+     talked, first and last day.
  (3) Counts come from the view `messages`: what is withheld or restricted is not counted.
 """
 
@@ -25,6 +26,7 @@ WITH asked AS (SELECT lower($text) AS low, regexp_replace($text, '[^0-9]', '', '
 hits AS (
     SELECT userid AS id, 'name' AS found_by, name AS value FROM people, asked WHERE contains(lower(name), low)
     UNION SELECT userid, 'alias', alias FROM people, asked WHERE contains(lower(alias), low)
+    UNION SELECT external_userid, 'remark', remark FROM follows, asked WHERE contains(lower(remark), low)
     UNION SELECT userid, 'id', userid FROM people, asked WHERE contains(lower(userid), low)
     UNION SELECT external_userid, kind, value FROM identities, asked
         WHERE (kind IN ('customer', 'policy', 'account') AND lower(value) = low) OR (kind = 'name' AND contains(lower(value), low))
@@ -46,12 +48,15 @@ FROM parties WHERE list_contains($ids, id) GROUP BY id
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """A person: `by` says what the text was found in; names newest first; days are Beijing days, None where nothing was archived."""
+    """A person: `by` says what the text was found in; names newest first; days are Beijing days, None where nothing was archived.
+
+    remarks: what each follower (userid) calls him, with valid_from and valid_to, newest first."""
 
     id: str
     kind: str
     by: list[str]
     names: list[str]
+    remarks: list[dict[str, Any]]
     links: list[dict[str, Any]]
     messages: int
     first_day: date | None
@@ -66,8 +71,8 @@ def find(reader: Reader, text: str, *, limit: int = 100) -> list[Found]:
     rows = reader.rows(_FOUND, {"text": text.strip(), "tail": SHORTEST_TAIL, "limit": limit})
     ids = [r["id"] for r in rows]
     talks = {r["id"]: r for r in reader.rows(_TALKS, {"ids": ids})}
-    people, links = _people(reader, ids), _links(reader, ids)
-    found = [_found(r, people.get(r["id"], []), links.get(r["id"], []), talks.get(r["id"], {})) for r in rows]
+    people, links, remarks = _people(reader, ids), _links(reader, ids), _remarks(reader, ids)
+    found = [_found(r, people.get(r["id"], []), links.get(r["id"], []), remarks.get(r["id"], []), talks.get(r["id"], {})) for r in rows]
     return sorted(found, key=lambda f: (-f.messages, f.id))
 
 
@@ -86,9 +91,22 @@ def _links(reader: Reader, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
     return by_id
 
 
-def _found(row: dict[str, Any], people: list[dict[str, Any]], links: list[dict[str, Any]], talks: dict[str, Any]) -> Found:
+def _remarks(reader: Reader, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    query = (
+        "SELECT external_userid, userid, remark, valid_from, valid_to FROM follows WHERE list_contains($ids, external_userid) AND remark <> ''"
+        " ORDER BY external_userid, valid_from DESC NULLS LAST, lower(userid)"
+    )
+    for row in reader.rows(query, {"ids": ids}):
+        by_id.setdefault(row.pop("external_userid"), []).append(row)
+    return by_id
+
+
+def _found(
+    row: dict[str, Any], people: list[dict[str, Any]], links: list[dict[str, Any]], remarks: list[dict[str, Any]], talks: dict[str, Any]
+) -> Found:
     return Found(
         id=row["id"], by=row["found_by"], kind=people[0]["kind"] if people else "unknown",
-        names=list(dict.fromkeys(n for p in people for n in (p["name"], p["alias"]) if n)), links=links,
+        names=list(dict.fromkeys(n for p in people for n in (p["name"], p["alias"]) if n)), remarks=remarks, links=links,
         messages=talks.get("messages", 0), first_day=talks.get("first_day"), last_day=talks.get("last_day"), conversations=talks.get("conversations", []),
     )  # fmt: skip

@@ -55,6 +55,16 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     monthly: dict[str, list[dict[str, Any]]]
     names: Names
 
+    @property
+    def count(self) -> int:
+        """The rows of all sections."""
+        return sum(len(section.rows) for section in self.sections)
+
+    @property
+    def named(self) -> list[tuple[str, bool]]:
+        """The columns of all sections, each with whether it holds text."""
+        return [(c.name, c.type in ("text", "json")) for section in self.sections for c in section.columns]
+
     def name(self, employee: str) -> str:
         """Return an employee's name at the end of the period, empty when nobody knows it."""
         end = datetime.combine(self.period.last, time(23, 59, 59), BEIJING)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import ingest, lakerows
+from pipeline import ingest, lakerows, schema
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.people_import import read_people
@@ -28,6 +28,10 @@ wmB,policy,P9,core,proven
 wmB,name,\xe7\x8e\x8b\xe5\xa4\xaa\xe5\xa4\xaa,manager,guessed
 """
 
+# zhangsan called wmA 房主王 until June and 王姐 since; lisi has his own name for her; wmD is known by a remark alone.
+JUNE = 1_780_243_200_000  # 2026-06-01 00:00 in Beijing
+FOLLOWS = [("wmA", "zhangsan", "房主王", None, JUNE), ("wmA", "zhangsan", "王姐Vip", JUNE, None), ("wmA", "lisi", "", None, None), ("wmD", "lisi", "李总朋友", None, None)]
+
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
@@ -38,6 +42,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
     read, refused = links.read(LINKS)
     assert not refused
     ingest.append(at, firm.CORP, [("identities", links.table(read, LINKS))], what="identities")
+    names = ("external_userid", "userid", "remark", "valid_from", "valid_to")
+    follows: dict[str, list[Any]] = {name: [row[n] for row in FOLLOWS] for n, name in enumerate(names)}
+    follows |= {"add_way": [1] * 4, "source": ["contacts"] * 4, "recorded_at": [firm.T0] * 4}
+    ingest.append(at, firm.CORP, [("follows", schema.table("follows", follows))], what="follows")
     said = {n: firm.message(n, "你好", to=["wmA"]) for n in range(1, 4)} | {9: firm.message(9, "在", sender="wmC", to=["zhangsan"])}
     firm.run(at, firm.page(folder, "p.json", said))
     return at
@@ -46,6 +54,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.mark.parametrize(
     ("text", "ids"),
     [
+        pytest.param("房主", ["wmA"], id="what a follower called them once"),
+        pytest.param("vip", ["wmA"], id="a remark in another case"),
+        pytest.param("李总", ["wmD"], id="somebody known by a remark alone"),
+        pytest.param("李总朋友们", [], id="more than the remark"),
         pytest.param("王", ["wmA", "wmB"], id="a name, and a name the firm knows"),
         pytest.param("王小红", ["wmA"], id="a name of another time"),
         pytest.param("sam", ["zhangsan"], id="an alias in another case"),
@@ -72,6 +84,14 @@ def test_a_person_is_told_with_all_names_numbers_and_talks(archive: Home) -> Non
     assert one.names == ["王红", "王小红"]
     assert [(x["kind"], x["value"], x["confidence"]) for x in one.links] == [("customer", "C-1001", "proven"), ("phone", "13800005678", "stated")]
     assert (one.messages, one.conversations, one.by) == (3, ["wmA|zhangsan"], ["customer"])
+
+
+def test_a_person_is_told_with_what_each_follower_called_them_and_when(archive: Home) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        (one,) = find(reader, "王姐")
+    assert one.by == ["remark"]
+    told = [(x["remark"], x["userid"], str(x["valid_from"] or "")[:10], str(x["valid_to"] or "")[:10]) for x in one.remarks]
+    assert told == [("王姐Vip", "zhangsan", "2026-06-01", ""), ("房主王", "zhangsan", "", "2026-06-01")]
 
 
 def test_nothing_to_look_for_is_refused(archive: Home) -> None:

@@ -142,6 +142,24 @@ def test_long_text_gives_way_and_numbers_and_times_do_not() -> None:
     assert cell_len(lines[2]) <= 60
 
 
+def test_ids_and_remedies_go_on_in_the_next_line_and_are_never_cut() -> None:
+    columns = [Column("conversation_id", "会话"), Column("fix", "处理"), Column("n", "条数", "int"), Column("excerpt", "原文")]
+    row = ("wmDEMOudMk_uvwh88qJO5oPFujKGvs2t|zhoushiding", "把本机的公网地址加入可信 IP，再运行 liuhen doctor", 3, "很长的原文" * 20)
+    lines = shown(columns, [row], width=70).splitlines()
+    assert all(cell_len(line) <= 70 for line in lines)
+    first, second = (sum(cell_len(part) for part in lines[1].split("  ")[:n]) + 2 * n for n in (1, 2))
+    assert "".join(line[: first - 2].rstrip() for line in lines[2:]) == row[0]
+    assert "".join(lines[2:]).count("…") == 1  # the excerpt alone gave way
+    assert all(any(piece in line for line in lines[2:]) for piece in ("可信", "doctor"))
+    assert second > first
+
+
+def test_ids_are_whole_in_lists_too() -> None:
+    columns = [Column(f"c{n}", f"第{n}列") for n in range(11)] + [Column("msgid", "消息")]
+    text = shown(columns, [(*("x" * 90 for _ in range(11)), "m" * 150)], width=60)
+    assert "".join(text.split()).count("m") == 150 and text.count("…") == 11
+
+
 def test_a_hostile_text_cannot_leave_its_cell() -> None:
     hostile = "\x1b]0;title\x07\x1b[2J\n\r假的第二行\u202e"
     lines = shown([Column("text", "内容")], [(hostile,), ("b",)], width=100).splitlines()

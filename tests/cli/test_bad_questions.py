@@ -1,0 +1,113 @@
+"""Questions that go wrong end well: each says what was expected, what came, and what to do; nothing is half done."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import audit, words
+from pipeline.cli import root
+from pipeline.home import Home
+from pipeline.reader import Reader
+from tests import firm
+
+
+class Terminal(io.StringIO):
+    """A screen."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Answer:
+    """One command in this process."""
+
+    def __init__(self, at: Home, *call: str, screen: bool = False) -> None:
+        out, err = Terminal() if screen else io.StringIO(), io.StringIO()
+        root.CALL.reopen()
+        root.CALL.corp_id = None
+        with redirect_stdout(out), redirect_stderr(err):
+            self.code = root.run(["--home", str(at.path), *call])
+        self.out, self.err = out.getvalue(), err.getvalue()
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home into which nothing ever came."""
+    return firm.home(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture(scope="module")
+def reader(empty: Home) -> Iterator[Reader]:
+    with Reader(empty, firm.CORP) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "said"),
+    [
+        pytest.param(["audit", "run", "coverge"], 2, "did you mean coverage", id="an unknown audit names the nearest"),
+        pytest.param(["audit", "run", "天气"], 2, "liuhen audit list", id="nothing near: where the list is"),
+        pytest.param(["audit", "run", "findings", "-p", "by=shoe"], 2, "must be one of rule, category", id="a choice that is none"),
+        pytest.param(["audit", "run", "findings", "-p", "form=2026-01-01"], 2, "did you mean from", id="a slip in a parameter"),
+        pytest.param(["audit", "run", "findings", "-p", "from=2026-02-30"], 2, "must be a Beijing day", id="no day"),
+        pytest.param(["audit", "run", "findings", "-p", "from=2026-02-02", "-p", "to=2026-02-01"], 2, "exchange the two days", id="days the wrong way round"),
+        pytest.param(["audit", "run", "findings", "-p", "by"], 2, "KEY=VALUE", id="no value"),
+        pytest.param(["audit", "pack", "--month", "2026-13", "-o", "x"], 2, "expected a month", id="no month"),
+        pytest.param(["sql", "COPY (SELECT 1) TO '/tmp/x'"], 2, "SELECT", id="SQL that writes"),
+        pytest.param(["sql", "ATTACH '/tmp/x'"], 2, "SELECT", id="SQL that attaches"),
+        pytest.param(["sql", "SET memory_limit = '1GB'"], 2, "SELECT", id="SQL that sets"),
+        pytest.param(["sql", "SELECT 1; SELECT 2"], 2, "one", id="two statements"),
+        pytest.param(["sql", "SELECT * FROM read_csv('/etc/passwd')"], 2, "", id="SQL that reads files"),
+        pytest.param(["conversation", "wmA|nobody"], 2, "no such conversation", id="a conversation that is not there"),
+        pytest.param(["customer", "find", " "], 2, "got nothing", id="nobody asked for"),
+    ],
+)
+def test_a_wrong_question_is_refused_in_words(empty: Home, call: list[str], code: int, said: str) -> None:
+    ended = Answer(empty, *call)
+    assert ended.code == code
+    assert said in ended.err
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize("asked", audit.load_audits(), ids=lambda a: a.name)
+def test_a_quote_in_a_parameter_is_a_quote(reader: Reader, asked: audit.Audit) -> None:
+    given = {p.name: "x' OR '1'='1'; DROP VIEW messages; --" for p in asked.meta.parameters if p.type == "text"}
+    found = reader.arrow(asked.sql, audit.bind(asked, given))
+    assert found.num_rows == (asked.name == "coverage"), "an empty archive has rows"  # coverage has its total
+    assert reader.rows("SELECT count(*) AS n FROM messages") == [{"n": 0}]
+
+
+def test_an_empty_archive_says_so_and_is_no_error(empty: Home) -> None:
+    ended = Answer(empty, "audit", "run", "findings", "--format", "table")
+    assert (ended.code, words.say("table.none", root.LANG) in ended.err) == (0, True)
+    assert Answer(empty, "status", "--format", "json").code == 0
+
+
+def test_a_report_of_an_empty_archive_holds_noughts(empty: Home, tmp_path: Path) -> None:
+    ended = Answer(empty, "audit", "pack", "--month", "2026-03", "-o", str(tmp_path / "march"))
+    assert ended.code == 0, ended.err
+    page = (tmp_path / "march.html").read_text()
+    assert page.count(words.say("pack.nothing", "zh")) >= 28 and "<svg" not in page
+    assert (tmp_path / "march.xlsx").stat().st_size > 10_000
+
+
+def test_ten_million_rows_stop_after_a_thousand_on_a_screen_with_a_sentence(empty: Home) -> None:
+    ended = Answer(empty, "sql", "SELECT range AS n FROM range(10000000)", "--format", "table", screen=True)
+    assert ended.code == 0, ended.err
+    assert len(ended.out.splitlines()) == 1_002
+    assert "9,999,000" in ended.err
+
+
+def test_every_other_way_gives_all_rows(empty: Home) -> None:
+    assert len(Answer(empty, "sql", "SELECT range AS n FROM range(1500)", "--format", "jsonl").rows) == 1_500
