@@ -29,7 +29,7 @@ import msgspec
 from pipeline.match.fold import fold, fold_chars, fold_map
 from pipeline.match.judge import Approved
 from pipeline.match.lexicon import Lexicon
-from pipeline.match.matching import Anchor, Party, examine
+from pipeline.match.matching import Anchor, Examined, Party, examine, examine_all
 from pipeline.match.negation import negates
 from pipeline.match.rules import Rule
 from pipeline.records import Decision, Finding, Message, Part, Severity
@@ -125,11 +125,13 @@ class _Joined(NamedTuple):
 
 
 def _splits(turns: Sequence[Turn], lexicon: Lexicon, approved: Approved | None) -> Iterator[Across]:
-    for run in _runs(turns):
-        for at in range(0, max(1, len(run) - SPLIT_MESSAGES), SPLIT_MESSAGES):
-            chunk = run[at : at + 2 * SPLIT_MESSAGES]
-            for first, last in _candidates(turns, chunk, lexicon, approved):
-                yield from _split_at(turns, run, run.index(first), run.index(last), lexicon, approved)
+    chunks = [
+        (run, run[at : at + 2 * SPLIT_MESSAGES]) for run in _runs(turns) for at in range(0, max(1, len(run) - SPLIT_MESSAGES), SPLIT_MESSAGES)
+    ]
+    joined = [_join(turns, chunk) for _, chunk in chunks]
+    for (run, _), one, found in zip(chunks, joined, examine_all([_said(turns, one) for one in joined], lexicon, approved), strict=True):
+        for first, last in sorted({(spans[0][0], spans[-1][0]) for _, spans in _crossing(one, found)}):
+            yield from _split_at(turns, run, run.index(first), run.index(last), lexicon, approved)
 
 
 def _runs(turns: Sequence[Turn]) -> Iterator[list[int]]:
@@ -170,19 +172,15 @@ def _join(turns: Sequence[Turn], numbers: Sequence[int]) -> _Joined:
     return _Joined(text, tuple(pieces))
 
 
-def _candidates(turns: Sequence[Turn], chunk: Sequence[int], lexicon: Lexicon, approved: Approved | None) -> set[tuple[int, int]]:
-    """Return (first, last) turn of what was found across a border in a chunk of a run."""
-    joined = _join(turns, chunk)
-    return {(spans[0][0], spans[-1][0]) for _, spans in _crossing(turns, joined, lexicon, approved)}
-
-
-def _crossing(
-    turns: Sequence[Turn], joined: _Joined, lexicon: Lexicon, approved: Approved | None
-) -> Iterator[tuple[Finding, list[tuple[int, int, int]]]]:
-    """Yield each finding in the joined text that lies over a border, with its (turn, start, end) in order."""
+def _said(turns: Sequence[Turn], joined: _Joined) -> tuple[Message, Decision]:
+    """The joined text as one message of whoever wrote the last."""
     turn = turns[joined.pieces[-1][0]]
-    message = msgspec.structs.replace(turn.message, text=joined.text, parts=(Part("", joined.text),))
-    for finding in examine(message, turn.decision, lexicon, approved).findings:
+    return msgspec.structs.replace(turn.message, text=joined.text, parts=(Part("", joined.text),)), turn.decision
+
+
+def _crossing(joined: _Joined, found: Examined) -> Iterator[tuple[Finding, list[tuple[int, int, int]]]]:
+    """Yield each finding in the joined text that lies over a border, with its (turn, start, end) in order."""
+    for finding in found.findings:
         spans = list(_within(joined, finding.start_cp, finding.end_cp))
         if len({n for n, _, _ in spans}) > 1:
             yield finding, spans
@@ -202,7 +200,7 @@ def _split_at(
         return
     joined = _join(turns, run[max(0, first - 1) : last + 2])
     rules = {lexicon.rules[n].id: lexicon.rules[n] for n in lexicon.live}
-    for finding, spans in _crossing(turns, joined, lexicon, approved):
+    for finding, spans in _crossing(joined, examine(*_said(turns, joined), lexicon, approved)):
         if (spans[0][0], spans[-1][0]) != (run[first], run[last]) or rules[finding.rule_id].split is False:
             continue
         if not _long_enough(turns, finding, spans):

@@ -14,12 +14,17 @@ Each level tells cheaply whether a text can differ at all (`…_possible`); only
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import eq
 from typing import NamedTuple
 
 from pipeline.match.fold import Folding
 from pipeline.match.tables import digits, replacements
+
+
+LONG = 1 << 16  # code points
 
 
 class Mapped(NamedTuple):
@@ -58,7 +63,10 @@ class Mapped(NamedTuple):
 
 def base_map(text: str, folding: Folding) -> Mapped:
     """Return `text` folded, mapped."""
-    return Mapped(*folding.fold_map(text))
+    folded, origins = folding.fold_map(text)
+    if len(text) > LONG and len(folded) == len(text) and all(map(eq, origins, range(len(text)))):
+        return Mapped(folded, range(len(text)))  # a text of ten million characters full of hits keeps no list of as many numbers
+    return Mapped(folded, origins)
 
 
 # -- 1. digits ----------------------------------------------------------------------------------------------------------
@@ -102,9 +110,12 @@ def once_map(base: Mapped) -> Mapped:
     """Return the map of `without_repeats` such that a place is the shortest stretch: from the last of a run to the first of another.
 
     text is empty, since nobody reads it; bits are 1 where a run of several lies."""
-    found = runs(base.text)
-    several = [int(last - first > 1) for first, last in found]
-    return Mapped("", [base.starts[last - 1] for _, last in found], [base.end(first) for first, _ in found], several)
+    starts, ends, several = array("q"), array("q"), bytearray()
+    for first, last in _runs(base.text):
+        starts.append(base.starts[last - 1])
+        ends.append(base.end(first))
+        several.append(last - first > 1)
+    return Mapped("", starts, ends, several)
 
 
 def _runs(folded: str) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,8 @@ What is ruled out here would have shown nothing; what stays is looked at as befo
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +20,7 @@ import pyarrow.compute as pc
 from pipeline.match.context import SPLIT_GAP_MS
 from pipeline.match.judge import Approved
 from pipeline.match.lexicon import Lexicon, compile_packs
-from pipeline.match.matching import examine
+from pipeline.match.matching import examine_all
 from pipeline.records import Decision, Message, Part
 
 BEGINS = "begins"
@@ -51,12 +53,13 @@ def _begins(table: pa.Table, lexicon: Lexicon, approved: Approved | None) -> lis
     ends = clear.offsets.to_pylist()
     times = table["sent_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_pylist()
     rows = zip(table["kind"].to_pylist(), table["msgtype"].to_pylist(), times, ends, ends[1:], strict=False)
-    return [kind == "message" and bool(examine(_message(msgtype, at, parts[a:b]), _ANYBODY, few, approved).anchors) for kind, msgtype, at, a, b in rows]
+    said = [(_message(kind, msgtype, at, parts[a:b]), _ANYBODY) for kind, msgtype, at, a, b in rows]
+    return [bool(found.anchors) for found in examine_all(said, few, approved)]
 
 
-def _message(msgtype: str | None, at_ms: int | None, parts: list[Part]) -> Message:
+def _message(kind: Literal["message", "recall"], msgtype: str | None, at_ms: int | None, parts: list[Part]) -> Message:
     return Message(
-        msgid="", kind="message", action="", msgtype=msgtype or "", sender_id=None, recipient_ids=(), room_id=None, sent_at_ms=at_ms, text="", parts=tuple(parts)
+        msgid="", kind=kind, action="", msgtype=msgtype or "", sender_id=None, recipient_ids=(), room_id=None, sent_at_ms=at_ms, text="", parts=tuple(parts)
     )
 
 

@@ -167,7 +167,7 @@ def _found(lake: Lake, snapshot: Snapshot, bench: Workbench, period: Period, now
     table = begins.promising(stored.read(lake, snapshot, snapshot.of("messages", months=sorted(months)), where), lexicon, approved)
     there = _known(lake, snapshot, bench.lexicon_version, months, period.conversations)
     rows: list[stored.Row] = []
-    for conversation in stored.conversations(table):
+    for conversation in stored.conversations(table, lexicon, approved, alone=False):
         across = stored.matched(conversation, lexicon, approved, as_of_ms=now_ms, alone=False)
         rows += [row for row in across if low <= row.stored.turn.at_ms <= high]
     return stored.fresh(lake.corp_id, rows, there)

@@ -208,7 +208,7 @@ def match_share(share: Share) -> Done:
             files.append(lake.write(table, "matches", month=share.month, bucket=HOT, lexicon=version))
         waiting.clear()
 
-    for conversation in stored.conversations(read_share(lake, snapshot, share, lexicon)):
+    for conversation in stored.conversations(read_share(lake, snapshot, share, lexicon), lexicon, approved):
         scanned += sum(share.first <= s.dt <= share.last for s in conversation)
         new = stored.fresh(share.corp_id, found_in(conversation, share, lexicon, approved), there)
         added += len(new)

@@ -47,7 +47,7 @@ def preview(home: Home, corp_id: str, lexicon: Lexicon, *, first: date, last: da
     now = _now(home, corp_id, first, last)
     then: dict[str, dict[str, stored.Row]] = defaultdict(dict)
     scanned = 0
-    for conversation in stored.conversations(months.read_share(lake, snapshot, share, lexicon)):
+    for conversation in stored.conversations(months.read_share(lake, snapshot, share, lexicon), lexicon, approved):
         scanned += sum(first <= s.dt <= last for s in conversation)
         for row in months.found_in(conversation, share, lexicon, approved):
             if row.finding.suppressed_by is None:

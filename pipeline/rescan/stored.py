@@ -20,7 +20,7 @@ from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.match.context import Across, Span, Turn, across, finding_key
 from pipeline.match.judge import Approved
 from pipeline.match.lexicon import Lexicon
-from pipeline.match.matching import Examined, examine
+from pipeline.match.matching import Examined, examine_all
 from pipeline.records import Decision, Finding, Message, Part, Quote
 from pipeline.rescan.begins import BEGINS
 
@@ -41,6 +41,7 @@ class Stored(NamedTuple):
     masked: tuple[str, ...]
     timed: bool
     begins: bool = True  # whether a rule with a context could begin in it (begins.py)
+    found: Examined = Examined()
 
 
 class Row(NamedTuple):
@@ -61,12 +62,14 @@ def read(lake: Lake, snapshot: Snapshot, files: Sequence[DataFile], where: pc.Ex
     return table.sort_by([(name, "ascending") for name in ("conversation_id", "sent_at", "seq", "origin")])
 
 
-def conversations(table: pa.Table) -> Iterator[list[Stored]]:
-    """Yield the conversations of a table that `read` gave, each in order; messages without a time come last in theirs."""
+def conversations(table: pa.Table, lexicon: Lexicon, approved: Approved | None, *, alone: bool = True) -> Iterator[list[Stored]]:
+    """Yield the conversations of a table that `read` gave, each in order and examined; messages without a time come last in theirs.
+
+    Not alone, only messages are examined in which a rule with a context could begin."""
     table = table.combine_chunks()
     current: list[Stored] = []
     for at in range(0, table.num_rows, SLICE):
-        for one in _stored(table.slice(at, SLICE)):
+        for one in _examined(list(_stored(table.slice(at, SLICE))), lexicon, approved, alone):
             if current and current[0].conversation_id != one.conversation_id:
                 yield current
                 current = []
@@ -97,6 +100,14 @@ def _values(column: pa.Array) -> list[Any]:
     return [flat[a:b] if valid else None for a, b, valid in zip(ends[:-1], ends[1:], column.is_valid().to_pylist(), strict=True)]
 
 
+def _examined(slice_: Sequence[Stored], lexicon: Lexicon, approved: Approved | None, alone: bool) -> list[Stored]:
+    """What each message by itself shows: many are searched at once, whatever conversation they belong to."""
+    wanted = [n for n, stored in enumerate(slice_) if alone or stored.begins]
+    found = examine_all([(slice_[n].turn.message, slice_[n].turn.decision) for n in wanted], lexicon, approved)
+    by_number = dict(zip(wanted, found, strict=True))
+    return [stored._replace(found=by_number.get(n, NOTHING)) for n, stored in enumerate(slice_)]
+
+
 def _one(row: dict[str, Any]) -> Stored:
     clear = row["parts_clear"] if row["parts_clear"] is not None else row["parts"]
     sent_ms: int | None = row["sent_at"]
@@ -121,16 +132,13 @@ def _one(row: dict[str, Any]) -> Stored:
 def matched(
     conversation: Sequence[Stored], lexicon: Lexicon, approved: Approved | None, *, as_of_ms: int, alone: bool = True
 ) -> Iterator[Row]:
-    """Yield the findings of one conversation: of each message by itself when `alone`, then over several.
-
-    Not alone, only messages are searched in which a rule with a context could begin."""
-    examined = [examine(s.turn.message, s.turn.decision, lexicon, approved) if alone or s.begins else NOTHING for s in conversation]
+    """Yield the findings of one conversation, as `conversations` gives it: of each message by itself when `alone`, then over several."""
     if alone:
-        for stored, found in zip(conversation, examined, strict=True):
-            for finding in found.findings:
+        for stored in conversation:
+            for finding in stored.found.findings:
                 span = Span(stored.turn.message.msgid, finding.part, finding.start_cp, finding.end_cp)
                 yield Row(stored, finding, (span,), stored.masked[finding.part][finding.start_cp : finding.end_cp])
-    timed = [(s, s.turn._replace(anchors=found.anchors)) for s, found in zip(conversation, examined, strict=True) if s.timed]
+    timed = [(s, s.turn._replace(anchors=s.found.anchors)) for s in conversation if s.timed]
     for one in across([turn for _, turn in timed], lexicon, as_of_ms=as_of_ms, approved=approved):
         yield Row(timed[one.turn][0], one.finding, one.spans, _masked_text([s for s, _ in timed], one))
 

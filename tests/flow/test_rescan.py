@@ -138,7 +138,7 @@ def test_conversations_that_are_not_looked_at_would_have_shown_nothing(tmp_path:
     chosen = begins.promising(table, lexicon, None)
 
     def found(rows: pa.Table) -> list[tuple[Any, ...]]:
-        told = [f for talk in stored.conversations(rows) for f in stored.matched(talk, lexicon, None, as_of_ms=T0 + 40 * 86_400_000, alone=False)]
+        told = [f for talk in stored.conversations(rows, lexicon, None, alone=False) for f in stored.matched(talk, lexicon, None, as_of_ms=T0 + 40 * 86_400_000, alone=False)]
         return sorted((row.finding.rule_id, row.finding.via, row.spans, row.matched_text) for row in told)
 
     assert found(chosen) == found(table)
