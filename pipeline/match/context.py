@@ -13,6 +13,7 @@ turns within `reach` of its own, so that the same is found live, page by page, a
 4. then_silence   the rule's terms, and no message for so many days: until the next one, or until `as_of_ms`.
 5. recalls        the recall that makes it `count` within the minutes, with one of the words said near it.
 6. missing        the rule's terms, and none of the words by an employee in the days before nor one day after (once that day is over).
+                  When somebody sent an approved text in that time (../scripts/), the duty is done: the finding is kept, suppressed by it.
 A finding belongs to the last of its messages, where it became true; `spans` has all places in order.
 """
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
@@ -109,7 +110,7 @@ def _contexts(lexicon: Lexicon) -> list[Rule]:
 def across(turns: Sequence[Turn], lexicon: Lexicon, *, as_of_ms: int, approved: Approved | None = None) -> list[Across]:
     """Return the findings over several messages of one conversation, in order of turn, rule and places, each once."""
     found: dict[tuple[str, tuple[Span, ...]], Across] = {}
-    for one in (*_splits(turns, lexicon, approved), *_in_context(turns, lexicon, as_of_ms)):
+    for one in (*_splits(turns, lexicon, approved), *_in_context(turns, lexicon, as_of_ms, approved)):
         found.setdefault((one.finding.rule_id, one.spans), one)
     return sorted(found.values(), key=lambda a: (a.turn, a.finding.rule_id, a.spans))
 
@@ -219,7 +220,7 @@ def _long_enough(turns: Sequence[Turn], finding: Finding, spans: Sequence[tuple[
 # -- 2.-6. context ------------------------------------------------------------------------------------------------------
 
 
-def _in_context(turns: Sequence[Turn], lexicon: Lexicon, as_of_ms: int) -> Iterator[Across]:
+def _in_context(turns: Sequence[Turn], lexicon: Lexicon, as_of_ms: int, approved: Approved | None) -> Iterator[Across]:
     for number in lexicon.contexts:
         rule = lexicon.rules[number]
         context = rule.context
@@ -237,7 +238,7 @@ def _in_context(turns: Sequence[Turn], lexicon: Lexicon, as_of_ms: int) -> Itera
         elif context.then_silence:
             yield from _silence(turns, rule, anchored, as_of_ms)
         else:
-            yield from _missing(turns, rule, anchored, as_of_ms)
+            yield from _missing(turns, rule, anchored, as_of_ms, approved)
 
 
 Anchored = list[tuple[int, Finding]]
@@ -429,7 +430,7 @@ def _recalls(turns: Sequence[Turn], rule: Rule) -> Iterator[Across]:
         yield Across(n, _finding(rule, fold(word), own, "", party), spans)
 
 
-def _missing(turns: Sequence[Turn], rule: Rule, anchored: Anchored, as_of_ms: int) -> Iterator[Across]:
+def _missing(turns: Sequence[Turn], rule: Rule, anchored: Anchored, as_of_ms: int, approved: Approved | None) -> Iterator[Across]:
     context = rule.context
     assert context and context.missing
     for n, anchor in anchored:
@@ -438,8 +439,18 @@ def _missing(turns: Sequence[Turn], rule: Rule, anchored: Anchored, as_of_ms: in
             continue
         low, high = at - context.missing.days * DAY_MS, at + MISSING_AHEAD_MS
         near = [m for m, turn in enumerate(turns) if low <= turn.at_ms <= high and turn.decision.sender_kind in ("employee", "robot", "unknown")]
-        if not any(_word_in(turns, m, context.missing.any) for m in near):
-            yield Across(n, _finding(rule, anchor.term, _span(turns[n], anchor), anchor.matched_text, anchor.party), (_span(turns[n], anchor),))
+        if any(_word_in(turns, m, context.missing.any) for m in near):
+            continue
+        finding = _finding(rule, anchor.term, _span(turns[n], anchor), anchor.matched_text, anchor.party)
+        if (text := _disclosed([turns[m] for m in near], context.missing.texts, approved)) is not None:
+            finding = msgspec.structs.replace(finding, suppressed_by=f"approved/{text}")
+        yield Across(n, finding, (_span(turns[n], anchor),))
+
+
+def _disclosed(turns: Iterable[Turn], wanted: Sequence[str], approved: Approved | None) -> str | None:
+    """The first approved text that one of the turns says; of those `wanted`, when the rule names some."""
+    said = (text for turn in turns if approved for text in approved.said_in(turn.message, turn.decision))
+    return next((text for text in said if not wanted or text in wanted), None)
 
 
 def conversations(turns: Sequence[tuple[str, Turn]]) -> Iterator[list[Turn]]:

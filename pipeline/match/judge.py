@@ -49,6 +49,10 @@ class Approved(Protocol):
         """Return the id of an approved text, valid when the message was sent, that covers code points [start, end) of the part, or None."""
         ...
 
+    def said_in(self, message: Message, decision: Decision) -> tuple[str, ...]:
+        """Return the ids of the approved texts, valid when it was sent, that a message of the firm's side says."""
+        ...
+
 
 def mixed_version(lexicon: str, approved: str) -> str:
     """Return the version of packs and approved texts together (sha256, hex)."""

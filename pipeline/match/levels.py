@@ -23,7 +23,6 @@ from typing import NamedTuple
 from pipeline.match.fold import Folding
 from pipeline.match.tables import digits, replacements
 
-
 LONG = 1 << 16  # code points
 
 

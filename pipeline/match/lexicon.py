@@ -40,7 +40,7 @@ from pipeline.records import Decision, Direction, Finding, Message, Part, PartyK
 from pipeline.resources import data_folder
 
 TERM, TRIGGER, SPOKEN, SECRET = 1, 2, 4, 8
-ENGINE = "2"  # raised when matching finds something else in the same text under the same packs
+ENGINE = "3"  # raised when matching finds something else in the same text under the same packs
 
 
 class Entry(NamedTuple):

@@ -110,10 +110,11 @@ class Recalls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """None of `any` was said by an employee in the days before, nor one day after."""
+    """None of `any` was said by an employee in the days before, nor one day after; nor an approved text sent (of `texts`, when ids are named)."""
 
     any: Words
     days: Days = 30
+    texts: tuple[Sentence, ...] = ()
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

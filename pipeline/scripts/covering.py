@@ -9,6 +9,8 @@ Rules:
  (3) Only words of employees and robots are covered, and only a hit that lies wholly within.
  (4) A message without a time of sending is covered only by texts without an end.
  (5) Of several texts that cover a hit the first by id is named; a mass message is named last.
+ (6) What an approver signed counts as disclosed where it was sent: rules that ask whether something was said (`missing`) ask `said_in`.
+     A mass message discloses nothing: nobody approved it as a disclosure.
 """
 
 from __future__ import annotations
@@ -72,11 +74,12 @@ class ApprovedTexts:
         return next((self.texts[n].id for n in sorted(found) if _held(self.texts[n], message)), None)
 
     def said_in(self, message: Message, decision: Decision) -> tuple[str, ...]:
-        """Return the ids of the approved texts that a message says: positive evidence that something was disclosed."""
+        """Return the ids of the approved texts (not the mass messages) that a message says: positive evidence that something was disclosed."""
         if decision.sender_kind not in ("employee", "robot"):
             return ()
         found = {span.text for part in message.parts for span in self._spans(part.text)}
-        return tuple(dict.fromkeys(self.texts[n].id for n in sorted(found) if _held(self.texts[n], message)))
+        texts = (self.texts[n] for n in sorted(found))
+        return tuple(dict.fromkeys(text.id for text in texts if text.source == "import" and _held(text, message)))
 
     def _spans(self, text: str) -> tuple[_Span, ...]:
         """Where approved texts stand in `text`; the last answer is kept, since a message has several hits or none."""
