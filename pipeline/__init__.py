@@ -79,6 +79,8 @@ It is settled
     stores.py            every place that holds content, and how to take records out
     left_over.py         what failed or waits, and who has acknowledged it
     holds.py             what a legal hold covers
+    removing/            removal for good, and the opening of what is restricted
+    retention/           how long what is kept, and what is due
     consenting/          late refusals, pending and withheld records, asking WeCom; its own __init__.py lists the modules
     restating/           what was settled before its people were known; its own __init__.py lists the modules
     rescan/              findings over several messages; the archive matched again under other packs

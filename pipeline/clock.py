@@ -23,6 +23,11 @@ def beijing_day(at_ms: int) -> int:
     return (at_ms + _OFFSET_MS) // DAY_MS
 
 
+def date_of_day(day: int) -> date:
+    """Return the date of a day counted from 1970-01-01."""
+    return date(1970, 1, 1) + timedelta(days=day)
+
+
 def month_of_day(day: int) -> str:
     """Return `YYYY-MM` of a day counted from 1970-01-01."""
     return (date(1970, 1, 1) + timedelta(days=day)).strftime("%Y-%m")

@@ -18,7 +18,7 @@ import hmac
 import os
 import pwd
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar, Token
 from pathlib import Path
 from typing import NamedTuple
@@ -196,6 +196,21 @@ class Custody:
                     raise VerifyFailed("CUSTODY_BROKEN", f"the custody log was changed at entry {n + 1}", remedy="compare with its backup")
                 previous, n = chained(entry), entry.n
                 yield entry
+
+    def forget(self, mentions: Callable[[Mapping[str, object]], bool]) -> int:
+        """Drop the sealed parameters of every entry whose parameters mention somebody; return how many. The chain stays whole."""
+        dropped = 0
+        with durable.storage("writing the custody log"), open(self.folder / "lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for segment in self._segments():
+                lines = segment.read_bytes().splitlines(keepends=True)
+                entries = [msgspec.json.decode(text, type=Entry) for text in lines if text.endswith(b"\n")]
+                kept = [msgspec.structs.replace(e, params="") if e.params and mentions(self.params(e)) else e for e in entries]
+                changed = sum(a is not b for a, b in zip(entries, kept, strict=True))
+                if changed:
+                    durable.replace(segment, b"".join(map(line, kept)))
+                    dropped += changed
+        return dropped
 
     def params(self, entry: Entry) -> dict[str, object]:
         """Return the sealed parameters of `entry` in clear (empty when they were erased)."""

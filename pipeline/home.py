@@ -34,7 +34,7 @@ from pipeline.match.packfile import PackSource
 
 FOLDERS = (
     "keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "evidence", "lexicon", "matching",
-    "alerts", "approvals", "callbacks", "source", "media", "metrics", "register", "search", "locks",
+    "alerts", "approvals", "callbacks", "source", "media", "metrics", "register", "retention", "search", "locks",
 )  # fmt: skip
 
 

@@ -71,6 +71,7 @@ CONTENT_FREE_FOLDERS: Mapping[str, str] = {
     "source": "sequence numbers and times",
     "metrics": "numbers and times",
     "matching": "numbers: up to which record the findings over several messages were looked for",
+    "retention": "how long what is kept, and days of events of customers, sealed; no message",
     "register": "times and statuses by keyed digests of scopes; made again from the lake",
     "locks": "empty files, and when something went out of view",
 }

@@ -296,7 +296,7 @@ def _full(row: dict[str, Any]) -> Full:
 def _fields(row: dict[str, Any], digest: bytes | None) -> list[dict[str, str]]:
     """What a leaf without content may say beside its ids (docs/formats.md, section 9): one of these must give the commitment."""
     fate, reason = row["fate"], row["reason"]
-    if fate in ("pending", "withheld", "restricted"):
+    if fate in ("pending", "withheld", "restricted", "removed"):
         return [{"reason": leaf.text_of(reason), "scope_ref": leaf.text_of(row["scope_ref"])}]
     if fate == "failed":
         sealed = "null" if row["step"] == "commit" or digest is None else leaf.text_of(digest.hex())

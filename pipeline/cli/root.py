@@ -161,6 +161,8 @@ COMMANDS = (
     "keyring",
     "lexicon",
     "persons",
+    "removing",
+    "retention",
     "review",
     "reveal",
     "rules",

@@ -50,7 +50,7 @@ def hide_found(home: Home, corp_id: str, run_id: str, find: Callable[[Workbench]
         found = find(Workbench(home, corp_id, snapshot))
         done = len(found)
         if found:
-            _write(home, made, found, run_id)
+            write(home, made, found, run_id)
         return bool(found)
 
     if change.commit(home, corp_id, plan, what="restrict") is not None:
@@ -81,7 +81,8 @@ def _recalls(rows: Iterable[Stored], found: Sequence[Hidden]) -> list[Hidden]:
     return [Hidden(r, msgspec.structs.replace(originals[r.recalls_msgid], rule="7")) for r in rows if r.kind == "recall" and r.recalls_msgid in originals]
 
 
-def _write(home: Home, made: Change, found: Sequence[Hidden], run_id: str) -> None:
+def write(home: Home, made: Change, found: Sequence[Hidden], run_id: str) -> None:
+    """Put the later fates and the list of hidden records into a commit."""
     lake, snapshot = made.lake, made.snapshot
     names = Pseudonyms(home, lake.corp_id)
     fated = [

@@ -62,6 +62,9 @@ def rules_of(home: Home) -> Rules:
 
 def run(home: Home, corp_id: str) -> Reconciled:
     """Reconcile one corp; the caller holds its commit lock. Safe to repeat and to kill."""
+    from pipeline.removing import take_out
+
+    take_out.finish(home, corp_id)  # a removal that was killed comes first: its records are not to be moved anywhere else
     done = Reconciled(run_id=new_run_id())
     rules, known = rules_of(home), _known(home, corp_id)
     done.events = len(known.fresh)

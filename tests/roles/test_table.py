@@ -14,7 +14,7 @@ from pipeline.roles.table import ANYONE, granting, holders, table
 
 # By hand, in the words of the trade; the file schemas/roles.yaml is not read for these.
 ANYBODY = "access token, access whoami, demo, init, simulate"
-STATUS = "alerts list, audit list, audit show, config get, doctor, lexicon check, lexicon diff, lexicon list, lexicon test, scripts list, status, verify"
+STATUS = "alerts list, audit list, audit show, config get, doctor, lexicon check, lexicon diff, lexicon list, lexicon test, retention show, scripts list, status, verify"
 OPERATE = (
     "ack, alerts send, alerts test, callback serve, checkpoint, clock, compact, consent reconcile, consent sync, directory sync, index, ingest, media fetch, pull, run"
 )
@@ -25,14 +25,16 @@ REVIEW = "review claim, review decide, review export, review import, review list
 CONSENT = "consent decide, consent explain, consent import, consent list, consent notice, identity import"
 MATTERS = "hold list, hold release, hold set, matter close, matter list, matter open, matter show"
 REVEAL, EXPORT, ACCESS, REQUESTS = "reveal", "export", "access review", "approve"
+OPEN, ERASE = "restricted open", "erase, restricted remove"
+RETENTION = "retention due, retention event, retention remove, retention set, retention unset"
 MAY = {
-    "officer": [STATUS, LEXICON, READ, REVIEW, CONSENT, MATTERS, REVEAL, EXPORT, ACCESS, REQUESTS],
+    "officer": [STATUS, LEXICON, READ, REVIEW, CONSENT, MATTERS, REVEAL, EXPORT, ACCESS, REQUESTS, OPEN, ERASE],
     "branch_officer": [STATUS, READ, REVIEW, REQUESTS],
     "reviewer": [STATUS, READ, REVIEW],
     "approver": [STATUS, REQUESTS],
     "auditor": [STATUS, READ, ACCESS, REQUESTS],
-    "legal": [STATUS, READ, REVEAL, MATTERS, EXPORT, REQUESTS],
-    "privacy_officer": [STATUS, READ, REVEAL, CONSENT, MATTERS, ACCESS, REQUESTS],
+    "legal": [STATUS, READ, REVEAL, MATTERS, EXPORT, REQUESTS, OPEN, RETENTION],
+    "privacy_officer": [STATUS, READ, REVEAL, CONSENT, MATTERS, ACCESS, REQUESTS, OPEN, ERASE, RETENTION],
     "operator": [STATUS, OPERATE],
     "administrator": [STATUS, ADMINISTER, ACCESS],
 }  # fmt: skip
@@ -87,7 +89,7 @@ def test_a_role_may_do_what_is_its_business_and_nothing_else(role: str, home: Pa
 
 @pytest.mark.parametrize("role", ["administrator", "operator", "approver"])
 def test_by_these_roles_nobody_reads_text(role: str) -> None:
-    shows_text = split(READ, REVIEW, REVEAL, EXPORT, "rescan")
+    shows_text = split(READ, REVIEW, REVEAL, EXPORT, OPEN, "rescan")
     assert {c for c in shows_text if table().commands[c] == ANYONE or granting([role], table().commands[c])} == set()
     assert not {"read", "reveal", "raw", "review", "export", "open_restricted"} & set(table().roles[role].may)
 
