@@ -642,7 +642,10 @@ class Bundle:
     def stamp(self, size):
         base, where = "stamps/%012d." % size, "the time stamp of checkpoint %d" % size
         note, answer = self.data("checkpoints/%012d.note" % size), self.data(base + "tsr")
-        algorithm, digest, when, nonce = stamp_of(answer, where)
+        try:
+            algorithm, digest, when, nonce = stamp_of(answer, where)
+        except (ValueError, IndexError):
+            raise Failed(where + " does not hold: it is none") from None
         need(algorithm in DIGESTS, where + " does not hold: a digest that is not allowed")
         need(hashlib.new(DIGESTS[algorithm], note).digest() == digest, where + " does not hold: it is over something else")
         need(nonce == nonce_of(self.data(base + "tsq"), where), where + " does not hold: it answers another request")
@@ -872,8 +875,9 @@ def der(data, where):
 
 def stamp_of(answer, where):
     """Return (OID of the digest in hex, digest, time in seconds since 1970, nonce in hex) of a TimeStampResp."""
-    status, token = der(der(answer, where)[0][1], where)[:2]
-    need(int.from_bytes(der(status[1], where)[0][1], "big") == 0, where + ": the authority refused")
+    status = der(der(answer, where)[0][1], where)
+    need(int.from_bytes(der(status[0][1], where)[0][1], "big") == 0, where + " does not hold: the authority refused")
+    token = status[1]
     signed = der(der(der(token[1], where)[1][1], where)[0][1], where)
     held = der(der(signed[2][1], where)[1][1], where)  # [0] { OCTET STRING { TSTInfo } }
     info = der(held[0][1], where)

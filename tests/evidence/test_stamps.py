@@ -1,0 +1,233 @@
+"""Checkpoints are stamped by an authority that answers over HTTP, wait while it is down, and both verifiers know a stamp that does not hold."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline import config, durable
+from pipeline.evidence import checkpoint, matter, stamp_check, stamps
+from pipeline.evidence.check import check
+from pipeline.home import Home
+from pipeline.verify import verify_archive
+from tests import firm
+from tests.cli.liuhen import liuhen
+from tests.evidence.authority import Authority
+from tests.evidence.test_bundle import SCRIPT, Files, export, unzipped, verdicts, zipped
+
+
+def configured(at: Home, authority: Authority, **more: str) -> Home:
+    """The home with this authority."""
+    toml = at.path / "liuhen.toml"
+    for key, value in {"stamp_url": authority.url, "stamp_roots": str(authority.roots), **more}.items():
+        durable.replace(toml, config.changed(toml.read_text("utf-8"), f"evidence.{key}", value).encode())
+    return Home(at.path)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
+    with Authority(tmp_path_factory.mktemp("tsa")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stamped(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Home:
+    """Two checkpoints, each with a stamp."""
+    folder = tmp_path_factory.mktemp("stamped")
+    at = configured(firm.home(folder), authority)
+    matter.begin(at, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
+    for n in (1, 2):
+        firm.run(at, firm.page(folder, f"{n}.json", {n: firm.message(n, f"第{n}句")}))
+        checkpoint.make(at, firm.CORP)
+        assert stamps.ask(at, firm.CORP) == stamps.Result(stamped=1)
+    return at
+
+
+def test_a_stamp_is_kept_beside_its_checkpoint_with_request_and_roots(stamped: Home, authority: Authority) -> None:
+    names = sorted(p.name for p in checkpoint.folder(stamped, firm.CORP).iterdir() if p.suffix != ".bin" and p.name != "cache.json")
+    assert names == [f"{n:012d}.{s}" for n in (1, 2) for s in ("note", "pem", "tsq", "tsr")]
+    for point in checkpoint.all_of(stamped, firm.CORP):
+        told = stamps.stamp_of(point)
+        assert told is not None and abs(told.at_ms - point.said.at_ms) < 60_000 and told.policy == "1.2.3.4.1"
+    made = [e for e in stamped.custody.entries() if (e.command, e.phase) == ("stamp", "made")]
+    assert [stamped.custody.params(e)["size"] for e in made] == [1, 2]
+    assert verify_archive(stamped.path, firm.CORP).findings == []
+
+
+def test_openssl_by_itself_finds_the_stamp_valid(stamped: Home, tmp_path: Path) -> None:
+    at = checkpoint.folder(stamped, firm.CORP)
+    words = ["openssl", "ts", "-verify", "-data", "000000000002.note", "-in", "000000000002.tsr", "-CAfile", "000000000002.pem"]
+    assert b"Verification: OK" in subprocess.run(words, cwd=at, capture_output=True, check=True).stdout
+
+
+def test_a_bundle_carries_the_stamps_and_both_verifiers_say_when(stamped: Home, authority: Authority, tmp_path: Path) -> None:
+    data = export(stamped, customer="wmA")
+    assert [n for n in sorted(unzipped(data)) if n.startswith("data/stamps/")] == [f"data/stamps/{n:012d}.{s}" for n in (1, 2) for s in ("pem", "tsq", "tsr")]
+    ours, (code, words) = verdicts(tmp_path, data)
+    assert (ours, code) == ("", 0), words
+    assert "checkpoint 2 is stamped: 20" in words and "published this root certificate" in words
+    report = check(tmp_path / "case.zip", roots=stamp_check.certificates(authority.roots.read_bytes()))
+    assert report.sound and sorted(report.stamps) == [1, 2] and report.unchecked == ()
+    ended = liuhen(None, "verify", "case.zip", "--stamp-roots", str(authority.roots), cwd=tmp_path)
+    assert ended.code == 0 and "checkpoint 2 is stamped" in ended.err and "root certificate" not in ended.err
+
+
+def test_without_openssl_the_signature_is_not_checked_and_the_exit_code_says_so(stamped: Home, tmp_path: Path) -> None:
+    (tmp_path / "case.zip").write_bytes(export(stamped, customer="wmA"))
+    words = [sys.executable, "-I", "-S", str(SCRIPT), "case.zip", "--lang", "en"]
+    ended = subprocess.run(words, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, check=False)
+    assert ended.returncode == 3 and b"not checked: signatures of time stamps" in ended.stdout
+
+
+def test_stamps_under_a_root_that_nobody_published_fail(stamped: Home, tmp_path: Path) -> None:
+    other = Authority(tmp_path / "other")
+    (tmp_path / "case.zip").write_bytes(export(stamped, customer="wmA"))
+    report = check(tmp_path / "case.zip", roots=stamp_check.certificates(other.roots.read_bytes()))
+    assert "the time stamp of checkpoint 1 does not hold" in report.findings[-1].fault
+    words = [sys.executable, "-I", "-S", str(SCRIPT), "case.zip", "--lang", "en", "--stamp-roots", str(other.roots)]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
+    assert ended.returncode == 6 and b"the time stamp of checkpoint 1 does not hold" in ended.stdout
+
+
+ONE, TWO = "data/stamps/000000000001", "data/stamps/000000000002"
+
+
+def _of_another(files: Files, authority: Authority) -> None:
+    files[f"{TWO}.tsr"], files[f"{TWO}.tsq"] = files[f"{ONE}.tsr"], files[f"{ONE}.tsq"]
+
+
+def _sha1(files: Files, authority: Authority) -> None:
+    files[f"{TWO}.tsq"] = authority.query(files["data/checkpoints/000000000002.note"], "sha1")
+    files[f"{TWO}.tsr"] = authority.reply(files[f"{TWO}.tsq"])
+
+
+def _another_request(files: Files, authority: Authority) -> None:
+    files[f"{TWO}.tsq"] = authority.query(files["data/checkpoints/000000000002.note"])
+
+
+def _another_root(files: Files, authority: Authority) -> None:
+    other = Authority(authority.folder / "other")
+    files[f"{TWO}.tsr"] = other.reply(files[f"{TWO}.tsq"])
+
+
+def _byte(files: Files, authority: Authority) -> None:
+    data = bytearray(files[f"{TWO}.tsr"])
+    data[-20] ^= 1  # inside the signature
+    files[f"{TWO}.tsr"] = bytes(data)
+
+
+def _cut(files: Files, authority: Authority) -> None:
+    files[f"{TWO}.tsr"] = files[f"{TWO}.tsr"][:200]
+
+
+def _refused(files: Files, authority: Authority) -> None:
+    files[f"{TWO}.tsr"] = bytes.fromhex("30053003020102")
+
+
+def _nobodys(files: Files, authority: Authority) -> None:
+    for suffix in ("pem", "tsq", "tsr"):
+        files[f"data/stamps/000000000009.{suffix}"] = files[f"{TWO}.{suffix}"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        pytest.param(_of_another, "checkpoint 2", id="of another checkpoint"),
+        pytest.param(_sha1, "checkpoint 2", id="by a digest that is not allowed"),
+        pytest.param(_another_request, "checkpoint 2", id="to another request"),
+        pytest.param(_another_root, "checkpoint 2", id="by another authority"),
+        pytest.param(_byte, "checkpoint 2", id="a bit of its signature flipped"),
+        pytest.param(_cut, "checkpoint 2", id="cut"),
+        pytest.param(_refused, "checkpoint 2", id="a refusal"),
+        pytest.param(_nobodys, "000000000009", id="of no checkpoint"),
+    ],
+)
+def test_a_stamp_that_does_not_hold_is_named_by_both(
+    stamped: Home, authority: Authority, tmp_path: Path, damage: Callable[[Files, Authority], None], named: str
+) -> None:
+    files = unzipped(export(stamped, customer="wmA"))
+    damage(files, authority)
+    ours, (code, words) = verdicts(tmp_path, zipped(files))
+    assert named in ours and code == 6 and named in words and "Traceback" not in words, (ours, words)
+
+
+def test_the_archives_verification_names_a_stamp_that_is_over_another_note(stamped: Home, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(stamped.path, tmp_path / "home"))
+    at = home / "evidence" / firm.CORP / "checkpoints"
+    shutil.copy(at / "000000000001.tsr", at / "000000000002.tsr")
+    found = verify_archive(home, firm.CORP).findings
+    assert [(f.code, f.values) for f in found] == [("EVIDENCE_STAMP", {"name": "000000000002.tsr"})]
+
+
+def test_while_the_authority_is_down_checkpoints_wait_and_nothing_is_dated_back(tmp_path: Path) -> None:
+    running = Authority(tmp_path / "tsa")
+    with running:
+        pass  # it had a port, and is gone
+    at = configured(firm.home(tmp_path), running)
+    for n in (1, 2):
+        firm.run(at, firm.page(tmp_path, f"{n}.json", {n: firm.message(n)}))
+        ended = liuhen(at.path, "checkpoint", "--format", "jsonl")
+        assert ended.code == 3 and ended.rows[-1]["stamped_at"] is None
+    asked = {p.name: p.read_bytes() for p in checkpoint.folder(at, firm.CORP).glob("*.tsq")}
+    assert sorted(asked) == ["000000000001.tsq", "000000000002.tsq"]
+    assert [e.result for e in at.custody.entries() if (e.command, e.phase) == ("stamp", "waiting")] == ["STAMP_UNREACHABLE"] * 2
+    assert verify_archive(at.path, firm.CORP).counts["stamps that wait"] == 2
+    back_ms = time.time() * 1000
+    with running:
+        ended = liuhen(at.path, "checkpoint", "--format", "jsonl")
+        assert ended.code == 0 and all(row["stamped_at"] for row in ended.rows) and running.asked == 2
+    told = [stamps.stamp_of(p) for p in checkpoint.all_of(at, firm.CORP)]
+    assert all(t is not None and t.at_ms > back_ms - 2_000 for t in told)
+    assert asked == {p.name: p.read_bytes() for p in checkpoint.folder(at, firm.CORP).glob("*.tsq")}  # the same requests
+
+
+@pytest.mark.parametrize(("mode", "code"), [("500", "STAMP_STATUS"), ("junk", "STAMP_REFUSED"), ("refuse", "STAMP_REFUSED"), ("other", "STAMP_REFUSED")])
+def test_an_answer_that_is_no_stamp_is_not_kept(tmp_path: Path, authority: Authority, mode: str, code: str) -> None:
+    at = configured(firm.home(tmp_path), authority)
+    checkpoint.make(at, firm.CORP)
+    authority.mode = mode
+    try:
+        told = stamps.ask(at, firm.CORP)
+    finally:
+        authority.mode = ""
+    assert told is not None and (told.stamped, told.waiting, told.code) == (0, 1, code)
+    assert not list(checkpoint.folder(at, firm.CORP).glob("*.tsr"))
+
+
+def test_stamps_come_at_most_so_often(tmp_path: Path, authority: Authority) -> None:
+    at = configured(firm.home(tmp_path), authority, stamp_hours="24")
+    checkpoint.make(at, firm.CORP)
+    assert stamps.ask(at, firm.CORP) == stamps.Result(stamped=1)
+    firm.run(at, firm.page(tmp_path, "a.json", {1: firm.message(1)}))
+    checkpoint.make(at, firm.CORP)
+    assert stamps.ask(at, firm.CORP) == stamps.Result(stamped=0)
+
+
+def test_no_authority_no_request(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    checkpoint.make(at, firm.CORP)
+    assert stamps.ask(at, firm.CORP) is None
+
+
+@pytest.mark.slow
+def test_a_chain_that_expired_since_still_holds(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    matter.begin(at, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
+    firm.run(at, firm.page(tmp_path, "a.json", {1: firm.message(1)}))
+    checkpoint.make(at, firm.CORP)
+    with Authority(tmp_path / "tsa", lasts=timedelta(seconds=6)) as short:
+        at = configured(at, short)
+        assert stamps.ask(at, firm.CORP) == stamps.Result(stamped=1)
+    data = export(at, customer="wmA")
+    time.sleep(7)
+    now = ["openssl", "ts", "-verify", "-data", "000000000001.note", "-in", "000000000001.tsr", "-CAfile", "000000000001.pem"]
+    assert subprocess.run(now, cwd=checkpoint.folder(at, firm.CORP), capture_output=True, check=False).returncode != 0  # it has expired
+    ours, (code, words) = verdicts(tmp_path, data)
+    assert (ours, code) == ("", 0), words
