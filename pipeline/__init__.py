@@ -103,6 +103,9 @@ It is kept
     verify_strays.py     check 3: files that belong nowhere
     verify_keys.py       checks 4 and 5: keyring, custody log
     verify_rows.py       check 6: rows and commitments
+    verify_parts.py      check 6: what one file of messages or sealed bytes says
+    verify_columns.py    check 6: many commitments at once
+    verify_work.py       checks 2 and 6: on every core
     verify_leaf.py       check 6: the arithmetic
     verify_ledger.py     check 7: the counts
     verify_tree.py       check 8: signed checkpoints

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from pipeline import (
     verify_stamps,
     verify_strays,
     verify_tree,
+    verify_work,
 )
 from pipeline.errors import ArchiveError, UsageError
 from pipeline.verify_anchors import Anchors
@@ -40,8 +41,9 @@ from pipeline.verify_report import CUSTODY, EVIDENCE, FILES, KEYS, LOG, STRAYS, 
 from pipeline.verify_rows import Content
 
 TRIES = 3
-# Kinds in the order in which what they hold is needed; kinds that are not named here are read, and nothing more.
-ORDER = ("pages", "records", "runs", "media", "messages", "sealed", "pending_sealed", "withheld_sealed", "matches", "recalls")
+# Kinds in the order in which what they hold is needed: ledger, media, LARGE, LATER; kinds that are not named here are read, and nothing more.
+LEDGER, LARGE = ("pages", "records", "runs"), ("messages", "sealed")
+LATER = ("pending_sealed", "withheld_sealed", "matches", "recalls")
 
 
 @dataclass
@@ -165,33 +167,61 @@ def _moved_on(at: _At) -> bool:
 
 
 def _check_content(at: _At, log: Log, progress: Callable[[int, int], None] | None) -> None:
-    done, total = 0, len(log.active)
-    kinds = [*ORDER, *sorted({f.kind for f in log.active.values()} - set(ORDER))]
-    small: dict[str, list[pa.Table]] = {k: [] for k in ("pages", "records", "runs")}
-    content: Content | None = None
+    """Read every file: first the ledger's, then media, then messages and sealed bytes, then what names them, then the rest."""
     lost: list[File] = []
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, len(log.active))
+
+    small: dict[str, list[pa.Table]] = {k: [] for k in LEDGER}
+    for kind, table in _tables(at, log, LEDGER, lost, step):
+        small[kind].append(table)
+    at.ledger = ledger = Ledger(small["records"], small["pages"], at.report)
+    if not at.broken & set(LEDGER) and at.keys is not None:
+        verify_ledger.check(ledger, small["runs"], _leaves_expected(at, log), at.report)
+    content = Content(ledger, at.keys.plain.get("names#0") if at.keys else None, at.broken, at.report)
+    for _, table in _tables(at, log, ("media",), lost, step):
+        _take(content, "media", table)
+    _check_large(at, log, content, lost, step)
+    for kind, table in _tables(at, log, (*LATER, *sorted({f.kind for f in log.active.values()} - {*LEDGER, "media", *LARGE, *LATER})), lost, step):
+        _take(content, kind, table)
+    _forget_destroyed(at, ledger, lost)
+    if at.keys is not None and log.whole and not at.broken & {"pages", "records"}:
+        content.finish(keep_sealed=at.keep_sealed, now_ms=at.now_ms)
+
+
+def _tables(at: _At, log: Log, kinds: Iterable[str], lost: list[File], step: Callable[[], None]) -> Iterator[tuple[str, pa.Table]]:
+    """Yield (kind, rows) of every file of these kinds that is as it must be; the others are `lost`."""
     for kind in kinds:
-        if kind == "media":  # pages, records and runs were read
-            at.ledger = ledger = Ledger(small["records"], small["pages"], at.report)
-            content = Content(ledger, at.keys.plain.get("names#0") if at.keys else None, at.broken, at.report)
-            if not at.broken & {"pages", "records", "runs"} and at.keys is not None:
-                verify_ledger.check(ledger, small["runs"], _leaves_expected(at, log), at.report)
         for file in sorted(log.of(kind), key=lambda f: f.path):
             table = verify_files.check(at.root, file, at.keys, at.report, at.needed)
-            done += 1
-            if progress:
-                progress(done, total)
+            step()
             if table is None:
                 at.broken.add(kind)
                 lost.append(file)
-            elif kind in small:
-                small[kind].append(table)
-            elif content is not None:
-                _take(content, kind, table)
-    assert content is not None
-    _forget_destroyed(at, content.ledger, lost)
-    if at.keys is not None and log.whole and not at.broken & {"pages", "records"}:
-        content.finish(keep_sealed=at.keep_sealed, now_ms=at.now_ms)
+            else:
+                yield kind, table
+
+
+def _check_large(at: _At, log: Log, content: Content, lost: list[File], step: Callable[[], None]) -> None:
+    files = [f for kind in LARGE for f in sorted(log.of(kind), key=lambda f: f.path)]
+    reading = None if at.broken & {"pages", "records"} else content.reading()
+    for file, done in verify_work.all_of(verify_work.Work(at.root, files, at.keys, reading, at.corp_id)):
+        at.report.add(done.report)
+        for name, concerned in done.needed.items():
+            at.needed[name] = f"{at.needed[name]}; {concerned}" if name in at.needed else concerned
+        if at.keys is not None:
+            at.keys.asked |= done.asked
+        step()
+        if not done.readable:
+            at.broken.add(file.kind)
+            lost.append(file)
+        elif done.part is not None:
+            content.take(file.kind, done.part)
 
 
 def _leaves_expected(at: _At, log: Log) -> int:
@@ -200,7 +230,7 @@ def _leaves_expected(at: _At, log: Log) -> int:
 
 def _take(content: Content, kind: str, table: pa.Table) -> None:
     takers: dict[str, Callable[[pa.Table], None]] = {
-        "media": content.take_media, "messages": content.take_messages, "sealed": content.take_sealed, "matches": content.take_matches,
+        "media": content.take_media, "matches": content.take_matches,
         "recalls": content.take_recalls, "pending_sealed": lambda t: content.take_held("pending_sealed", t),
         "withheld_sealed": lambda t: content.take_held("withheld_sealed", t),
     }  # fmt: skip

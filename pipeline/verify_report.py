@@ -46,6 +46,14 @@ class Report:
         if told not in self.notes:
             self.notes.append(told)
 
+    def add(self, other: Report) -> None:
+        """Add what another report of the same corp says."""
+        for found in other.findings:
+            self.find(found.check, found.code, found.records, **found.values)
+        for told in other.notes:
+            self.note(told.check, told.code, told.records, **told.values)
+        self.counts.update(other.counts)
+
     @property
     def records_a_second(self) -> int:
         """Records checked in a second of wall-clock time."""

@@ -1,6 +1,6 @@
 """Verification, check 6: every settled record has the rows its fate asks for, once, and they are what its leaf committed to.
 
-Before: verify_ledger.py, verify_leaf.py. After: verify.py.
+Before: verify_ledger.py, verify_leaf.py, verify_parts.py (messages and sealed bytes, a file at a time). After: verify.py.
 
  archived  one row in `messages` (nonce, content: the commitment is made again from it), one in `sealed` where sealed bytes are kept;
            keyed fingerprint of the msgid, content fingerprint and digest of the sealed bytes agree
@@ -17,33 +17,68 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from json.encoder import encode_basestring
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import verify_leaf as leaf
 from pipeline.verify_ledger import OUTRANKED, Ledger
+from pipeline.verify_parts import DIGEST, Full, Index, Key, Part, Reading, by_origin, seqs_of
 from pipeline.verify_report import LEAVES, Report, records
 
-Key = tuple[str, int | None]
-Full = tuple[str, int | None, str]
 # Fates whose sealed bytes lie in `sealed`.
 _SEALED = ("archived", "control", "failed", "restricted")
 
 
+class Seen:
+    """The rows of a kind that were there: seqs and digests by origin, sorted when all of them are known."""
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+        self._sorted: dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] | None = None
+
+    def add(self, part: Part) -> None:
+        """Add what a file held."""
+        self._parts.append(part)
+        self._sorted = None
+
+    def all(self) -> dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+        """Return (seqs ascending, their digests) by origin."""
+        if self._sorted is None:
+            found: dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
+            for origin in sorted({o for p in self._parts for o in p.seqs}):
+                seqs = np.concatenate([p.seqs[origin] for p in self._parts if origin in p.seqs])
+                digests = np.concatenate([p.digests[origin] for p in self._parts if origin in p.seqs])
+                order = np.argsort(seqs, kind="stable")
+                found[origin] = seqs[order], digests[order]
+            self._sorted = found
+        return self._sorted
+
+    def has(self, origin: str, seqs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return whether each of these seqs was there."""
+        known = self.all().get(origin, (np.zeros(0, np.uint64), np.zeros(0, DIGEST)))[0]
+        if not len(known):
+            return np.zeros(len(seqs), bool)
+        there: np.ndarray[Any, Any] = known[np.minimum(np.searchsorted(known, seqs), len(known) - 1)] == seqs
+        return there
+
+    def twice(self) -> list[Key]:
+        """Return the keys of rows that were there more than once."""
+        return [(o, s) for o, (seqs, _) in self.all().items() for s in np.unique(seqs[1:][seqs[1:] == seqs[:-1]]).tolist()]
+
+
 class Content:
-    """Takes the tables of the content kinds one after the other; `finish` says what is missing. Every table is looked at once.
+    """Takes what the content kinds hold, a kind after the other; `finish` says what is missing. Every row is looked at once.
 
     names: the key of keyed fingerprints, None when it is not there; broken: kinds with files that could not be read."""
 
     def __init__(self, ledger: Ledger, names: bytes | None, broken: set[str], report: Report) -> None:
         self.ledger, self.names, self.broken, self.report, self.corp_id = ledger, names, broken, report, report.corp_id
-        self.archived = ledger.of("archived")
         self._media: dict[Key, list[dict[str, Any]]] = {}
-        self._seen: dict[str, Counter[Any]] = {k: Counter() for k in ("messages", "sealed", "pending_sealed", "withheld_sealed")}
-        self._sealed_sha256: dict[Key, bytes] = {}
+        self._messages, self._sealed = Seen(), Seen()
+        self._seen: dict[str, Counter[Any]] = {k: Counter() for k in ("sealed", "pending_sealed", "withheld_sealed")}
         self._envelopes: dict[Full, bytes] = {}
         self._controls: dict[Key, tuple[bytes | None, bytes | None]] = {}
         self._recalls: set[tuple[str, Key]] = set()
@@ -60,96 +95,31 @@ class Content:
         for row in rows.filter(pc.equal(rows["state_no"], 0)).to_pylist():
             self._media.setdefault((row["origin"], row["seq"]), []).append(row)
 
-    def take_messages(self, table: pa.Table) -> None:
-        """Check messages against their records and leaves."""
-        for origin in table["origin"].unique().to_pylist():
-            rows = table.filter(pc.equal(table["origin"], origin))
-            found, planted = self._of(self.archived, origin, rows["seq"])
-            # Hidden already, not moved yet: in no view, and their rows are where they were.
-            _, strangers = self._of(self.ledger.of("restricted"), origin, pa.chunked_array([pa.array(planted, pa.uint64())]))
-            for seq in strangers:
-                self._find("ROW_WITHOUT_RECORD", "messages", (origin, seq))
-            self._messages(origin, rows, found)
+    def reading(self) -> Reading:
+        """Return what reads tables of messages and sealed bytes, once media are known."""
+        return Reading(self.ledger, self.names, self._media, self.corp_id)
 
-    @staticmethod
-    def _of(kept: pa.Table | None, origin: str, seqs: pa.ChunkedArray) -> tuple[pa.Table | None, list[int]]:
-        """Return the records of these seqs, row by row (null where there is none), and the seqs without one."""
-        if kept is None or not len(seqs):
-            return None, seqs.to_pylist()
-        low_high = pc.min_max(seqs)
-        near = pc.and_(pc.greater_equal(kept["seq"], low_high["min"]), pc.less_equal(kept["seq"], low_high["max"]))
-        own = kept.filter(pc.and_(pc.and_(near, pc.equal(kept["origin"], origin)), pc.equal(kept["variant"], "")))
-        places = pc.index_in(seqs, value_set=own["seq"].combine_chunks())
-        return own.take(places), seqs.filter(pc.is_null(places)).to_pylist()
-
-    def _messages(self, origin: str, rows: pa.Table, found: pa.Table | None) -> None:
-        self._seen["messages"].update((origin, s) for s in rows["seq"].to_pylist())
-        self._recalls.update((m, (origin, s)) for m, s in zip(rows["recalls_msgid"].to_pylist(), rows["seq"].to_pylist(), strict=True) if m)
-        if found is None:
-            return
-        corp, escaped = leaf.text_of(self.corp_id), encode_basestring
-        stored = {n: found[n].to_pylist() for n in ("commitment", "page", "key_version", "msgid_fp", "content_fp")}
-        columns = (
-            "seq", "nonce", "text", "parts", "text_clear", "parts_clear", "sender_id", "recipient_ids", "room_id", "kind", "action", "msgtype",
-            "raw", "sealed_sha256", "msgid", "key_version", "content_fp",
-        )  # fmt: skip
-        lists = [rows[c].to_pylist() for c in columns]
-        times = [pc.divide(rows[c].cast(pa.int64()), 1000).to_pylist() for c in ("sent_at", "captured_at")]
-        captured_of, key, media_of = self.ledger.captured, self.names, self._media
-        for n, (seq, nonce, text, parts, clear, parts_clear, sender, recipients, room, kind, action, msgtype, raw, sealed, msgid, version, print_) in enumerate(
-            zip(*lists, strict=True)
-        ):
-            wanted = stored["commitment"][n]
-            if wanted is None:
-                continue
-            if sealed is not None:
-                self._sealed_sha256[origin, seq] = sealed
-            captured = captured_of.get(stored["page"][n])
-            media = sorted(media_of.get((origin, seq), ()), key=lambda m: m["ref_no"])
-            told = parts if parts_clear is None else parts_clear
-            rest = (
-                f'{{"action":{escaped(action)},"captured_at_ms":{leaf.number(captured)},"code":null,"corp_id":{corp},"fate":"archived",'
-                f'"key_version":{leaf.number(stored["key_version"][n])},"kind":{escaped(kind)},"media":{leaf.media_of(media)},"msgid":{escaped(msgid)},'
-                f'"msgtype":{escaped(msgtype)},"origin":{escaped(origin)},"raw_commitment":"{leaf.raw_commitment(nonce, raw.encode())}","reason":null,'
-                f'"scope_ref":null,"sealed_sha256":{"null" if sealed is None else leaf.text_of(sealed.hex())},"sent_at_ms":{leaf.number(times[0][n])},'
-                f'"seq":{leaf.number(seq)}}}'
-            )
-            made = leaf.commitment(
-                nonce,
-                f'{{"parts":{leaf.parts_of(told)},"text":{escaped(text if clear is None else clear)}}}',
-                f'{{"recipient_ids":{leaf.texts(recipients)},"room_id":{leaf.text_of(room)},"sender_id":{leaf.text_of(sender)}}}',
-                rest,
-            )
-            if made != wanted:
-                self._find("COMMITMENT", "messages", (origin, seq))
-            elif captured != times[1][n] or version != stored["key_version"][n] or print_ != stored["content_fp"][n] or (
-                clear is not None and len(clear) != len(text)
-            ) or (key is not None and stored["msgid_fp"][n] != self._fingerprint(key, msgid)):
-                self._find("ROW_DIFFERS", "messages", (origin, seq))
-            self.report.counts["commitments"] += 1
-
-    def _fingerprint(self, key: bytes, msgid: str) -> bytes:
-        return leaf.pseudonym(key, self.corp_id, "msgid", sha256(msgid.encode("utf-8", "surrogatepass")).hexdigest())
-
-    def take_sealed(self, table: pa.Table) -> None:
-        """Remember digests of sealed bytes; those of messages must be theirs."""
-        columns = [table[c].to_pylist() for c in ("origin", "seq", "variant", "envelope", "nonce", "plaintext")]
-        for origin, seq, variant, envelope, nonce, plaintext in zip(*columns, strict=True):
-            digest = sha256(envelope).digest()
-            self._seen["sealed"][origin, seq, variant] += 1
-            self._envelopes[origin, seq, variant] = digest
+    def take(self, kind: str, part: Part) -> None:
+        """Add what a file of `messages` or `sealed` held."""
+        (self._messages if kind == "messages" else self._sealed).add(part)
+        for code, keys in part.wrong.items():
+            self._wrong.setdefault((code, kind), []).extend(keys)
+        self._recalls.update(part.recalls)
+        self.report.counts["commitments"] += part.commitments
+        for full, digest, nonce, plaintext in part.others:
+            self._envelopes[full] = digest
+            if full[2] or full[1] is None:
+                self._seen["sealed"][full] += 1
             if nonce is not None:
-                self._controls[origin, seq] = (nonce, plaintext)
-            elif not variant and self._sealed_sha256.get((origin, seq), digest) != digest:
-                self._find("ROW_DIFFERS", "sealed", (origin, seq))
+                self._controls[full[:2]] = (nonce, plaintext)
 
     def take_held(self, kind: str, table: pa.Table) -> None:
         """Rows of `pending_sealed` or `withheld_sealed` against their records."""
-        fate = kind.removesuffix("_sealed")
+        index = Index(self.ledger.of(kind.removesuffix("_sealed")))
         for origin in table["origin"].unique().to_pylist():
             rows = table.filter(pc.equal(table["origin"], origin))
-            found, planted = self._of(self.ledger.of(fate), origin, rows["seq"])
-            for seq in planted:
+            found, there = index.rows(origin, seqs_of(rows))
+            for seq in seqs_of(rows)[~there].tolist():
                 self._find("ROW_WITHOUT_RECORD", kind, (origin, seq))
             told = [rows[c].to_pylist() for c in ("seq", "envelope", "scope_ref", "msgid", "key_version", "page")]
             stored = [found[c].to_pylist() for c in ("scope_ref", "msgid", "key_version", "page")] if found is not None else [[], [], [], []]
@@ -161,14 +131,16 @@ class Content:
 
     def take_matches(self, table: pa.Table) -> None:
         """Findings name messages that are there, under ids that are made from their places."""
-        columns = ("finding_id", "origin", "seq", "msgid", "rule_id", "part", "start_cp", "end_cp", "spans")
-        for finding, origin, seq, msgid, rule, part, start, end, spans in zip(*(table[c].to_pylist() for c in columns), strict=True):
-            self.report.counts["findings"] += 1
-            if not self._seen["messages"][origin, seq] and "messages" not in self.broken:
-                self._find("ROW_WITHOUT_RECORD", "matches", (origin, seq))
-            place = "\0".join((self.corp_id, rule, msgid, str(part), str(start), str(end)))
-            if len(spans) == 1 and sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32] != finding:
-                self._find("ROW_DIFFERS", "matches", (origin, seq))
+        names = ("finding_id", "seq", "msgid", "rule_id", "part", "start_cp", "end_cp", "spans")
+        for origin, rows in by_origin(table):
+            there = self._messages.has(origin, seqs_of(rows)).tolist()
+            self.report.counts["findings"] += rows.num_rows
+            for known, finding, seq, msgid, rule, part, start, end, spans in zip(there, *(rows[c].to_pylist() for c in names), strict=True):
+                if not known and "messages" not in self.broken:
+                    self._find("ROW_WITHOUT_RECORD", "matches", (origin, seq))
+                place = "\0".join((self.corp_id, rule, msgid, str(part), str(start), str(end)))
+                if len(spans) == 1 and sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32] != finding:
+                    self._find("ROW_DIFFERS", "matches", (origin, seq))
 
     def take_recalls(self, table: pa.Table) -> None:
         """Every archived recall is folded in."""
@@ -186,11 +158,14 @@ class Content:
             self._sealed_of_archived(keep_sealed)
         if "messages" not in self.broken:
             for key in self._media:
-                if not self._seen["messages"][key]:
+                if not self._is_there(self._messages, key):
                     self._find("ROW_WITHOUT_RECORD", "media", key)
         if "recalls" not in self.broken:
             for _, key in self._recalls:
                 self._find("ROW_MISSING", "recalls", key)
+        for kind, seen in (("messages", self._messages), ("sealed", self._sealed)):
+            for key in seen.twice():
+                self._find("ROW_TWICE", kind, key)
         for kind, counted in self._seen.items():
             for counted_key, n in counted.items():
                 if n > 1:
@@ -250,9 +225,17 @@ class Content:
         if made != row["commitment"]:
             self._find("COMMITMENT", "sealed", key)
 
+    @staticmethod
+    def _is_there(seen: Seen, key: Key) -> bool:
+        return key[1] is not None and bool(seen.has(key[0], np.array([key[1]], np.uint64))[0])
+
     def _complete(self, now_ms: int) -> None:
         """Records whose row is not there, in kinds whose files could all be read."""
-        for fate, kind in (("archived", "messages"), ("pending", "pending_sealed"), ("withheld", "withheld_sealed")):
+        for origin, rows in self._archived():
+            if "messages" not in self.broken:
+                for seq in _lacking(self._messages, origin, rows)["seq"].to_pylist():
+                    self._find("ROW_MISSING", "messages", (origin, seq))
+        for fate, kind in (("pending", "pending_sealed"), ("withheld", "withheld_sealed")):
             table = self.ledger.of(fate)
             if table is None or kind in self.broken:
                 continue
@@ -261,26 +244,63 @@ class Content:
                 if not self._seen[kind][origin, seq] and (fate != "withheld" or keep is None or keep // 1000 > now_ms):
                     self._find("ROW_MISSING", kind, (origin, seq))
         if "sealed" not in self.broken and self.ledger.current is not None:
-            known = {_full(r) for r in _rows(self.ledger.current, ("origin", "seq", "variant", "fate")) if r["fate"] in _SEALED}
-            for full in self._seen["sealed"]:
-                if full not in known:
-                    self._find("ROW_WITHOUT_RECORD", "sealed", full[:2])
+            self._planted_sealed(self.ledger.current)
+
+    def _archived(self) -> Iterator[tuple[str, pa.Table]]:
+        table = self.ledger.of("archived")
+        if table is not None and table.num_rows:
+            yield from by_origin(table)
+
+    def _planted_sealed(self, current: pa.Table) -> None:
+        known = current.filter(pc.is_in(current["fate"], value_set=pa.array(_SEALED)))
+        index = Index(known)
+        for origin, (seqs, _) in self._sealed.all().items():
+            for seq in np.unique(seqs[~index.rows(origin, seqs)[1]]).tolist():
+                self._find("ROW_WITHOUT_RECORD", "sealed", (origin, seq))
+        odd = known.filter(pc.or_(pc.not_equal(known["variant"], ""), pc.is_null(known["seq"])))
+        fulls = {_full(r) for r in _rows(odd, ("origin", "seq", "variant"))}
+        for full in self._seen["sealed"]:
+            if full not in fulls:
+                self._find("ROW_WITHOUT_RECORD", "sealed", full[:2])
+
+    def _sealed_digests(self) -> None:
+        """Sealed bytes of messages are those that the messages state."""
+        for origin, (seqs, digests) in self._sealed.all().items():
+            known, stated = self._messages.all().get(origin, (None, None))
+            if known is None or stated is None or not len(known):
+                continue
+            at = np.minimum(np.searchsorted(known, seqs), len(known) - 1)
+            said = stated[at]
+            wrong = (known[at] == seqs) & (said != np.zeros(1, DIGEST)) & (said != digests)
+            for seq in seqs[wrong].tolist():
+                if (origin, seq) not in self._controls:
+                    self._find("ROW_DIFFERS", "sealed", (origin, seq))
 
     def _sealed_of_archived(self, keep_sealed: bool) -> None:
         """Sealed bytes of messages: a page has all of them or, when they were not kept in its time, none."""
-        if "sealed" in self.broken or self.archived is None:
+        if "sealed" in self.broken:
             return
-        of_page: dict[str, tuple[list[Key], list[Key]]] = {}
-        kept = self.archived.filter(pc.is_valid(self.archived["key_version"]))
-        for origin, seq, page in zip(*(kept[c].to_pylist() for c in ("origin", "seq", "page")), strict=True):
-            have, lack = of_page.setdefault(page, ([], []))
-            (have if self._seen["sealed"][origin, seq, ""] else lack).append((origin, seq))
-        for have, lack in of_page.values():
-            if lack and not have and not keep_sealed:
-                self.report.note(LEAVES, "SEALED_NOT_KEPT", records(lack), rows=len(lack))
-            else:
-                for key in lack:
-                    self._find("ROW_MISSING", "sealed", key)
+        self._sealed_digests()
+        for origin, rows in self._archived():
+            kept = rows.filter(pc.is_valid(rows["key_version"]))
+            lacking = _lacking(self._sealed, origin, kept)
+            if not lacking.num_rows:
+                continue
+            total, gone = Counter(kept["page"].to_pylist()), Counter(lacking["page"].to_pylist())
+            by_page: dict[str, list[Key]] = {}
+            for page, seq in zip(lacking["page"].to_pylist(), lacking["seq"].to_pylist(), strict=True):
+                by_page.setdefault(page, []).append((origin, seq))
+            for page, keys in by_page.items():
+                if gone[page] == total[page] and not keep_sealed:
+                    self.report.note(LEAVES, "SEALED_NOT_KEPT", records(keys), rows=len(keys))
+                else:
+                    for key in keys:
+                        self._find("ROW_MISSING", "sealed", key)
+
+
+def _lacking(seen: Seen, origin: str, rows: pa.Table) -> pa.Table:
+    """Return the records of an origin whose row was not there."""
+    return rows.filter(pa.array(~seen.has(origin, seqs_of(rows))))
 
 
 def _rows(table: pa.Table, columns: Iterable[str]) -> Iterator[dict[str, Any]]:

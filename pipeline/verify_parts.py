@@ -1,0 +1,179 @@
+"""Verification, check 6, one file at a time: rows of `messages` and `sealed` against their records; what is left of them is small.
+
+Before: verify_ledger.py, verify_columns.py. After: verify_rows.py, which puts the parts together. A part can be made in another process.
+
+ messages  the commitment is made again from the content; keyed fingerprint of the msgid, content fingerprint, times, key version agree
+ sealed    digests; whether they are those that the messages state is seen when all parts are there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import verify_columns as columns
+from pipeline import verify_leaf as leaf
+from pipeline.verify_ledger import Ledger
+
+Key = tuple[str, int | None]
+Full = tuple[str, int | None, str]
+DIGEST = np.dtype("V32")
+_NONE = bytes(32)
+# What a row is compared with; the rest of a record's row is not copied for it.
+_TAKEN = ("commitment", "page", "key_version", "msgid", "msgid_fp", "content_fp", "scope_ref")
+
+
+@dataclass
+class Part:
+    """What one file said. seqs, digests (of sealed bytes; zeros: none): by origin, row by row; wrong: records by code; others: sealed bytes that
+    are not the first of their record, or whose digest a decision or a control record needs, with nonce and plaintext."""
+
+    seqs: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    digests: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    wrong: dict[str, list[Key]] = field(default_factory=dict)
+    recalls: list[tuple[str, Key]] = field(default_factory=list)
+    others: list[tuple[Full, bytes, bytes | None, bytes | None]] = field(default_factory=list)
+    commitments: int = 0
+
+    def find(self, code: str, keys: Sequence[Key]) -> None:
+        """Add records that are not as they must be."""
+        if keys:
+            self.wrong.setdefault(code, []).extend(keys)
+
+
+class Index:
+    """The records of one fate by origin and seq, found by bisection; variants of a seq are not in it."""
+
+    def __init__(self, kept: pa.Table | None) -> None:
+        self._kept = kept.select(list(_TAKEN)) if kept is not None else None
+        self._of: dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
+        for origin in kept["origin"].unique().to_pylist() if kept is not None else []:
+            assert kept is not None
+            own = pc.and_(pc.and_(pc.equal(kept["origin"], origin), pc.equal(kept["variant"], "")), pc.is_valid(kept["seq"]))
+            rows = np.flatnonzero(columns.flat(own).to_numpy(zero_copy_only=False))
+            seqs = columns.flat(kept["seq"]).take(pa.array(rows)).to_numpy(zero_copy_only=False).astype(np.uint64)
+            order = np.argsort(seqs, kind="stable")
+            self._of[origin] = seqs[order], rows[order]
+
+    def rows(self, origin: str, seqs: np.ndarray[Any, Any]) -> tuple[pa.Table | None, np.ndarray[Any, Any]]:
+        """Return the records of these seqs, row by row (null where there is none), and where there is one."""
+        known = self._of.get(origin)
+        if self._kept is None or known is None or not len(seqs):
+            return None, np.zeros(len(seqs), bool)
+        at = np.minimum(np.searchsorted(known[0], seqs), len(known[0]) - 1)
+        there = known[0][at] == seqs
+        return self._kept.take(pa.array(known[1][at], mask=~there)), there
+
+
+def by_origin(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Yield (origin, its rows)."""
+    origins = table["origin"].unique().to_pylist()
+    for origin in origins:
+        yield origin, table if len(origins) == 1 else table.filter(pc.equal(table["origin"], origin))
+
+
+def seqs_of(table: pa.Table) -> np.ndarray[Any, Any]:
+    """Return the seqs of rows that all have one."""
+    found: np.ndarray[Any, Any] = columns.flat(pc.fill_null(table["seq"], 0)).to_numpy(zero_copy_only=False).astype(np.uint64)
+    return found
+
+
+def packed(digests: Sequence[bytes | None]) -> np.ndarray[Any, Any]:
+    """Return digests of 32 bytes as an array; zeros where there is none."""
+    return np.frombuffer(b"".join(d if d is not None and len(d) == 32 else _NONE for d in digests), DIGEST)
+
+
+class Reading:
+    """Reads tables against the ledger; changes nothing of it. names: the key of keyed fingerprints, None when it is not there."""
+
+    def __init__(self, ledger: Ledger, names: bytes | None, media: dict[Key, list[dict[str, Any]]], corp_id: str) -> None:
+        self.ledger, self.names, self.media, self.corp_id = ledger, names, media, corp_id
+        self._archived, self._restricted = Index(ledger.of("archived")), Index(ledger.of("restricted"))
+        self._needed = {k for t in (ledger.current, ledger.older) if t is not None for k in _without_content(t)}
+
+    def messages(self, table: pa.Table) -> Part:
+        """Check messages against their records and leaves."""
+        part = Part()
+        for origin, rows in by_origin(table):
+            seqs = seqs_of(rows)
+            part.seqs[origin] = seqs
+            part.recalls += [(m, (origin, s)) for m, s in zip(rows["recalls_msgid"].to_pylist(), seqs.tolist(), strict=True) if m]
+            found, there = self._archived.rows(origin, seqs)
+            # Hidden already, not moved yet: in no view, and their rows are where they were.
+            strangers = seqs[~there]
+            strangers = strangers[~self._restricted.rows(origin, strangers)[1]]
+            part.find("ROW_WITHOUT_RECORD", [(origin, s) for s in strangers.tolist()])
+            digests = rows["sealed_sha256"].to_pylist()
+            part.digests[origin] = packed([d if t else None for d, t in zip(digests, there.tolist(), strict=True)])
+            if found is not None:
+                kept = pa.array(there)
+                whole = bool(there.all())
+                self._contents(part, origin, rows if whole else rows.filter(kept), found if whole else found.filter(kept))
+        return part
+
+    def _contents(self, part: Part, origin: str, rows: pa.Table, found: pa.Table) -> None:
+        seqs = rows["seq"].to_pylist()
+        captured = [self.ledger.captured.get(p) for p in found["page"].to_pylist()]
+        media = self._media(origin, seqs)
+        told = columns.groups(rows, corp_id=self.corp_id, origin=origin, captured=captured, key_version=found["key_version"], media=media)
+        nonces = pc.fill_null(rows["nonce"], b"").to_pylist()
+        raws = columns.flat(pc.fill_null(rows["raw"], "")).cast(pa.binary()).to_pylist()
+        made = columns.commitments(nonces, raws, told)
+        right = [a == b for a, b in zip(made, found["commitment"].to_pylist(), strict=True)]
+        differs = self._differs(rows, found, captured)
+        part.find("COMMITMENT", [(origin, s) for s, r in zip(seqs, right, strict=True) if not r])
+        part.find("ROW_DIFFERS", [(origin, s) for s, r, d in zip(seqs, right, differs, strict=True) if r and d])
+        part.commitments += len(seqs)
+
+    def _media(self, origin: str, seqs: Sequence[int]) -> list[str] | None:
+        if not self.media:
+            return None
+        told = [self.media.get((origin, s)) for s in seqs]
+        return ["null" if m is None else leaf.media_of(sorted(m, key=lambda r: r["ref_no"])) for m in told]
+
+    def _differs(self, rows: pa.Table, found: pa.Table, captured: Sequence[int | None]) -> list[bool]:
+        """Whether a row says other than its record, beside what its leaf covers."""
+        at = pc.divide(rows["captured_at"].cast(pa.int64()), 1000)
+        other = _unlike(at, pa.array(captured, pa.int64()))
+        for name in ("key_version", "content_fp"):
+            other = pc.or_(other, _unlike(rows[name], found[name]))
+        longer = pc.fill_null(pc.not_equal(pc.utf8_length(rows["text_clear"]), pc.utf8_length(rows["text"])), False)
+        wrong: list[bool] = columns.flat(pc.or_(other, longer)).to_pylist()
+        if self.names is None:
+            return wrong
+        msgids = columns.flat(rows["msgid"]).cast(pa.binary()).to_pylist()
+        prints = columns.fingerprints(self.names, self.corp_id, msgids)
+        return [w or a != b for w, a, b in zip(wrong, prints, found["msgid_fp"].to_pylist(), strict=True)]
+
+    def sealed(self, table: pa.Table) -> Part:
+        """Take the digests of sealed bytes."""
+        part = Part()
+        for origin, rows in by_origin(table):
+            digests = columns.digests(rows["envelope"].to_pylist())
+            variants, seqs = rows["variant"].to_pylist(), rows["seq"].to_pylist()
+            nonces = pc.is_valid(columns.flat(rows["nonce"])).to_pylist()
+            for n, full in enumerate(zip((origin,) * len(seqs), seqs, variants, strict=True)):
+                if nonces[n] or full[2] or full[1] is None or full in self._needed:
+                    part.others.append((full, digests[n], rows["nonce"][n].as_py(), rows["plaintext"][n].as_py()))
+            first = columns.flat(pc.and_(pc.equal(rows["variant"], ""), pc.is_valid(rows["seq"]))).to_numpy(zero_copy_only=False)
+            part.seqs[origin] = seqs_of(rows)[first]
+            part.digests[origin] = packed(digests)[first]
+        return part
+
+
+def _unlike(one: Any, two: Any) -> Any:
+    """Whether two columns differ, row by row; null is like null."""
+    same = pc.fill_null(pc.equal(columns.flat(one), columns.flat(two)), False)
+    both = pc.and_(pc.is_null(columns.flat(one)), pc.is_null(columns.flat(two)))
+    return pc.invert(pc.or_(same, both))
+
+
+def _without_content(table: pa.Table) -> Iterator[Full]:
+    """Yield the records whose leaves need the digest of their sealed bytes."""
+    own = table.filter(pc.is_in(table["fate"], value_set=pa.array(["failed", "control"])))
+    yield from zip(*(own[c].to_pylist() for c in ("origin", "seq", "variant")), strict=True)
