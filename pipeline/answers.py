@@ -34,8 +34,8 @@ NUMBERS = ("seq", "publickey_ver")
 FIELDS = ("seq", "msgid", "publickey_ver", "encrypt_random_key", "encrypt_chat_msg")
 # Five names and three strings have 16 quotation marks: a record with exactly these repeats no name and nests nothing.
 PLAIN_QUOTES = 16
-# How the source begins and ends a page that holds records, and what it writes between two of them.
-PLAIN_HEAD, PLAIN_BETWEEN, PLAIN_TAIL = b'{"errcode":0,"errmsg":"ok","chatdata":[{', b"},{", b"}]}"
+# How the source begins and ends a page that holds records.
+PLAIN_HEAD, PLAIN_TAIL = b'{"errcode":0,"errmsg":"ok","chatdata":[', b"]}"
 PLAIN_HEAD_QUOTES = 8
 # A larger page goes the careful way at once: it may be made of millions of tiny values.
 QUICK_BYTES = 4 << 20
@@ -82,6 +82,7 @@ class _PlainAnswer(msgspec.Struct):
 
 
 _plain = msgspec.json.Decoder(_PlainAnswer).decode
+_written = msgspec.json.Encoder().encode
 _answer = msgspec.json.Decoder(_Answer).decode
 _head = msgspec.json.Decoder(_Head).decode
 _fields = msgspec.json.Decoder(_Fields).decode
@@ -161,22 +162,22 @@ def _decode_plain(data: bytes) -> list[_PlainFields] | None:
         found = _plain(data).chatdata
     except UNREADABLE:
         return None
-    return found if len(found) <= MAX_RECORDS else None
+    return found if 0 < len(found) <= MAX_RECORDS else None
 
 
 def _read_plain(data: bytes) -> tuple[SealedItem, ...] | None:
-    """Return the records of a page that is written as the source writes it; None on any doubt.
+    """Return the records of a page that is written as the source writes it to the last character; None on any doubt.
 
-    The bytes between two separators are a record when each such piece has as many quotation marks as a record: the first piece begins
-    where a record does, and one that ended inside a string would have fewer."""
-    if (found := _decode_plain(data)) is None:
+    What was decoded is written again: when that gives the page, the records are all there is in it, and their bytes are what was written."""
+    found = _decode_plain(data)
+    if found is None:
         return None
-    pieces = data[len(PLAIN_HEAD) : -len(PLAIN_TAIL)].split(PLAIN_BETWEEN)
-    if len(pieces) != len(found) or any(piece.count(b'"') != PLAIN_QUOTES for piece in pieces):
+    records = list(map(_written, found))
+    if data != b"%b%b%b" % (PLAIN_HEAD, b",".join(records), PLAIN_TAIL):
         return None
     return tuple([
-        SealedItem(item, f.seq, f.msgid, f.publickey_ver, f.encrypt_random_key, f.encrypt_chat_msg, b"{%b}" % piece)
-        for item, (f, piece) in enumerate(zip(found, pieces, strict=True))
+        SealedItem(item, f.seq, f.msgid, f.publickey_ver, f.encrypt_random_key, f.encrypt_chat_msg, raw)
+        for item, (f, raw) in enumerate(zip(found, records, strict=True))
     ])  # fmt: skip
 
 

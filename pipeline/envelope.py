@@ -30,13 +30,15 @@ Keys are their first 32 bytes, filled with zeros, as the vendor does. No error h
 
 from __future__ import annotations
 
-import binascii
 import re
+from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+from cryptography.hazmat.bindings._rust import openssl as _rust
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
@@ -55,8 +57,7 @@ RSA_BYTES = (256, 384, 512)
 RANDOM_KEY_CHARS = range(44, 513, 4)
 # 13 filler, k0, and a body of IV and one AES block; s_len is at least 1
 MIN_CHAT_MSG = HEAD + KEY + 44 + 1
-# How padded base64 ends: the bits that the padding leaves over are zero.
-_ENDS = tuple(bytes((c,)) + b"=" for c in b"AEIMQUYcgkosw048") + tuple(bytes((c,)) + b"==" for c in b"AQgw")
+_base64 = msgspec.json.Decoder(bytes).decode
 _PKCS1 = PKCS1v15()
 # SdkKeyInfo as the source writes it: each field once, in order, lengths below 128.
 _PLAIN_KEY_INFO = re.compile(rb"\x0a([\x01-\x7f])(.{1,127})\x10([\x00-\x7f])\x18([\x00-\x7f])\x20([\x00-\x7f])", re.DOTALL)
@@ -226,23 +227,35 @@ def _body(chat_msg: bytes, info: KeyInfo) -> bytes:
 
 
 def strict_base64(text: bytes) -> bytes:
-    """Return what `text` encodes; raises ValueError for anything that an encoder does not write (RFC 4648 section 4, with padding)."""
-    if len(text) % 4:
-        raise ValueError("base64 length")
-    if text.endswith(b"=") and not text.endswith(_ENDS):
-        raise ValueError("base64 end")
-    return binascii.a2b_base64(text, strict_mode=True)
+    """Return what `text` encodes; raises ValueError for anything that an encoder does not write (RFC 4648 section 4, with padding).
+
+    Written again it must be the same: that is what strict means here, and msgspec decodes twice as fast as the standard library."""
+    try:
+        found = _base64(b'"%b"' % text)
+    except msgspec.DecodeError:
+        raise ValueError("base64") from None
+    if b2a_base64(found, newline=False) != text:
+        raise ValueError("base64")
+    return found
 
 
 def _aes_open(sealed: bytes, key: bytes) -> bytes:
     """Return the plaintext of IV and AES-256-CBC blocks; ValueError when they are no whole blocks or the PKCS#7 padding is wrong."""
-    if len(sealed) % BLOCK:
+    if len(sealed) % BLOCK or len(sealed) < 2 * BLOCK:
         raise ValueError("blocks")
     # Of whole blocks `update` keeps nothing back, so there is nothing to finalize.
-    padded = Cipher(AES256(key[:KEY].ljust(KEY, b"\0")), CBC(sealed[:BLOCK])).decryptor().update(sealed[BLOCK:])
-    if not padded or not 1 <= (count := padded[-1]) <= BLOCK or not padded.endswith(bytes((count,)) * count):
+    padded = _decryptor(AES256(key[:KEY].ljust(KEY, b"\0")), CBC(sealed[:BLOCK])).update(sealed[BLOCK:])
+    if not 1 <= (count := padded[-1]) <= BLOCK or not padded.endswith(bytes((count,)) * count):
         raise ValueError("padding")
     return padded[:-count]
+
+
+def _public_decryptor(algorithm: AES256, mode: CBC) -> CipherContext:
+    return Cipher(algorithm, mode).decryptor()
+
+
+# What `Cipher(…).decryptor()` ends in. The checks on the way there look at what AES256 and CBC have looked at; left out, they save as much as AES takes.
+_decryptor: Callable[[AES256, CBC], CipherContext] = getattr(getattr(_rust, "ciphers", None), "create_decryption_ctx", _public_decryptor)
 
 
 def parse_key_info(data: bytes) -> KeyInfo:

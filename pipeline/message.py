@@ -17,13 +17,14 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from pipeline import hostile_json, message_parts
 from pipeline.errors import Failure, RecordError
-from pipeline.records import Control, Message, OpenedItem, OpenedPage, ParsedItem, ParsedPage, Unopened
+from pipeline.message_quotes import quoted_span
+from pipeline.records import Control, Message, OpenedItem, OpenedPage, ParsedItem, ParsedPage, Part, Quote, Unopened
 
 SECONDS_BELOW = 100_000_000_000
 EARLIEST_MS = 1_293_840_000_000  # 2011-01-01 UTC: the vendor's messengers are younger
@@ -54,6 +55,8 @@ def parse(plaintext: bytes, *, msgid: str, captured_at_ms: int) -> Message:
     msgid: the envelope's, which the inner one must equal; "" takes the inner one. captured_at_ms: when the page was captured (ms UTC).
     Raises RecordError: MESSAGE_TOO_LARGE, MESSAGE_TOO_DEEP, MESSAGE_NOT_UTF8, MESSAGE_NOT_JSON, MESSAGE_MALFORMED, MSGID_MISMATCH.
     """
+    if (plain := _plain_text(plaintext, msgid, captured_at_ms)) is not None:
+        return plain
     document, exact = hostile_json.decode(plaintext)
     inner = _msgid(document)
     if msgid and inner != msgid:
@@ -82,6 +85,48 @@ def parse(plaintext: bytes, *, msgid: str, captured_at_ms: int) -> Message:
         time_flag=time_flag,
         canonical=canonical(exact),
     )
+
+
+class _Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    content: str
+
+
+class _PlainText(msgspec.Struct, forbid_unknown_fields=True, rename={"sender": "from"}, gc=False):
+    """An ordinary text with exactly the fields the source writes, in the order of their names: written again it is canonical."""
+
+    action: str
+    sender: str
+    msgid: Annotated[str, msgspec.Meta(min_length=1)]
+    msgtime: Annotated[int, msgspec.Meta(ge=EARLIEST_MS, le=LATEST_MS)]
+    msgtype: Literal["text"]
+    roomid: str
+    text: _Content
+    tolist: list[str]
+
+
+_decode_plain = msgspec.json.Decoder(_PlainText).decode
+_encode_plain = msgspec.json.Encoder().encode
+_PLAIN_TYPE = b'"msgtype":"text"'
+
+
+def _plain_text(plaintext: bytes, msgid: str, captured_at_ms: int) -> Message | None:
+    """Read an ordinary text, by far the most frequent message, the short way; None when it is not one. Same result as the long way."""
+    if _PLAIN_TYPE not in plaintext or len(plaintext) > hostile_json.MAX_BYTES:
+        return None
+    try:
+        found = _decode_plain(plaintext)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    sent_at_ms = found.msgtime if found.msgtime <= captured_at_ms + DAY_MS else None
+    if found.action == "recall" or (msgid and found.msgid != msgid):
+        return None
+    text = found.text.content
+    return Message(
+        msgid=found.msgid, kind="message", action=found.action, msgtype="text", sender_id=found.sender or None,
+        recipient_ids=tuple([to for to in found.tolist if to]), room_id=found.roomid or None, sent_at_ms=sent_at_ms, text=text,
+        parts=(Part("text.content", text),) if text else (), quotes=(Quote(0, *span),) if text and (span := quoted_span(text)) else (),
+        time_flag="future" if sent_at_ms is None else None, canonical=_encode_plain(found),
+    )  # fmt: skip
 
 
 def conversation_id(message: Message) -> str:

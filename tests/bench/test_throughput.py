@@ -24,6 +24,7 @@ PROCESSES = 2
 BAR = 0.85
 MOST_MB = 600
 MANY_PAGES = 100
+PAGES, RECORDS_A_SMALL_PAGE = (400, 1_600, 4_000), 10
 
 pytestmark = pytest.mark.bench
 
@@ -83,8 +84,8 @@ def show(number: int, what: str, used: Used, idle: Used, count: int) -> None:
 def test_memory_does_not_grow_with_the_number_of_pages(tmp_path: Path) -> None:
     """The same with few pages and with many: small pages, since it is their number that counts."""
     print(f"\npages   peak MB of each process (limit {MOST_MB})")
-    for pages in (MANY_PAGES, 4 * MANY_PAGES):
-        work = workload.make(tmp_path / f"{pages}", pages * 50, records_a_page=50)
+    for pages in PAGES:
+        work = workload.make(tmp_path / f"{pages}", pages * RECORDS_A_SMALL_PAGE, records_a_page=RECORDS_A_SMALL_PAGE)
         used = whole(work, tmp_path / f"home{pages}")
         print(f"{pages:5d}   {used.peaks_mb}")
         assert used.peaks_mb[0] <= MOST_MB, f"a process took {used.peaks_mb[0]} MB, expected at most {MOST_MB}"

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import envelope
 from pipeline.answers import read_page
 from pipeline.enterprise_keys import KeySet, load_private_key
 from pipeline.envelope import KeyInfo, OpenSslRsa, decrypt_data, open_item, open_page, parse_key_info, random_key, strict_base64
@@ -364,6 +365,22 @@ def test_base64_is_taken_exactly_as_an_encoder_writes_it(text: bytes) -> None:
 @pytest.mark.parametrize("text", [b"QQ==", b"QUI=", b"QUJD", b"//79", b"AAAA" * 30, b"gA==", b"//8="])
 def test_base64_of_an_encoder_is_taken(text: bytes) -> None:
     assert base64.b64encode(strict_base64(text)) == text
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 31, 32, 40])
+@pytest.mark.parametrize("blocks", [0, 1, 2, 40])
+def test_aes_opens_as_the_library_says_whatever_the_length_of_key_and_text(length: int, blocks: int) -> None:
+    rng = random.Random(length * 100 + blocks)
+    key, iv, plain = rng.randbytes(length), rng.randbytes(16), rng.randbytes(16 * blocks + 3)
+    sealed = Cipher(AES256((key[:32] + bytes(32))[:32]), CBC(iv)).encryptor().update(plain + b"\x0d" * 13)
+    assert envelope._aes_open(iv + sealed, key) == plain
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 33])
+def test_what_is_no_iv_and_whole_blocks_never_reaches_aes(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "_decryptor", None)
+    with pytest.raises(ValueError, match="blocks"):
+        envelope._aes_open(bytes(size), bytes(32))
 
 
 NO_BASE64 = [

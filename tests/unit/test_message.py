@@ -736,6 +736,57 @@ def test_another_msgid_than_the_envelope_s_is_refused_without_quoting_it() -> No
     assert "保本" not in str(refused.value)
 
 
+PLAIN = json.dumps(doc(text={"content": "明天见"}), ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        pytest.param(PLAIN, True, id="as the source writes it"),
+        pytest.param(PLAIN.replace("明天见", ""), True, id="no words"),
+        pytest.param(PLAIN.replace("明天见", "“王先生：\\n在吗”\\n------\\n在的"), True, id="a reply"),
+        pytest.param(PLAIN.replace("明天见", "see sdkfileid \\u4fdd \\ud83d\\ude00 \\/"), True, id="escapes"),
+        pytest.param(PLAIN.replace('"send"', '"switch"'), True, id="another action"),
+        pytest.param(PLAIN.replace('"send"', '"recall"'), False, id="a recall"),
+        pytest.param(PLAIN.replace('"from":"zhang"', '"from":""'), True, id="no sender"),
+        pytest.param(PLAIN.replace('"from":"zhang"', '"from":7'), False, id="a sender that is a number"),
+        pytest.param(PLAIN.replace('["wmA"]', '["wmA","","wmB"]'), True, id="an empty recipient"),
+        pytest.param(PLAIN.replace('["wmA"]', "[]"), True, id="no recipient"),
+        pytest.param(PLAIN.replace('["wmA"]', '"wmA"'), False, id="a recipient that is no list"),
+        pytest.param(PLAIN.replace('"roomid":""', '"roomid":"wr1"'), True, id="a room"),
+        pytest.param(PLAIN.replace('"roomid":"",', ""), False, id="a field less"),
+        pytest.param(PLAIN.replace('"roomid":""', '"roomid":null'), False, id="a field of null"),
+        pytest.param(PLAIN.replace('"roomid":""', '"roomid":"","more":1'), False, id="a field more"),
+        pytest.param(PLAIN.replace('"roomid":""', '"roomid":"wr1","roomid":"wr2"'), True, id="a field twice"),
+        pytest.param(PLAIN.replace('"content"', '"sdkfileid":"f","content"'), False, id="a file inside"),
+        pytest.param(PLAIN.replace(str(SENT), str(SENT // 1000)), False, id="seconds"),
+        pytest.param(PLAIN.replace(str(SENT), "0"), False, id="no time"),
+        pytest.param(PLAIN.replace(str(SENT), f"{SENT}.5"), False, id="half a millisecond"),
+        pytest.param(PLAIN.replace(str(SENT), str(2**64)), False, id="beyond 64 bits"),
+        pytest.param(PLAIN.replace(str(SENT), str(CAPTURED + 86_400_000)), True, id="a day after the capture"),
+        pytest.param(PLAIN.replace(str(SENT), str(CAPTURED + 86_400_001)), True, id="in the future"),
+        pytest.param(PLAIN.replace("明天见", "\x01"), False, id="a control character"),
+        pytest.param(PLAIN.replace("明天见", "\\ud800"), False, id="a lone surrogate"),
+        pytest.param(PLAIN.replace("m1_external", ""), False, id="no msgid"),
+        pytest.param(PLAIN.replace("m1_external", "m2"), False, id="another msgid"),
+        pytest.param(PLAIN + " ", True, id="a space behind it"),
+        pytest.param(PLAIN + "x", False, id="a letter behind it"),
+        pytest.param("\ufeff" + PLAIN, False, id="a byte order mark"),
+    ],
+)
+def test_an_ordinary_text_is_read_the_short_way_as_it_is_the_long_way(text: str, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome() -> Message | str:
+        try:
+            return message.parse(text.encode(), msgid="m1_external", captured_at_ms=CAPTURED)
+        except RecordError as refused:
+            return refused.code
+
+    assert (message._plain_text(text.encode(), "m1_external", CAPTURED) is not None) == short
+    found = outcome()
+    monkeypatch.setattr(message, "_plain_text", lambda *_: None)
+    assert found == outcome()
+
+
 def page(source: Any, *items: OpenedItem) -> OpenedPage:
     ref = PageRef(corp_id="ww1", page="p", uri="u", size=1, source=source, name="n", captured_at_ms=CAPTURED)
     earlier = Unopened(Failure(step="envelope", code="KEY_MISSING", detail="d", item=9, seq=9, msgid="m9"), b"s9")
