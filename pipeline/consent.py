@@ -30,13 +30,14 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from pipeline.directory import Directory, looks_external
-from pipeline.records import Consent, Decision, Direction, Fate, Gated, GatedPage, Message, ParsedItem, ParsedPage, PartyKind
+from pipeline.records import Consent, Decision, Direction, Fate, Gated, GatedPage, Message, ParsedPage, PartyKind
 from pipeline.register import SILENT, Register, State, Status, pair_scope, room_scope
 
 PROVEN: Final = ("employee", "robot")
 BREAKER_RECORDS: Final = 200
 BREAKER_SHARE: Final = 100  # one record in so many: 1 %
-_CONVERSATIONS: Final = 65_536
+_CONVERSATIONS: Final = 65_536  # remembered, counted by recipients
+_FEW: Final = 20  # recipients; decisions on larger rooms are not remembered
 
 # The answer that decides among several scopes: the greatest.
 _WEIGHT: Final[dict[Status, int]] = {"agree": 0, "default_agree": 1, "silent": 2, "pending": 3, "refused": 4}
@@ -78,14 +79,17 @@ class _Verdict(msgspec.Struct, frozen=True):
 
 
 class _Memo:
-    """Decisions on single chats under one directory and policy (kept alive here, so that their identity stays theirs)."""
+    """Decisions under one directory and policy (kept alive here, so that their identity stays theirs), by who talks to whom and where.
 
-    __slots__ = ("directory", "found", "policy")
+    weight: how many recipients are remembered."""
+
+    __slots__ = ("directory", "found", "policy", "weight")
 
     def __init__(self, directory: Directory, policy: ConsentPolicy) -> None:
         self.directory, self.policy = directory, policy
-        # (sender, recipient) → from when, until when (exclusive), what is decided
-        self.found: dict[tuple[str | None, str], tuple[int, int, Decision]] = {}
+        # (sender, recipients, room) → from when, until when (exclusive), what is decided
+        self.found: dict[tuple[str | None, tuple[str, ...], str | None], tuple[int, int, Decision]] = {}
+        self.weight = 0
 
 
 class _Parties(msgspec.Struct, frozen=True):
@@ -103,6 +107,8 @@ class _Parties(msgspec.Struct, frozen=True):
     unproven: tuple[str | None, ...]
 
 
+_EMPLOYEE: Final = ("employee", "employee")
+_EMPLOYEE_AND_CUSTOMER: Final = {_EMPLOYEE, ("external", "external")}
 _NOBODY: Final = _Answer(None, SILENT)
 _NOT_REQUIRED: Final = _Verdict("archived", "not_required", "directory", "1", "all_proven")
 
@@ -112,13 +118,9 @@ _NOT_REQUIRED: Final = _Verdict("archived", "not_required", "directory", "1", "a
 
 def gate_page(page: ParsedPage, *, register: Register, directory: Directory, policy: ConsentPolicy) -> GatedPage:
     """Return the page with a decision on every record; what could not be opened passes unchanged."""
-    captured_at_ms = page.ref.captured_at_ms
-
-    def gate(item: ParsedItem) -> Gated:
-        decision = decide(item.message, captured_at_ms=captured_at_ms, register=register, directory=directory, policy=policy)
-        return Gated(item.opened, item.message, decision)
-
-    return GatedPage(page.ref, tuple([gate(item) for item in page.items]), page.failed, register.version)
+    captured_at_ms, memo = page.ref.captured_at_ms, _memo_of(register, directory, policy)
+    items = tuple([Gated(i.opened, i.message, _decided(i.message, captured_at_ms, register, memo)) for i in page.items])
+    return GatedPage(page.ref, items, page.failed, register.version)
 
 
 def with_decision(gated: Gated, decision: Decision) -> Gated:
@@ -131,24 +133,33 @@ def decide(message: Message, *, captured_at_ms: int, register: Register, directo
 
     captured_at_ms: when its page was captured (milliseconds UTC), the time that counts when sent_at is unknown. Never raises; later
     events are deliberately looked at only as far as they reach back: late news is the reconciler's business."""
-    at_ms = message.sent_at_ms if message.sent_at_ms is not None else captured_at_ms
-    recipients = message.recipient_ids
-    if message.kind == "message" and len(recipients) == 1 and not message.room_id and message.control is None:
-        return _remembered(message, recipients[0], at_ms, register, directory, policy)
-    return _decide(message, at_ms, register, directory, policy)
+    return _decided(message, captured_at_ms, register, _memo_of(register, directory, policy))
 
 
-def _remembered(message: Message, recipient: str, at_ms: int, register: Register, directory: Directory, policy: ConsentPolicy) -> Decision:
-    """Return the decision on a message between two people, worked out once for the time in which nothing about them changes."""
+def _memo_of(register: Register, directory: Directory, policy: ConsentPolicy) -> _Memo:
     memo = register.decided.get((id(directory), id(policy)))
-    if memo is None or len(memo.found) >= _CONVERSATIONS:
+    if memo is None or memo.weight >= _CONVERSATIONS:
         memo = register.decided[id(directory), id(policy)] = _Memo(directory, policy)
-    known = memo.found.get((message.sender_id, recipient))
+    return memo
+
+
+def _decided(message: Message, captured_at_ms: int, register: Register, memo: _Memo) -> Decision:
+    """Return the decision; for a message between few people it is worked out once for the time in which nothing about them changes."""
+    at_ms, recipients = captured_at_ms if message.sent_at_ms is None else message.sent_at_ms, message.recipient_ids
+    if message.kind != "message" or message.control is not None or not 0 < len(recipients) <= _FEW:
+        return _decide(message, at_ms, register, memo.directory, memo.policy)
+    who = (message.sender_id, recipients, message.room_id)
+    known = memo.found.get(who)
     if known is not None and known[0] <= at_ms < known[1]:
         return known[2]
-    decision = _decide(message, at_ms, register, directory, policy)
-    spans = [directory.span_at(message.sender_id, at_ms), directory.span_at(recipient, at_ms), *(register.span_at(s, at_ms) for s in decision.scopes)]
-    memo.found[message.sender_id, recipient] = (max(s[0] for s in spans), min(s[1] for s in spans), decision)
+    decision = _decide(message, at_ms, register, memo.directory, memo.policy)
+    since, until = memo.directory.span_at(message.sender_id, at_ms)
+    spans = [memo.directory.span_at(person, at_ms) for person in recipients] + [register.span_at(scope, at_ms) for scope in decision.scopes]
+    for start, end in spans:
+        since, until = start if start > since else since, end if end < until else until
+    if memo.weight < _CONVERSATIONS:
+        memo.found[who] = (since, until, decision)
+        memo.weight += len(recipients)
     return decision
 
 
@@ -222,14 +233,14 @@ def held_by_breaker(decision: Decision) -> Decision:
 def _parties_of(message: Message, directory: Directory, at_ms: int) -> _Parties:
     """Return the parties at at_ms. A single chat without a recipient has a party that nobody knows."""
     recipients = message.recipient_ids or (() if message.room_id else ("",))
-    kinds = (directory.kinds_at(message.sender_id, at_ms), *[directory.kinds_at(party, at_ms) for party in recipients])
-    # Conversations repeat; rooms are not remembered, they are too many and too long.
-    parties = _remembered_parties if len(recipients) == 1 else _parties
-    return parties(message.sender_id, recipients, bool(message.room_id), kinds)
+    kinds = [directory.kinds_at(message.sender_id, at_ms), *[directory.kinds_at(party, at_ms) for party in recipients]]
+    return _parties(message.sender_id, recipients, bool(message.room_id), kinds)
 
 
-def _parties(sender: str | None, recipients: tuple[str, ...], in_room: bool, kinds: tuple[tuple[PartyKind, PartyKind], ...]) -> _Parties:
+def _parties(sender: str | None, recipients: tuple[str, ...], in_room: bool, kinds: Sequence[tuple[PartyKind, PartyKind]]) -> _Parties:
     """Return who is in a message, given (kind, display kind) of the sender and of each recipient."""
+    if len(recipients) == 1 and not in_room and sender and recipients[0] and {*kinds} == _EMPLOYEE_AND_CUSTOMER:  # nearly every single chat
+        return _pair(sender, recipients[0], kinds[0] == _EMPLOYEE)
     proven, shown = [kind in PROVEN for kind, _ in kinds], [show for _, show in kinds]
     asked = () if in_room or not sender else tuple(_asked(sender, recipients, proven))
     employee, customer = _sides((sender,) if in_room else (sender, *recipients), shown)
@@ -246,7 +257,13 @@ def _parties(sender: str | None, recipients: tuple[str, ...], in_room: bool, kin
     )
 
 
-_remembered_parties: Final = lru_cache(maxsize=16_384)(_parties)
+def _pair(sender: str, recipient: str, outbound: bool) -> _Parties:
+    """Return who is in a single chat of a proven employee and an external person: what the general way says of it."""
+    employee, customer = (sender, recipient) if outbound else (recipient, sender)
+    scopes = pair_scope(employee, customer), pair_scope(customer, employee)
+    return _Parties(
+        False, outbound, "employee" if outbound else "external", "outbound" if outbound else "inbound", employee, customer, ((*scopes, True),), scopes, (customer,)
+    )
 
 
 def _asked(sender: str, recipients: tuple[str, ...], proven: list[bool]) -> Iterator[tuple[str, str, bool]]:

@@ -125,6 +125,8 @@ class Workbench:
     def consent(self, page: ParsedPage) -> GatedPage:
         """Parsed → gated. A recall waits archived: the committer knows what became of its original (rule 7)."""
         gated = consent.gate_page(page, register=self.register, directory=self.directory, policy=self.policy)
+        if not any(g.message.kind == "recall" for g in gated.items):
+            return gated
         items = tuple(consent.with_decision(g, consent.recall_decision(g.decision, None)) if g.message.kind == "recall" else g for g in gated.items)
         return msgspec.structs.replace(gated, items=items)
 

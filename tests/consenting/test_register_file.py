@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,21 @@ def history(seed: int, count: int) -> list[Event]:
 def stored(at: Home, events: list[Event]) -> Register:
     ingest.append(at, CORP, [("consent", lakerows.consent_table(events))], what="consent import")
     return register_file.register_of(at, CORP, at.lake(CORP).snapshot())
+
+
+def test_a_scope_is_found_wherever_its_digest_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held to a search among all digests: near the place where its share says, at both ends, and where the digests do not lie evenly."""
+    rows = stored(home(tmp_path, keys=()), [
+        new_event(source="api", status="Agree", userid="u", external_userid=f"wm{n}", changed_at_ms=T0, recorded_at_ms=T0) for n in range(400)
+    ])._base  # fmt: skip
+    assert isinstance(rows, register_file.MappedRows)
+    keys = list(rows._high)
+    for high in [0, 2**64 - 1, *keys, *(k + 1 for k in keys), *(k - 1 for k in keys)]:
+        assert rows._place(high) == bisect_left(keys, high)
+    crowded = [*range(200), *range(2**63, 2**63 + 200)]
+    monkeypatch.setattr(rows, "_high", crowded)
+    for high in [0, 1, 150, 199, 200, 2**62, 2**63 - 1, 2**63, 2**63 + 7, 2**63 + 199, 2**63 + 200, 2**64 - 1]:
+        assert rows._place(high) == bisect_left(crowded, high)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import random
 from pathlib import Path
 from typing import Any
 
@@ -388,6 +389,38 @@ def test_the_legal_bases_name_consent_only_where_somebody_agreed(
     events: list[Event], configured: tuple[str, ...], basis: tuple[str, ...]
 ) -> None:
     assert judge(said("ZhangSan", "wmA"), *events, lawful_basis=configured).lawful_basis == basis
+
+
+PEOPLE = (None, "", "ZhangSan", "zhangsan", "LiSi", "wmA", "wo1", "Ghost", "wbBot", "wbOther", "wmliu", "Leaver")
+
+
+@pytest.mark.parametrize("directory", [STAFF, NOBODY], ids=["staff", "empty directory"])
+def test_an_employee_and_a_customer_are_told_apart_as_everybody_is(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def everybody() -> list[Any]:
+        return [
+            consent._parties(sender, (to,), in_room, [directory.kinds_at(sender, T), directory.kinds_at(to, T)])
+            for sender in PEOPLE for to in PEOPLE if to is not None for in_room in (False, True)
+        ]  # fmt: skip
+
+    found = everybody()
+    monkeypatch.setattr(consent, "_EMPLOYEE_AND_CUSTOMER", set())
+    assert found == everybody()
+
+
+def test_what_is_remembered_of_rooms_and_pairs_holds_only_while_nothing_changes() -> None:
+    events = [
+        pair("Agree", at_ms=T), pair("Disagree", at_ms=T + 20), room("Disagree", "wmA", at_ms=T + 10), room("Agree", "wmB", at_ms=T + 5),
+        room("Agree", "wmA", at_ms=T + 30), room("Maybe", "wmB", at_ms=T + 15),
+    ]  # fmt: skip
+    register, policy, rng = Register.of(events, version=1), ConsentPolicy(room="everyone"), random.Random(3)
+    asked = [
+        said(sender, *others, in_room=where, at_ms=T + after)
+        for sender, *others in (("ZhangSan", "wmA"), ("wmA", "ZhangSan"), ("wmA", "ZhangSan", "wmB"), ("Leaver", "wmB"), ("ZhangSan", *(f"wm{n}" for n in range(21))))
+        for where in (None, "wr1") for after in (-1, 0, 5, 9, 10, 15, 19, 20, 29, 30, 31)
+    ]  # fmt: skip
+    for message in rng.choices(asked, k=600):
+        alone = decide(message, captured_at_ms=CAPTURED, register=Register.of(events, version=1), directory=STAFF, policy=policy)
+        assert decide(message, captured_at_ms=CAPTURED, register=register, directory=STAFF, policy=policy) == alone
 
 
 def test_the_version_of_a_policy_changes_with_every_part_of_it() -> None:
