@@ -1,7 +1,8 @@
 """Overlapping places in a text turned into pieces that follow one another.
 
-Before: nothing. After: transcript.py.
+Before: nothing. After: transcript.py, search/places.py.
 Findings overlap (保本 inside 保本保息) and quotes lie across them; a page can only show one piece after the other.
+The matcher gives every finding; what is marked in a text is chosen here (`leftmost`), and which others lie under each mark (`under`).
 All positions are code points, end exclusive, as the archive stores them.
 """
 
@@ -10,8 +11,48 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Protocol, TypeVar
 
 import msgspec
+
+
+class Placed(Protocol):
+    """What stands at code points [start_cp, end_cp) of part number `part`."""
+
+    @property
+    def part(self) -> int: ...
+    @property
+    def start_cp(self) -> int: ...
+    @property
+    def end_cp(self) -> int: ...
+
+
+P = TypeVar("P", bound=Placed)
+
+
+def leftmost(found: Iterable[P], *, longest: bool = True) -> list[P]:
+    """Return a choice of `found` that does not overlap, for showing: part by part, the one that starts first wins.
+
+    Of several that start at one place the longest is taken when `longest`, else the one that comes first in `found`."""
+    ranked = sorted(enumerate(found), key=lambda pair: (pair[1].part, pair[1].start_cp, -pair[1].end_cp if longest else 0, pair[0]))
+    chosen: list[P] = []
+    for _, one in ranked:
+        if not chosen or chosen[-1].part < one.part or chosen[-1].end_cp <= one.start_cp:
+            chosen.append(one)
+    return chosen
+
+
+def under(found: Iterable[P]) -> list[tuple[P, list[P]]]:
+    """Return the longest leftmost of `found`, each with all that it was chosen over and itself, in order of place."""
+    ordered = sorted(found, key=lambda one: (one.part, one.start_cp, -one.end_cp))
+    groups: list[tuple[P, list[P]]] = []
+    marked = iter(leftmost(ordered))
+    for one in ordered:
+        if not groups or groups[-1][0].part < one.part or groups[-1][0].end_cp <= one.start_cp:
+            groups.append((next(marked), []))
+        groups[-1][1].append(one)
+    return groups
+
 
 QUOTE = 0  # the number that stands for "somebody else's words"; findings count from 1
 

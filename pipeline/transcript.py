@@ -7,7 +7,8 @@ Rules:
  (1) order is (sent_at, origin, seq); a record whose time is unknown stands after its neighbour by seq in the same sequence space.
  (2) a recalled message stays where it was said, with its words; the recall stands where it happened.
  (3) withheld, pending, restricted and unopened records are counted in their place, never shown.
- (4) findings are a layer of their own: numbers on pieces of the text, told apart beside it; the text itself never changes.
+ (4) findings are a layer of their own: numbers on pieces of the text, told apart beside it; the text itself never changes. Where findings
+     overlap, the one that starts first is marked, the longest of those, and bears the numbers of the others too (`segments.under`).
  (5) people bear the name of the time (names.py); a name of another time is marked as such, an unknown one is the id alone.
  (6) employees stand on the own side; among employees only, whoever spoke first does.
 """
@@ -17,14 +18,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from pipeline import words
 from pipeline.errors import UsageError
 from pipeline.names import Names, Person, Row, ms_of
-from pipeline.segments import QUOTE, Segment, Span, segments
+from pipeline.segments import QUOTE, Segment, Span, segments, under
 
 Held = Literal["withheld", "pending", "restricted", "failed", "removed"]
 
@@ -341,11 +342,11 @@ class _Maker:
 
     def _blocks(self, row: Row) -> tuple[tuple[Block, ...], tuple[Mark, ...]]:
         parts = row.get("parts") or ([{"path": "text", "text": row["text"]}] if row.get("text") else [])
-        places = sorted(self.findings.get(row["msgid"], ()), key=lambda place: (place[0], place[1], -place[2]))
-        marks = {place[3]["finding_id"]: self._mark(place[3]) for place in places}
+        places = sorted(self.findings.get(row["msgid"], ()), key=lambda place: (place.part, place.start_cp, -place.end_cp))
+        marks = {place.row["finding_id"]: self._mark(place.row) for place in places}
         spans: dict[int, list[Span]] = {}
-        for part, start, end, finding in places:
-            spans.setdefault(part, []).append(Span(start, end, marks[finding["finding_id"]].number))
+        for shown, covered in under(places):
+            spans.setdefault(shown.part, []).extend(Span(shown.start_cp, shown.end_cp, marks[one.row["finding_id"]].number) for one in covered)
         for quote in row.get("quotes") or ():
             spans.setdefault(quote["part"], []).append(Span(quote["start_cp"], quote["end_cp"], QUOTE))
         blocks = tuple(Block(part["path"], segments(part["text"], spans.get(at, ()))) for at, part in enumerate(parts))
@@ -357,15 +358,24 @@ class _Maker:
         return Mark(number=number, **{name: str(finding.get(name) or "") for name in texts})
 
 
-def _by_message(findings: Iterable[Row]) -> dict[str, list[tuple[int, int, int, Row]]]:
-    """Return the places of findings by message: part, start, end, finding; one that spans several messages stands in each."""
-    places: dict[str, list[tuple[int, int, int, Row]]] = {}
+class _Place(NamedTuple):
+    """Where a finding stands in a message."""
+
+    part: int
+    start_cp: int
+    end_cp: int
+    row: Row
+
+
+def _by_message(findings: Iterable[Row]) -> dict[str, list[_Place]]:
+    """Return the places of findings by message; one that spans several messages stands in each."""
+    places: dict[str, list[_Place]] = {}
     for row in findings:
         if row.get("suppressed_by"):
             continue
         for span in row.get("spans") or [row]:
             msgid = span.get("msgid") or row["msgid"]
-            places.setdefault(msgid, []).append((span["part"], span["start_cp"], span["end_cp"], row))
+            places.setdefault(msgid, []).append(_Place(span["part"], span["start_cp"], span["end_cp"], row))
     return places
 
 

@@ -19,7 +19,7 @@ Before: ../consent.py (gated messages), lexicon.py (compiled packs). After: ../s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pipeline.match import judge as judging
 from pipeline.match import screen
@@ -29,7 +29,7 @@ from pipeline.match.lexicon import Lexicon
 from pipeline.match.searching import WINDOW, Ground, search, search_again
 from pipeline.records import Decision, Finding, Gated, GatedPage, Matched, MatchedPage, Message
 
-__all__ = ["MAX_FINDINGS", "WINDOW", "Anchor", "Examined", "Party", "examine", "examine_all", "find", "leftmost", "match_page", "version_of"]
+__all__ = ["MAX_FINDINGS", "WINDOW", "Anchor", "Examined", "Party", "examine", "examine_all", "find", "match_page", "version_of"]
 
 _NOTHING = Examined()
 _FEW = 8  # messages: so few are sooner looked at one by one
@@ -93,16 +93,3 @@ def examine_all(said: Sequence[tuple[Message, Decision]], lexicon: Lexicon, appr
                 harvest = harvests.get(n) or harvests.setdefault(n, Harvest(*said[n], lexicon, approved))
                 harvest.take_all(Ground(number, text, group, known.base if known else None), hits)
     return [harvests[n].result() if n in harvests else _NOTHING for n in range(len(said))]
-
-
-def leftmost(findings: Iterable[Finding], longest: bool) -> list[Finding]:
-    """Return a choice of `findings` that do not overlap, for showing: part by part, the one that starts first wins.
-
-    Of several that start at one place the longest is taken when `longest`, else the one that comes first in `findings`.
-    """
-    ranked = sorted(enumerate(findings), key=lambda pair: (pair[1].part, pair[1].start_cp, -pair[1].end_cp if longest else 0, pair[0]))
-    chosen: list[Finding] = []
-    for _, finding in ranked:
-        if not chosen or chosen[-1].part < finding.part or chosen[-1].end_cp <= finding.start_cp:
-            chosen.append(finding)
-    return chosen

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline.segments import leftmost
+
 AROUND_CP = 20
 MARKS = ("【", "】")
 
@@ -40,9 +42,12 @@ def _starts(text: str, needle: str) -> Iterable[int]:
 
 
 def excerpt(parts: Sequence[Mapping[str, Any]], found: Sequence[Place]) -> str:
-    """Return the words around the first place, with every place of that part inside the excerpt marked; cut ends are shown as …."""
+    """Return the words around the first place, with the places of that part inside the excerpt marked; cut ends are shown as ….
+
+    Of places that overlap, the one that starts first is marked, the longest of those."""
     if not found:
         return ""
+    found = leftmost(found)
     first = found[0]
     text = parts[first.part]["text"]
     low, high = max(0, first.start_cp - AROUND_CP), min(len(text), first.end_cp + AROUND_CP)

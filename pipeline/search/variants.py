@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.match import fold, levels, tables
 from pipeline.search.places import Place, places
+from pipeline.segments import leftmost
 
 _LAST_CODE = 0x110000
 
@@ -52,7 +53,7 @@ class Folded:
         found = places(parts, self._text)
         for number, part in enumerate(parts or ()):
             found += [Place(number, part["path"] or "", start, end) for start, end in self._folded_places(part["text"] or "")]
-        return list(_apart(sorted(set(found), key=lambda p: (p.part, p.start_cp, -p.end_cp))))
+        return leftmost(found)
 
     def _folded_places(self, text: str) -> Iterator[tuple[int, int]]:
         for needle, mapped in ((self._folded, levels.base_map(text, fold.ALL)), (self._meant, levels.variants_map(text, fold.ALL))):
@@ -60,15 +61,6 @@ class Folded:
             while at >= 0:
                 yield mapped.place(at, at + len(needle))
                 at = mapped.text.find(needle, at + len(needle))
-
-
-def _apart(found: Iterable[Place]) -> Iterator[Place]:
-    """Leave out what overlaps an earlier one."""
-    last: Place | None = None
-    for place in found:
-        if last is None or place.part != last.part or place.start_cp >= last.end_cp:
-            yield place
-            last = place
 
 
 def _written(char: str) -> set[int]:

@@ -99,6 +99,8 @@ def test_places_are_code_points_of_their_part_and_the_excerpt_marks_them() -> No
     at = places.places(parts, "保本")
     assert [(p.part, p.start_cp, p.end_cp) for p in at] == [(1, 1, 3), (1, 4, 6)]
     assert places.excerpt(parts, at) == "𠮷【保本】，【保本】🧧" + "尾" * 16 + "…"
+    over = [places.Place(0, "text.content", 1, 3), places.Place(0, "text.content", 2, 5), places.Place(0, "text.content", 1, 2)]
+    assert places.excerpt([{"text": "说保本保息"}], over) == "说【保本】保息"  # of places that overlap the leftmost longest
 
 
 def test_an_answer_ends_with_what_was_not_looked_into(reader: Reader) -> None:

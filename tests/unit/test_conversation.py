@@ -309,8 +309,18 @@ def test_findings_are_numbered_in_reading_order_and_the_longer_first() -> None:
     ]
     lines = [line for line in lines_of(rows, findings=found) if isinstance(line, MessageLine)]
     assert [[(mark.number, mark.finding_id) for mark in line.marks] for line in lines] == [[(1, "b"), (2, "a")], [(3, "c")]]
-    assert lines[0].blocks[0].segments == (Segment("保本", (1, 2)), Segment("保息", (1,)))
+    assert lines[0].blocks[0].segments == (Segment("保本保息", (1, 2)),)
     assert lines[1].blocks[0].segments == (Segment("很"), Segment("稳", (3,)))
+
+
+def test_where_findings_overlap_the_leftmost_longest_is_marked_and_bears_the_numbers_of_all() -> None:
+    rows = [message(1, "lina", "绝对保本保息不亏，放心保本", 0)]
+    found = [finding("a", "m1", 2, 4), finding("b", "m1", 2, 6), finding("c", "m1", 4, 8), finding("d", "m1", 6, 8), finding("e", "m1", 11, 13)]
+    [line] = [line for line in lines_of(rows, findings=found) if isinstance(line, MessageLine)]
+    assert [(mark.number, mark.finding_id) for mark in line.marks] == [(1, "b"), (2, "a"), (3, "c"), (4, "d"), (5, "e")]
+    assert line.blocks[0].segments == (
+        Segment("绝对"), Segment("保本保息", (1, 2, 3)), Segment("不亏", (4,)), Segment("，放心"), Segment("保本", (5,)),
+    )  # fmt: skip
 
 
 def test_a_finding_split_over_messages_is_one_finding_shown_in_each() -> None:
@@ -563,7 +573,7 @@ def test_every_link_leads_to_a_place_on_the_page() -> None:
 def test_marks_lie_on_the_text_with_the_worst_severity_and_can_be_switched_off() -> None:
     found = [finding("a", "m1", 0, 4, severity="low"), finding("b", "m1", 0, 2, severity="high")]
     html = render_html(lines_of([message(1, "lina", "保本保息吧", 0)], findings=found), META, "zh")
-    assert '<mark class="high">保本<sup>2</sup></mark><mark class="low">保息<sup>1</sup></mark>吧' in html
+    assert '<mark class="high">保本保息<sup>1</sup><sup>2</sup></mark>吧' in html
     page = Page(html)
     assert page.bubbles == ["\n        保本保息吧\n      "]
     assert ("input", {"type": "checkbox", "id": "marks", "class": "switch switches", "checked": ""}) in page.tags

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from pipeline.match.fold import fold, fold_map
 from pipeline.match.lexicon import Lexicon, compile_packs
-from pipeline.match.matching import MAX_FINDINGS, WINDOW, find, leftmost, match_page
+from pipeline.match.matching import MAX_FINDINGS, WINDOW, find, match_page
 from pipeline.match.packfile import Pack, Rule, Title
 from pipeline.records import Decision, Finding, Gated, GatedPage, Message, OpenedItem, PageRef, Part, PartyKind, Quote
+from pipeline.segments import leftmost
 
 
 def rule(*terms: str, **more: Any) -> Rule:
@@ -272,7 +273,7 @@ def test_only_archived_records_are_searched() -> None:
 )
 def test_the_findings_to_show_do_not_overlap(longest: bool, chosen: list[object]) -> None:
     findings = found(lexicon_of(rule("保本", "本保", "保息", "保本保息")), "保本保息", "保本")
-    assert [(f.part, f.start_cp, f.end_cp) for f in leftmost(findings, longest)] == chosen
+    assert [(f.part, f.start_cp, f.end_cp) for f in leftmost(findings, longest=longest)] == chosen
 
 
 # --- a slow search that must agree ---------------------------------------------------------------------------------

@@ -25,9 +25,10 @@ from typing import Any
 import pytest
 
 from pipeline.match.lexicon import Lexicon, compile_packs
-from pipeline.match.matching import find, leftmost
+from pipeline.match.matching import find
 from pipeline.match.packfile import Pack, Rule, Title
 from pipeline.records import Decision, Finding, Message, Part
+from pipeline.segments import leftmost
 
 pytestmark = pytest.mark.fixtures
 
