@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,29 +12,7 @@ from pipeline.cli import root
 from pipeline.home import Home
 from pipeline.reader import Reader
 from tests import firm
-
-
-class Terminal(io.StringIO):
-    """A screen."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class Answer:
-    """One command in this process."""
-
-    def __init__(self, at: Home, *call: str, screen: bool = False) -> None:
-        out, err = Terminal() if screen else io.StringIO(), io.StringIO()
-        root.CALL.reopen()
-        root.CALL.corp_id = None
-        with redirect_stdout(out), redirect_stderr(err):
-            self.code = root.run(["--home", str(at.path), *call])
-        self.out, self.err = out.getvalue(), err.getvalue()
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
+from tests.cli.inside import Answer
 
 
 @pytest.fixture(scope="module")
