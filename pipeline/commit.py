@@ -100,13 +100,13 @@ def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]
             with manifests.files_held(home, corp_id):
                 version = lake.commit(snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
         except CommitConflict:
-            lake.purge(plan.written)
+            lake.discard(plan.written)
             if noted is not None:
                 purges.forget(noted)
             continue
         except (VerifyFailed, durable.Vanished):
             # Somebody else tidied up a manifest of the batch meanwhile, or its files were damaged: those pages are staged again.
-            lake.purge(plan.written)
+            lake.discard(plan.written)
             if noted is not None:
                 purges.forget(noted)
             damaged = [(path, m) for path, m in batch if not path.exists() or not manifests.whole(home, m)]

@@ -190,7 +190,7 @@ def _rewrite(home: Home, lake: Lake, snapshot: Snapshot, step: Step, inputs: Seq
             raise VerifyFailed("ROWS_LOST", f"{rows_of(inputs)} rows of kind {step.kind} went in, {rows_of(written)} came out", remedy="report it; nothing was changed")
         version = _commit(home, lake, snapshot, written, inputs)
     except (_Gone, VerifyFailed):
-        lake.purge(written)
+        lake.discard(written)
         purges.forget(noted)
         raise
     purges.begin(home, lake.corp_id, noted, version=version)

@@ -283,6 +283,13 @@ class Lake:
         for file in files:
             durable.remove(self.root / file.path)
 
+    def discard(self, files: Iterable[DataFile]) -> None:
+        """Unlink files written for a commit that did not come about; never one that the newest version names.
+
+        A commit may fail after its entry is in the log (its fsync, its anchor): then what it added is there, and stays."""
+        named = {f.path for f in self.snapshot().files}
+        self.purge([f for f in files if f.path not in named])
+
     # -- files --------------------------------------------------------------------------------------------------
 
     def write(

@@ -183,7 +183,7 @@ def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tupl
             purges.forget(noted)
             raise
     except (CommitConflict, VerifyFailed, UsageError, durable.Vanished):
-        lake.purge(adds)
+        lake.discard(adds)
         raise
     purges.begin(home, lake.corp_id, noted, version=version)
     return lost

@@ -62,7 +62,7 @@ class Change:
 
     def forget(self) -> None:
         """Unlink what was written for a commit that is not made."""
-        self.lake.purge(self.adds)
+        self.lake.discard(self.adds)
         if self.noted is not None:
             purges.forget(self.noted)
 

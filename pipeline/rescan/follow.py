@@ -192,5 +192,5 @@ def _write(lake: Lake, snapshot: Snapshot, rows: Sequence[stored.Row], version: 
             return len(rows)
         except CommitConflict:
             snapshot = lake.snapshot()
-    lake.purge(files)
+    lake.discard(files)
     raise UsageError("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")

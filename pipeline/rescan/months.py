@@ -146,10 +146,10 @@ def _rescan_month(home: Home, corp_id: str, month: str, version: str, workers: i
             except CommitConflict:
                 snapshot = lake.snapshot()
                 if _seen(snapshot, month) != seen:
-                    lake.purge(adds)
+                    lake.discard(adds)
                     break
             except BaseException:
-                lake.purge(adds)
+                lake.discard(adds)
                 raise
     raise VerifyFailed("COMMIT_STARVED", f"a month changed {TRIES} times while it was matched again", remedy="stop the other writers and run again")
 

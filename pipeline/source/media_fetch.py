@@ -263,7 +263,7 @@ def append_states(home: Home, corp_id: str, states: Sequence[dict[str, Any]]) ->
                 lake.commit(snapshot, files, (), what="media")
             return
         except CommitConflict:
-            lake.purge(files)
+            lake.discard(files)
     raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
 
 
