@@ -57,7 +57,7 @@ def _meta(reader: Reader, conversation_id: str, messages: Sequence[dict[str, Any
     (unopened,) = reader.rows("SELECT (SELECT count(*) FROM failures) AS unopened, (SELECT count(*) FROM restricted) AS restricted")
     return Meta(
         corp_id=reader.corp_id, corp_name=corp.name, conversation_id=conversation_id, room=any(m["room_id"] for m in messages),
-        from_day=min(days, default=None), to_day=max(days, default=None), made_at_ms=clock.now_ms(), actor=custody.actor(), demo=demo, single_mode=True,
+        from_day=min(days, default=None), to_day=max(days, default=None), made_at_ms=clock.now_ms(), actor=custody.actor(), demo=demo, single_mode=reader.access.mode == "single",
         stand=f"{reader.snapshot.version}", uninspected={k: n for k, n in unopened.items() if n},
         program=f"liuhen {__version__}",
     )  # fmt: skip

@@ -1,13 +1,13 @@
 """All checks in order. What an earlier failure makes pointless is left out and said to be.
 
-Before: machine.py, keys.py, network.py, library.py. After: the command `doctor`.
+Before: machine.py, keys.py, people.py, network.py, library.py. After: the command `doctor`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pipeline.doctor import keys, library, machine, network
+from pipeline.doctor import keys, library, machine, network, people
 from pipeline.doctor.findings import Finding
 from pipeline.home import Home
 
@@ -19,6 +19,7 @@ def examine(home: Home, corp_ids: Sequence[str], *, offline: bool = False, step:
     step("machine")
     yield from machine.look(home.path)
     yield keys.look_home(home)
+    yield from people.look_home(home)
     step("library")
     yield from library.look_home(home)
     ways: list[Finding] = []

@@ -136,6 +136,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def judged(words: list[str], ended: Told) -> str:
     """What is wrong with how a command ended: each must have answered, but for those that say why they do not."""
     line = " ".join(words)
+    if line.startswith("restricted open"):  # waits for its second step: nothing is shown before
+        return "" if ended.code == 8 and "APPROVAL_NEEDED" in ended.err and not ended.out else f"{line}: {ended.code}, {ended.err[-200:]}"
     refusal = next((code for start, code in REFUSED.items() if line.startswith(start)), None)  # doctor tells in rows
     if line in LACKING or refusal is not None:
         return "" if ended.code == 2 and (refusal or "") in ended.err else f"{line}: {ended.code}, {ended.err[-200:]}"
