@@ -19,25 +19,36 @@ from pipeline.transcript import Line
 
 def gather(reader: Reader, conversation_id: str, *, around: str | None, demo: bool) -> tuple[list[Line], Meta]:
     """Return the lines of a conversation (a window of them with `around`) and what the page says of itself; raises UsageError CONVERSATION_UNKNOWN."""
+    with reader.about(conversation_id):
+        return _gathered(reader, conversation_id, around=around, demo=demo)
+
+
+def _gathered(reader: Reader, conversation_id: str, *, around: str | None, demo: bool) -> tuple[list[Line], Meta]:
     named = {"id": conversation_id}
-    messages = reader.rows("SELECT * FROM messages WHERE conversation_id = $id", named)
+    messages = reader.rows("SELECT * EXCLUDE (raw) FROM messages WHERE conversation_id = $id", named)
     quotes = {(r["origin"], r["seq"]): r["quotes"] for r in reader.rows("SELECT origin, seq, quotes FROM lake_messages WHERE conversation_id = $id", named)}
     held = _held(reader, conversation_id)
     if not messages and not held:
         raise UsageError(
             "CONVERSATION_UNKNOWN", "the archive has no such conversation", remedy="an id is a room, or the sorted pair of ids joined by |; audits name them"
         )
-    media = reader.rows("SELECT * FROM media WHERE msgid IN (SELECT msgid FROM messages WHERE conversation_id = $id)", named)
+    media = reader.rows("SELECT * FROM media WHERE msgid IN (SELECT unnest($msgids))", {"msgids": [m["msgid"] for m in messages] or [""]})
     lines = transcript.lines_of(
         [{**m, "quotes": quotes.get((m["origin"], m["seq"]))} for m in messages],
         findings=reader.rows("SELECT * FROM matches WHERE conversation_id = $id", named),
         media=media,
         gaps=reader.rows("SELECT * FROM gaps"),
         held=held,
-        people=reader.rows("SELECT * FROM people"),
+        people=reader.rows("SELECT * FROM people WHERE lower(userid) IN (SELECT unnest($people))", {"people": _people(messages)}),
     )
     meta = _meta(reader, conversation_id, messages, demo)
     return (transcript.around(lines, around) if around else lines), meta
+
+
+def _people(messages: Sequence[dict[str, Any]]) -> list[str]:
+    """Return everybody a message names, in lower case."""
+    named = {p for m in messages for p in (m["sender_id"], m["recalled_by"], *(m["recipient_ids"] or ())) if p}
+    return sorted({p.lower() for p in named}) or [""]
 
 
 def _held(reader: Reader, conversation_id: str) -> list[dict[str, Any]]:
@@ -46,7 +57,7 @@ def _held(reader: Reader, conversation_id: str) -> list[dict[str, Any]]:
     names = Pseudonyms(reader.home, reader.corp_id)
     scopes = [names.scope_ref(s) for s in (pair_scope(*people), pair_scope(*reversed(people)))] if len(people) == 2 else []
     return reader.rows(
-        "SELECT seq, origin, fate FROM lake_current_records WHERE fate IN ('withheld', 'pending', 'restricted') AND (room_id = $id OR list_contains($scopes, scope_ref))",
+        "SELECT seq, origin, fate FROM lake_rest_records WHERE fate IN ('withheld', 'pending', 'restricted') AND (room_id = $id OR list_contains($scopes, scope_ref))",
         {"id": conversation_id, "scopes": scopes},
     )
 
@@ -54,7 +65,9 @@ def _held(reader: Reader, conversation_id: str) -> list[dict[str, Any]]:
 def _meta(reader: Reader, conversation_id: str, messages: Sequence[dict[str, Any]], demo: bool) -> Meta:
     corp = next(c for c in reader.home.config.corp if c.id == reader.corp_id)
     days = [m["dt"] for m in messages]
-    (unopened,) = reader.rows("SELECT (SELECT count(*) FROM failures) AS unopened, (SELECT count(*) FROM restricted) AS restricted")
+    if "unopened" not in reader.kept:  # of the archive, not of the conversation: asked once a version
+        (reader.kept["unopened"],) = reader.rows("SELECT (SELECT count(*) FROM failures) AS unopened, (SELECT count(*) FROM restricted) AS restricted")
+    unopened: dict[str, int] = reader.kept["unopened"]
     return Meta(
         corp_id=reader.corp_id, corp_name=corp.name, conversation_id=conversation_id, room=any(m["room_id"] for m in messages),
         from_day=min(days, default=None), to_day=max(days, default=None), made_at_ms=clock.now_ms(), actor=custody.actor(), demo=demo, single_mode=reader.access.mode == "single",

@@ -20,7 +20,7 @@ import json
 import os
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cache
@@ -349,8 +349,8 @@ class Lake:
         mask = [row not in gone for row in zip(table["origin"].to_pylist(), table["seq"].to_pylist(), strict=True)]
         return None if all(mask) else table.filter(pa.array(mask))
 
-    def dataset(self, kind: str, files: Sequence[DataFile]) -> ds.Dataset:
-        """Return a decrypting dataset over `files` (all of `kind`)."""
+    def dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
+        """Return a decrypting dataset over `files` (all of `kind`); groups: of each path the row groups to read, None for all."""
         declared = schema.kind(kind).arrow
         if not files:
             return ds.dataset(declared.empty_table())
@@ -360,7 +360,10 @@ class Lake:
         months = "dt" in declared.names
         parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
         folder = pafs.SubTreeFileSystem(str(self.root), pafs.LocalFileSystem())
-        fragments = [parquet.make_fragment(f.path, folder, _month_holds(f.month) if months else ds.scalar(True)) for f in files]
+        fragments = [
+            parquet.make_fragment(f.path, folder, _month_holds(f.month) if months else ds.scalar(True), row_groups=None if groups is None else list(groups[f.path]))
+            for f in files
+        ]  # fmt: skip
         return _Files(fragments, declared, parquet, folder)
 
     def read(self, kind: str, files: Sequence[DataFile], *, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:

@@ -10,20 +10,24 @@ and unlinked since the version was opened leads to one more try, on the newest v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import audit, clock, durable, earlier_packs, schema, sqlguard
+from pipeline import audit, clock, durable, earlier_packs, layout, schema, sqlguard
 from pipeline.consenting import hidden
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import ANY, Lake, Snapshot
 from pipeline.roles import acting, scoped
 from pipeline.roles.acting import Access
+from pipeline.search import rest
+from pipeline.stage import HOT
 from pipeline.workbench import Workbench
 
 T = TypeVar("T")
@@ -67,6 +71,8 @@ class Reader:
         self.connection.execute("SET enable_progress_bar = false")  # it would go to stdout, into the results
         self._register(self._months)
         audit.create_views(self.connection)
+        self.connection.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot), None))
+        self.connection.execute("CREATE OR REPLACE VIEW lake_rest AS FROM lake_rest_kept")
         if self._lexicon:
             earlier_packs.use(self.connection, self._lexicon)
         self.connection.execute("SET enable_external_access = false")
@@ -82,12 +88,38 @@ class Reader:
             dataset = self.lake.dataset(kind, files)
             if files:
                 _open_one(dataset)
-            seen = view.of(kind, dataset, visible if kind in hidden.KINDS else None)  # on the data itself: no query comes past it
-            gone = [c for c in dataset.schema.names if c not in seen.schema.names]
-            self.connection.register(f"lake_{kind}" + ("_seen" if gone else ""), seen)
-            if gone:
-                self.connection.execute(_without(kind, gone))
+            self._put(kind, dataset, visible, again=False)
         self.connection.register("lake_context", self._context())
+
+    def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:
+        """Register what the person may see of a kind. again: in the place of what was registered before."""
+        seen = self.view.of(kind, dataset, visible if kind in hidden.KINDS else None)  # on the data itself: no query comes past it
+        gone = [c for c in dataset.schema.names if c not in seen.schema.names]
+        self.connection.register(f"lake_{kind}" + ("_seen" if gone else ""), seen)
+        if gone and not again:
+            self.connection.execute(_without(kind, gone))
+
+    @contextmanager
+    def about(self, conversation_id: str) -> Iterator[None]:
+        """Look, inside the block, into the row groups of messages, findings and files alone that may hold this conversation: the same answers, sooner.
+
+        Raises nothing of its own; what is asked inside is asked of the version that was open at its begin."""
+        from pipeline.search.candidates import findings_of_conversation, groups_of_conversation
+
+        visible, before = hidden.visible(self.lake, self.snapshot), self.snapshot
+        files = {f.path: f for f in self.snapshot.files}
+        messages = groups_of_conversation(self, conversation_id)
+        findings = findings_of_conversation(self, conversation_id, {files[p].month for p in messages})
+        for kind, groups in (("messages", messages), ("matches", findings)):
+            self._put(kind, self.lake.dataset(kind, [files[p] for p in groups], groups), visible, again=True)
+        media = self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY])
+        self._put("media", self.lake.dataset("media", media), visible, again=True)
+        try:
+            yield
+        finally:
+            if self.snapshot is before:
+                for kind in ("messages", "matches", "media"):
+                    self._put(kind, self.lake.dataset(kind, self.snapshot.of(kind)), visible, again=True)
 
     def _context(self) -> pa.Table:
         version = Workbench(self.home, self.corp_id, self.snapshot).lexicon_version

@@ -83,7 +83,7 @@ def _originals(reader: Reader, rows: list[dict[str, Any]]) -> dict[str, str]:
     """Return where the original of each recall is: in the bundle (here), elsewhere in the archive (outside), held back, or not known at all."""
     asked = [r["recalls_msgid"] for r in rows if r["kind"] == "recall" and r["recalls_msgid"]]
     where = dict.fromkeys(asked, "unknown")
-    query = "SELECT msgid FROM lake_current_records WHERE fate IN ('withheld', 'pending', 'restricted', 'removed') AND list_contains($asked, msgid)"
+    query = "SELECT msgid FROM lake_rest_records WHERE fate IN ('withheld', 'pending', 'restricted', 'removed') AND list_contains($asked, msgid)"
     where |= dict.fromkeys((r["msgid"] for r in reader.rows(query, {"asked": asked})), "held")
     where |= dict.fromkeys((r["msgid"] for r in reader.rows("SELECT msgid FROM messages WHERE list_contains($asked, msgid)", {"asked": asked})), "outside")
     here = {r["msgid"] for r in rows}

@@ -11,5 +11,6 @@
     hits.py         the newest messages that hold the words
     places.py       where in a message they stand, and the words around them
     uninspected.py  what a search of this range could not look into
+    rest.py         records that are not simply archived, kept beside their file
     cycle_steps.py  the step of `run` that makes indexes
 """

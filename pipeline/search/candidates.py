@@ -10,21 +10,24 @@ damaged or of something else answers nothing: every group of its file is a candi
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import layout
 from pipeline.clock import DAY_MS
 from pipeline.lake import DataFile, Snapshot
-from pipeline.reader import Reader
 from pipeline.search import grams, index
 from pipeline.search.datafile import Opened
 from pipeline.search.index_file import Damaged, Group, Index
 from pipeline.search.question import Question
+
+if TYPE_CHECKING:
+    from pipeline.reader import Reader
 
 EPOCH = date(1970, 1, 1).toordinal()
 BEIJING_MS = 8 * 3_600_000
@@ -120,6 +123,28 @@ def newest_first(files: Files, question: Question, keys: Sequence[Sequence[int]]
         for n, group in _groups(files, file, keys, seen):
             if group.last >= first and group.first <= last:
                 heapq.heappush(heap, (-group.last, n, order, file))
+
+
+def findings_of_conversation(reader: Reader, conversation_id: str, months: Collection[str]) -> dict[str, list[int]]:
+    """Return the row groups of findings of a conversation, ascending, by the path of their file: one column is read to tell."""
+    files = files_of(reader)
+    found: dict[str, list[int]] = {}
+    for file in reader.snapshot.of("matches", months=months):
+        data = files.data(file)
+        held = [n for n in range(data.groups) if pc.any(pc.equal(data.read(n, ["conversation_id"])["conversation_id"], conversation_id)).as_py()]
+        if held:
+            found[file.path] = held
+    return found
+
+
+def groups_of_conversation(reader: Reader, conversation_id: str) -> dict[str, list[int]]:
+    """Return the row groups that may hold messages of a conversation, ascending, by the path of their file."""
+    own = layout.bucket_of(conversation_id)
+    found: dict[str, list[int]] = {}
+    for candidate in newest_first(files_of(reader), Question(text="", room=conversation_id), [[grams.of_name("conversation", conversation_id)]], Seen()):
+        if candidate.file.bucket == own or candidate.file.bucket not in layout.BUCKETS:
+            found.setdefault(candidate.file.path, []).append(candidate.group)
+    return {path: sorted(groups) for path, groups in found.items()}
 
 
 def days_of_month(month: str) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from pipeline import durable, filekeys, stamps
 from pipeline.errors import ArchiveError, StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
-from pipeline.search import grams, index_file
+from pipeline.search import grams, index_file, rest
 from pipeline.search.datafile import Opened, opened
 from pipeline.search.grams import Keys
 from pipeline.search.index_file import Damaged, Group, Index
@@ -74,6 +74,7 @@ def build(
         durable.make_folder(folder)
         durable.sweep_temporary(folder)
         files = wanted(snapshot)
+        rest.build(home, corp_id)
         told.removed = sweep(home, corp_id, [] if again else files)
         missing = [f for f in files if not _is_there(home, lake, snapshot, f)]
         end = time.monotonic() + budget_s

@@ -11,7 +11,7 @@ SELECT
     coalesce(brought.event.who, r.employee_id) AS who,
     brought.event.scope AS scope,
     brought.event.at AS at
-FROM lake_current_records AS r
+FROM lake_rest_records AS r
 LEFT JOIN (
     SELECT
         source_msgid,

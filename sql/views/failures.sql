@@ -14,6 +14,6 @@ SELECT
     r.attempts,
     r.first_seen,
     r.settled_at AS last_seen
-FROM lake_current_records AS r
+FROM lake_rest_records AS r
 LEFT JOIN lake_pages AS p ON p.page = r.page
 WHERE r.fate = 'failed';

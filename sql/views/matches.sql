@@ -1,7 +1,7 @@
 -- Which findings count under the current packs?
 -- One row per finding. Where a month was matched again (lake_scans), the newest scan says what counts of the messages it read: the findings
 -- under its version; messages that came after it keep theirs. Where a finding is left under several versions the newest row counts, and then
--- only if nothing suppresses it there. Findings carry what audits need, so no audit over findings has to read message text.
+-- only if nothing suppresses it there (which ones are left several times is looked up first: they are few). Findings carry what audits need, so no audit over findings has to read message text.
 CREATE VIEW matches AS
 WITH scans AS (
     SELECT
@@ -45,9 +45,8 @@ LEFT JOIN (
     FROM lake_matches AS f
     LEFT JOIN scans
         ON scans.scan_month = strftime(f.dt, '%Y-%m')
-    WHERE scans.scan_month IS NULL
-        OR f.lexicon_version = scans.lexicon_version
-        OR f.matched_at > scans.read_at
+    WHERE f.finding_id IN (SELECT finding_id FROM lake_matches GROUP BY finding_id HAVING count(*) > 1)
+        AND (scans.scan_month IS NULL OR f.lexicon_version = scans.lexicon_version OR f.matched_at > scans.read_at)
     GROUP BY f.finding_id
     HAVING count(*) > 1
 ) AS again

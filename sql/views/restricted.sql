@@ -11,5 +11,5 @@ SELECT
     rule AS basis,
     settled_at AS since,
     keep_until
-FROM lake_current_records
+FROM lake_rest_records
 WHERE fate = 'restricted';

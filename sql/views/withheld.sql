@@ -14,5 +14,5 @@ SELECT
     register_version,
     settled_at AS decided_at,
     keep_until AS destroy_after
-FROM lake_current_records
+FROM lake_rest_records
 WHERE fate = 'withheld';
