@@ -121,16 +121,13 @@ class Reader:
                 for kind in ("messages", "matches", "media"):
                     self._put(kind, self.lake.dataset(kind, self.snapshot.of(kind)), visible, again=True)
 
-    def _context(self) -> pa.Table:
-        version = Workbench(self.home, self.corp_id, self.snapshot).lexicon_version
-        return pa.table(
-            {
-                "corp_id": [self.corp_id],
-                "lexicon_version": [version],
-                "withheld_days": pa.array([self.home.config.consent.withheld_days], pa.int32()),
-                "now": pa.array([clock.now_ms()], pa.timestamp("ms", "UTC")),
-            }
-        )
+    def _context(self) -> _Context:
+        known = {
+            "corp_id": pa.array([self.corp_id]),
+            "withheld_days": pa.array([self.home.config.consent.withheld_days], pa.int32()),
+            "now": pa.array([clock.now_ms()], pa.timestamp("ms", "UTC")),
+        }
+        return _Context(known, lambda: str(Workbench(self.home, self.corp_id, self.snapshot).lexicon_version))
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of one of our own queries as dictionaries."""
@@ -184,6 +181,20 @@ def _without(kind: str, gone: Sequence[str]) -> str:
     types = {"string": "VARCHAR", "binary": "BLOB", "list<part>": "STRUCT(path VARCHAR, text VARCHAR)[]"}
     nulls = [f"NULL::{types[c.type]} AS {c.name}" for c in schema.kind(kind).columns if c.name in gone]
     return f"CREATE VIEW lake_{kind} AS SELECT *, {', '.join(nulls)} FROM lake_{kind}_seen"
+
+
+class _Context(ds.InMemoryDataset):
+    """The one row of `lake_context`. The version of the packs is worked out when it is asked for: it takes loading and proving all of them."""
+
+    def __init__(self, known: dict[str, pa.Array], version: Callable[[], str]) -> None:
+        super().__init__(pa.schema([("lexicon_version", pa.string()), *((name, values.type) for name, values in known.items())]).empty_table())
+        self._known, self._version = known, version
+
+    def scanner(self, *, columns: Sequence[str] | None = None, **asked: Any) -> Any:
+        """Return what DuckDB asks of a dataset: something with `to_reader()`."""
+        wanted = columns is None or "lexicon_version" in columns or asked.get("filter") is not None
+        row = pa.table({"lexicon_version": pa.array([self._version() if wanted else None], pa.string()), **self._known})
+        return ds.dataset(row).scanner(columns=columns, **asked)
 
 
 def _open_one(dataset: ds.Dataset) -> None:

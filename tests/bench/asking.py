@@ -171,7 +171,8 @@ def commands(folder: str) -> dict[str, Any]:
     """Cold commands: a process each, from the shell to its end."""
     home = str(home_of(folder).path)
     calls = {
-        "--version": ["--version"], "audit list": ["audit", "list"], "search": ["search", "私下转账"], "search, one day": ["search", "的", "--from", "2026-03-31", "--to", "2026-03-31"],
+        "--version": ["--version"], "audit list": ["audit", "list"], "search": ["search", "私下转账"],
+        "search, one day": ["search", "的", "--from", "2026-03-31", "--to", "2026-03-31"],
         "audit run findings": ["audit", "run", "findings"], "conversation": ["conversation", _busy(folder)], "sql": ["sql", "SELECT count(*) FROM matches"], "status": ["status"],
         "keys list": ["keys", "list"], "customer find": ["customer", "find", "emp00007"], "review list": ["review", "list"],
     }  # fmt: skip

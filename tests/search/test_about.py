@@ -1,0 +1,65 @@
+"""A conversation read from the row groups that hold it is the conversation read from everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import compact
+from pipeline.ask_conversation import gather
+from pipeline.home import Home
+from pipeline.reader import Reader
+from pipeline.search import index
+from tests import firm
+from tests.firm import T0, message, page, run
+
+DAY = 86_400_000
+VIEWS = ("messages", "matches", "matches_all", "media")
+
+
+def said() -> dict[int, dict[str, Any]]:
+    rooms = {n: message(n, f"保本 {n}", sender="lisi", to=["wmA", "wmB"], room="wr1", at_ms=T0 - n * DAY) for n in range(1, 9)}
+    pairs = {n: message(n, f"保本保息 {n}", sender="zhangsan", to=[f"wm{'AB'[n % 2]}"], at_ms=T0 - n * DAY) for n in range(20, 44)}
+    picture = message(60, sender="wmA", to=["zhangsan"], msgtype="image", at_ms=T0)
+    del picture["text"]
+    return {**rooms, **pairs, 60: {**picture, "image": {"sdkfileid": "x", "md5sum": "0" * 32, "filesize": 3}}}
+
+
+@pytest.mark.parametrize("conversation", ["wr1", "wmA|zhangsan", "nobody|wmZ"])
+@pytest.mark.parametrize("compacted", [pytest.param(False, id="hot"), pytest.param(True, id="compacted")])
+def test_a_part_of_the_archive_says_the_same_of_one_conversation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversation: str, compacted: bool) -> None:
+    monkeypatch.setattr(index, "LEAST_ROWS", 1)
+    at = firm.home(tmp_path)
+    run(at, page(tmp_path, "a.json", said()))
+    if compacted:
+        compact.run(at, firm.CORP)
+    index.build(at, firm.CORP)
+    with Reader(at, firm.CORP) as reader:
+        before = asked(reader, conversation)
+        with reader.about(conversation):
+            inside = asked(reader, conversation)
+            narrowed = reader.rows("SELECT count(*) AS n FROM messages")
+        assert inside == before
+        assert asked(reader, conversation) == before
+        assert reader.rows("SELECT count(*) AS n FROM messages") == [{"n": 33}]
+        assert narrowed[0]["n"] <= 33
+        assert len(before["messages"]) == {"wr1": 8, "wmA|zhangsan": 13, "nobody|wmZ": 0}[conversation]
+
+
+def asked(reader: Reader, conversation: str) -> dict[str, list[dict[str, Any]]]:
+    where = "WHERE conversation_id = $id ORDER BY ALL"
+    media = "SELECT * FROM media WHERE msgid IN (SELECT msgid FROM messages WHERE conversation_id = $id) ORDER BY ALL"
+    return {v: reader.rows(media if v == "media" else f"SELECT * FROM {v} {where}", {"id": conversation}) for v in VIEWS}
+
+
+def test_its_page_is_the_same_with_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "LEAST_ROWS", 1)
+    at: Home = firm.home(tmp_path)
+    run(at, page(tmp_path, "a.json", said()))
+    with Reader(at, firm.CORP) as reader:
+        without = gather(reader, "wmA|zhangsan", around=None, demo=False)[0]
+    index.build(at, firm.CORP)
+    with Reader(at, firm.CORP) as reader:
+        assert gather(reader, "wmA|zhangsan", around=None, demo=False)[0] == without
