@@ -2,7 +2,7 @@
 
 Before: nothing. After: stage.py (text and parts are stored masked, the clear values under a second key), words.py.
 Source: GB 11643 (identity numbers), GB 32100 (credit codes), GB/T 15120 and ISO/IEC 7812 (cards), JR/T 0171 (which are secret).
-Full-width digits and letters count as ASCII ones; so do digits written as words (幺三八…) in a run of 11 or more with at least 6 of them.
+Full-width digits and letters count as ASCII ones, circled, raised, styled digits as digits; so do digits written as words (幺三八…) in a run of 11 or more with at least 6 of them.
 
 Rules; of two that overlap the first in this list wins:
 1. secret: passwords, verification codes, CVV and a card's MM/YY beside their words (JR/T 0171 C3). Masked wholly.
@@ -23,7 +23,8 @@ A word counts as before when it ends at most 12 code points before the number be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -34,7 +35,7 @@ from stdnum.exceptions import ValidationError
 
 from pipeline.errors import UsageError
 
-Kind = Literal["secret", "id_card", "policy", "travel_document", "bank_card", "credit_code", "mobile", "landline", "email"]
+Kind = Literal["secret", "id_card", "policy", "travel_document", "bank_card", "credit_code", "mobile", "landline", "email", "digits"]
 
 NEAR = 12
 _LONGEST_WORD = 8
@@ -56,6 +57,15 @@ WIDE = {ord(wide): narrow for wide, narrow in zip("０１２３４５６７８�
 WIDE |= {0xFF21 + i: chr(ord("A") + i) for i in range(26)} | {0xFF41 + i: chr(ord("a") + i) for i in range(26)}
 WIDE |= {ord("＋"): "+", ord("－"): "-", ord("＠"): "@", ord("．"): ".", ord("　"): " ", ord("＝"): "="}
 
+# Digits in a ring, in brackets, raised, lowered, styled, of other scripts: one character, one digit.
+_DIGIT_BLOCKS = (range(0x80, 0x3300), range(0x1D7CE, 0x1D800), range(0x1F100, 0x1F10D))
+_DISGUISED = {
+    code: str(int(value)) for block in _DIGIT_BLOCKS for code in block
+    if unicodedata.category(chr(code)) in ("Nd", "No") and (value := unicodedata.numeric(chr(code))) in range(10)
+}  # fmt: skip
+WIDE |= _DISGUISED
+_DISGUISES = "".join(chr(code) for code in _DISGUISED if code < 0x10000) + "\U0001d7ce-\U0001d7ff\U0001f100-\U0001f10c"
+
 # Digits as people write them in words, one code point each: small ones, radio speech, large ones.
 DIGIT_WORDS = dict(zip(map(ord, "零〇一二三四五六七八九幺洞拐勾壹贰叁肆伍陆柒捌玖貳參陸"), "001234567891079123456789236", strict=True))
 _WORD_CLASS = f"[0-9{''.join(map(chr, DIGIT_WORDS))}]"
@@ -63,12 +73,17 @@ _WORD_RUN = re.compile(_WORD_CLASS * 11 + f"{_WORD_CLASS}*")  # written out: hal
 _WORD_SIGN = re.compile(_WORD_CLASS)
 _FEWEST_WORDS = 6  # in such a run: fewer are words before a number
 
+LEAST_DIGITS = 8
+_ALL_DIGITS = WIDE | DIGIT_WORDS
+_DIGIT_RUN = re.compile(r"[0-9](?:[^\w\n]{0,3}[0-9])*+")
+
 # Every place holds three ASCII characters in a row, or digits in words; most texts end here. Then it has one of the signs:
 # 码 and 碼 stand for passwords and codes, 令 for 口令, w for password and pwd, 期 and x for a card's MM/YY.
-_THREE_ASCII = re.compile("[!-~！-～][!-~！-～][!-~！-～]")
-_THREE_DIGITS = re.compile("[0-9０-９][0-9０-９][0-9０-９]")
+_VISIBLE, _ANY_DIGIT = f"[!-~！-～{_DISGUISES}]", f"[0-9０-９{_DISGUISES}]"
+_THREE_ASCII = re.compile(_VISIBLE * 3)
+_THREE_DIGITS = re.compile(_ANY_DIGIT * 3)
 OTHER_SIGN = re.compile("[@＠码碼令期wWxX]")
-_WIDE_SIGNS = re.compile("[０-９Ａ-Ｚａ-ｚ＋－＠．＝\u3000]")
+_WIDE_SIGNS = re.compile(f"[０-９Ａ-Ｚａ-ｚ＋－＠．＝\u3000{_DISGUISES}]")
 
 
 def compiled(patterns: Iterable[str]) -> tuple[Any, ...]:
@@ -104,6 +119,21 @@ def find(text: str, policies: tuple[Any, ...] = ()) -> list[Pii]:
         for kind, finder in _NUMBER_FINDERS:
             plain = _take(plain, kind, finder, found)
     return sorted(found, key=_start)
+
+
+def digit_runs(text: str, least: int = LEAST_DIGITS) -> list[Pii]:
+    """Return the runs of `least` digits or more, however they are written, with up to three signs between two of them: kind `digits`.
+
+    Order numbers and dates are among them: they are nobody's data by themselves, so `find` leaves them, and only rules that ask for them get them."""
+    plain = text.translate(_ALL_DIGITS)
+    runs = (m.span() for m in _DIGIT_RUN.finditer(plain))
+    return [Pii(start, end, "digits") for start, end in runs if sum(map(str.isdigit, plain[start:end])) >= least]
+
+
+def places(text: str, kinds: Collection[Kind]) -> list[Pii]:
+    """Return the places of `kinds` in `text`, in order; runs of digits only when they are asked for."""
+    found = [place for place in find(text) if place.kind in kinds]
+    return sorted([*found, *(digit_runs(text) if "digits" in kinds else ())], key=_start)
 
 
 def mask(text: str, spans: list[Pii]) -> str:
@@ -148,7 +178,7 @@ def _mask_but_last_four(value: str) -> str:
 
 
 def _is_digit(char: str) -> bool:
-    return char.isdigit() or ord(char) in DIGIT_WORDS
+    return char.isdigit() or ord(char) in DIGIT_WORDS or ord(char) in _DISGUISED
 
 
 def _start(place: Pii) -> int:

@@ -30,7 +30,7 @@ def _classes() -> Classes:
 def _bits_of(char: str) -> int:
     plain = char.translate(pii.WIDE)
     return (
-        _VISIBLE * ("!" <= char <= "~" or "！" <= char <= "～")
+        _VISIBLE * ("!" <= char <= "~" or "！" <= char <= "～" or plain in "0123456789")
         | _DIGIT * (plain in "0123456789")
         | _WORDED * (char in "0123456789" or ord(char) in pii.DIGIT_WORDS)
         | _SIGN * bool(pii.OTHER_SIGN.match(char))
@@ -52,6 +52,9 @@ def possible(page: Joined, *, policies: bool = False, kinds: Collection[Kind] | 
     numbers = set(page.owners(_long_runs(bits & _WORDED != 0, 11)))
     if kinds is not None and set(kinds) == {"secret"}:
         return sorted((visible | numbers) & _beside_secrets(page))
+    if kinds is not None and "digits" in kinds:
+        many = np.bincount(page.owners(np.flatnonzero(bits & (_DIGIT | _WORDED))), minlength=1)
+        numbers |= set(np.flatnonzero(many >= pii.LEAST_DIGITS).tolist())
     if policies:
         return sorted(visible | numbers)
     signs = set(page.owners(np.flatnonzero(bits & _SIGN))) | set(page.owners(np.flatnonzero(_runs_of_three(bits & _DIGIT != 0))))

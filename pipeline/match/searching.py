@@ -173,7 +173,7 @@ def _sounds(group: Group, folded: str) -> Iterator[Found]:
 
 
 def _pii(group: Group, text: str) -> list[Found]:
-    return [Found("pii")] if group.pii and any(place.kind in group.pii for place in pii.find(text)) else []
+    return [Found("pii")] if group.pii and pii.places(text, group.pii) else []
 
 
 # -- hits ---------------------------------------------------------------------------------------------------------------

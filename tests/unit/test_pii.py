@@ -81,6 +81,9 @@ CASES = [
     pytest.param("12800138000", "12800138000", NOTHING, id="second-digit-2"),
     pytest.param("1380013800", "1380013800", NOTHING, id="ten-digits"),
     pytest.param("13800138000/13912345678", "*******8000/*******5678", ["mobile"] * 2, id="two-mobiles"),
+    pytest.param("打①③⑧⓪⓪①③⑧⓪⓪⓪", "打*******⑧⓪⓪⓪", ["mobile"], id="mobile-in-rings"),
+    pytest.param("打㈠㈢㈧0０¹₃⑻⒏𝟖🄀", "打*******⑻⒏𝟖🄀", ["mobile"], id="mobile-in-every-style"),
+    pytest.param("①②③④步", "①②③④步", [], id="numbered-steps"),
     pytest.param("我电话幺三八零零幺三八零零零", "我电话*******八零零零", ["mobile"], id="mobile-in-words"),
     pytest.param("壹叁捌0138零零零", "壹叁捌0138零零零", NOTHING, id="mobile-in-words-too-short"),
     pytest.param("一三八零零一三8000", "*******8000", ["mobile"], id="mobile-half-in-words"),
@@ -171,6 +174,24 @@ def test_a_policy_pattern_that_cannot_work_is_refused_by_its_number(pattern: str
     with pytest.raises(UsageError, match="number 2") as refused:
         pii.compiled(["P[0-9]{12}", pattern])
     assert refused.value.code == "PII_PATTERN"
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "expected"),
+    [
+        pytest.param("加我9989123456吧", 8, [(2, 12)], id="plain"),
+        pytest.param("1234567", 8, [], id="too few"),
+        pytest.param("1234567", 7, [(0, 7)], id="as few as asked"),
+        pytest.param("12-34-56-78", 8, [(0, 11)], id="signs between"),
+        pytest.param("1234====5678", 8, [], id="four signs between"),
+        pytest.param("1234a5678", 8, [], id="a letter between"),
+        pytest.param("1234\n5678", 8, [], id="a line end between"),
+        pytest.param("幺三八零⓪₁③⑻", 8, [(0, 8)], id="every way to write a digit"),
+    ],
+)
+def test_runs_of_digits_are_found_where_they_are_asked_for(text: str, least: int, expected: list[tuple[int, int]]) -> None:
+    assert [(place.start_cp, place.end_cp) for place in pii.digit_runs(text, least)] == expected
+    assert pii.places(text, ["secret"]) == []
 
 
 def test_places_are_code_points_of_the_text() -> None:
