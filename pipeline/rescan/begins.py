@@ -24,6 +24,7 @@ from pipeline.match.matching import examine_all
 from pipeline.records import Decision, Message, Part
 
 BEGINS = "begins"
+SLICE = 1_000  # messages searched as one
 # Nobody knows who said it: every rule is asked.
 _ANYBODY = Decision(fate="archived", consent="unknown", source="", rule="", reason="", lawful_basis=())
 
@@ -54,7 +55,7 @@ def _begins(table: pa.Table, lexicon: Lexicon, approved: Approved | None) -> lis
     times = table["sent_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_pylist()
     rows = zip(table["kind"].to_pylist(), table["msgtype"].to_pylist(), times, ends, ends[1:], strict=False)
     said = [(_message(kind, msgtype, at, parts[a:b]), _ANYBODY) for kind, msgtype, at, a, b in rows]
-    return [bool(found.anchors) for found in examine_all(said, few, approved)]
+    return [bool(found.anchors) for at in range(0, len(said), SLICE) for found in examine_all(said[at : at + SLICE], few, approved)]
 
 
 def _message(kind: Literal["message", "recall"], msgtype: str | None, at_ms: int | None, parts: list[Part]) -> Message:

@@ -31,6 +31,7 @@ from pipeline.stage import HOT
 from pipeline.workbench import Workbench
 
 TRIES = 200
+AT_ONCE = 50_000  # messages read into memory
 HOUR_MS = 3_600_000
 BEIJING = timedelta(hours=8)
 
@@ -43,11 +44,12 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
-    """Conversations to look at, and the times between which a finding's message must lie."""
+    """Conversations to look at, the times between which a finding's message must lie, and how many messages asked for the look."""
 
     conversations: tuple[str, ...]
     from_ms: int
     to_ms: int
+    messages: int
 
 
 def follow(home: Home, corp_id: str, *, now_ms: int | None = None) -> int:
@@ -64,7 +66,8 @@ def follow(home: Home, corp_id: str, *, now_ms: int | None = None) -> int:
     lexicon = bench.packs
     rows: list[stored.Row] = []
     for period in _each_once((*_settled_since(lake, snapshot, mark.leaves), *_waited(lake, snapshot, lexicon, mark.waited_ms, now))):
-        rows += _found(lake, snapshot, bench, period, now)
+        for portion in _portions(period):
+            rows += _found(lake, snapshot, bench, portion, now)
     added = _write(lake, snapshot, rows, bench.lexicon_version, now) if rows else 0
     write_mark(home, corp_id, Mark(leaves=snapshot.next_leaf, waited_ms=now))
     return added
@@ -130,7 +133,7 @@ def _period(touched: pa.Table) -> Period | None:
     low_high = pc.min_max(times).as_py()
     return Period(
         conversations=tuple(sorted(set(touched["conversation_id"].to_pylist()))), from_ms=stored.ms_of(low_high["min"]),
-        to_ms=stored.ms_of(low_high["max"]),
+        to_ms=stored.ms_of(low_high["max"]), messages=touched.num_rows,
     )  # fmt: skip
 
 
@@ -143,6 +146,13 @@ def _each_once(periods: Iterable[Period]) -> Iterator[Period]:
         if left:
             earlier.append(period)
             yield msgspec.structs.replace(period, conversations=left)
+
+
+def _portions(period: Period) -> Iterator[Period]:
+    """Split a period so that the messages of a portion fit into memory, however many there are; a conversation is never split."""
+    count = max(1, min(len(period.conversations), -(-period.messages // AT_ONCE)))
+    for n in range(count):
+        yield msgspec.structs.replace(period, conversations=period.conversations[n::count], messages=-(-period.messages // count))
 
 
 def _time(at_ms: int) -> pa.Scalar:

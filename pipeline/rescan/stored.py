@@ -95,8 +95,10 @@ def _values(column: pa.Array) -> list[Any]:
         return [None if at is None else values[at] for at in days.indices.to_pylist()]
     if not pa.types.is_list(column.type) or not pa.types.is_struct(column.type.value_type):
         return column.to_pylist()  # type: ignore[no-any-return]
-    flat = list(zip(*[field.to_pylist() for field in column.values.flatten()], strict=True))
     ends = column.offsets.to_pylist()
+    held = column.values.slice(ends[0], ends[-1] - ends[0])  # of a slice, `values` are those of the whole
+    flat = list(zip(*[field.to_pylist() for field in held.flatten()], strict=True))
+    ends = [end - ends[0] for end in ends]
     return [flat[a:b] if valid else None for a, b, valid in zip(ends[:-1], ends[1:], column.is_valid().to_pylist(), strict=True)]
 
 

@@ -66,9 +66,10 @@ FOUND = [
 ]
 
 
-def test_a_term_in_four_bubbles_and_an_affirmation_are_found_after_the_commit(tmp_path: Path) -> None:
+def test_a_term_in_four_bubbles_and_an_affirmation_are_found_after_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = home(tmp_path)
     at.store_pack("mine", SOURCE)
+    monkeypatch.setattr(follow, "AT_ONCE", 1)  # each conversation by itself
     run(at, page(tmp_path, "a.json", {**BUBBLES, **TALK}))
     assert [row for row in values(at, ACROSS) if row[0] in ("c01-guarantee", "mine-asked")] == FOUND
     [span] = values(at, "select spans[4] from matches where via = 'split' and rule_id = 'c01-guarantee'")
@@ -101,6 +102,15 @@ def test_the_step_after_the_commit_may_be_repeated(tmp_path: Path) -> None:
     follow.write_mark(at, firm.CORP, follow.Mark())  # as after a kill before the mark moved on
     assert follow.follow(at, firm.CORP) == 0
     assert (values(at, ALL), at.lake(firm.CORP).snapshot().version) == (before, version)
+
+
+@pytest.mark.parametrize(("messages", "portions"), [(0, 1), (1, 1), (4, 1), (5, 2), (12, 3), (100, 7)])
+def test_many_messages_are_looked_at_in_portions_of_whole_conversations(monkeypatch: pytest.MonkeyPatch, messages: int, portions: int) -> None:
+    monkeypatch.setattr(follow, "AT_ONCE", 4)
+    whole = follow.Period(conversations=tuple("abcdefg"), from_ms=1, to_ms=2, messages=messages)
+    found = list(follow._portions(whole))
+    assert len(found) == portions
+    assert sorted(c for p in found for c in p.conversations) == list("abcdefg") and {(p.from_ms, p.to_ms) for p in found} == {(1, 2)}
 
 
 def test_silence_is_a_finding_once_it_has_lasted(tmp_path: Path) -> None:
