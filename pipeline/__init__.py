@@ -124,6 +124,7 @@ It is asked for
     segments.py          overlapping places → pieces
     transcript.py        a conversation in order, as lines
     ask_conversation.py  everything a conversation consists of
+    thumbnails.py        fetched pictures made small
     conversation.py      those lines as text or page
     conversation_rows.py those lines as rows
     search/              exact text, newest first; indexes; its own __init__.py lists the modules

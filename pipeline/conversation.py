@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import jinja2
 import msgspec
@@ -228,11 +229,12 @@ def _block_text(block: Block, lang: Lang) -> str:
 # ---- the page
 
 
-def render_html(lines: Sequence[Line], meta: Meta, lang: Lang) -> str:
-    """Return the conversation as one self-contained page (rules 2 to 6)."""
+def render_html(lines: Sequence[Line], meta: Meta, lang: Lang, *, pictures: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the conversation as one self-contained page (rules 2 to 6). pictures: SHA-256 → `data:` address (thumbnails.py)."""
     anchors = {line.msgid: f"m{n}" for n, line in enumerate(lines, 1) if isinstance(line, MessageLine)}
     return _template().render(
         lines=lines,
+        pictures=pictures,
         kind_of=lambda line: type(line).__name__.removesuffix("Line").lower(),
         meta=meta,
         lang=lang,

@@ -182,7 +182,7 @@ def conversation(
 ) -> None:
     """Show a conversation in order: as text to read, as a page, or as rows where a format or a file is asked for."""
     from pipeline import conversation as page
-    from pipeline import conversation_rows
+    from pipeline import conversation_rows, thumbnails
     from pipeline.ask_conversation import gather
     from pipeline.reader import Reader
     from pipeline.show import replacing
@@ -198,7 +198,7 @@ def conversation(
                 print(page.render_text(lines, LANG))
             return
         with extract(html, [("text", True)], rows=len(lines)), replacing(html) as sink:
-            sink.write(page.render_html(lines, meta, LANG).encode("utf-8", "replace"))
+            sink.write(page.render_html(lines, meta, LANG, pictures=thumbnails.of_lines(CALL.home, corp, lines)).encode("utf-8", "replace"))
         say(t("conversation.file_written", file=html))
 
 

@@ -117,6 +117,8 @@ def _cell(contents: Contents, section: Section, value: object, column: Column) -
     """Return one value as text; an employee's id with the name beside it."""
     told = tables.cell_text(value, column, "zh")
     employee = column.name in EMPLOYEES or (column.name == "value" and section.entry.given.get("by") == "employee")
+    if not told and column.name == "value":
+        return "–"  # others, or unknown: the columns' meanings say which
     return f"{told} {contents.name(told)}".strip() if employee and told else told
 
 

@@ -11,16 +11,21 @@ Before: ../firm.py (keys, sealing). After: test_answers.py, ../reports/, screens
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline import clock, ingest, schema
 from pipeline.home import Home
+from pipeline.source.media_fetch import Fetch
 from tests import firm
 from tests.cli.inside import Answer
 from tests.firm import CORP, item, page, recall
+from tests.source.fake import Fake
 
 
 def at(text: str) -> int:
@@ -31,7 +36,21 @@ def at(text: str) -> int:
 
 NOW = at("20 18:00")  # when everything is brought in
 RED = {"msgtype": "external_redpacket", "external_redpacket": {"type": 1, "wish": "恭喜发财", "totalcnt": 1, "totalamount": 6600}}
-PICTURE = {"msgtype": "image", "image": {"sdkfileid": "sdk-1", "md5sum": "0" * 32, "filesize": 900}}
+
+
+def png(width: int = 120, height: int = 80) -> bytes:
+    """A picture: red above, blue below."""
+    rows = b"".join(b"\0" + (b"\xc0\x20\x20" if y < height // 2 else b"\x20\x20\xc0") * width for y in range(height))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+SEEN = png()
+PICTURE = {"msgtype": "image", "image": {"sdkfileid": "sdk-1", "md5sum": hashlib.md5(SEEN).hexdigest(), "filesize": len(SEEN)}}
 # seq: when, who, to whom, room, words, other fields
 SAID: dict[int, tuple[str, str, list[str], str, str, dict[str, Any]]] = {
     1: ("02 09:00", "wmA", ["zhangsan"], "", "您好，在吗", {}),
@@ -82,6 +101,9 @@ def made(folder: Path, monkeypatch: Any) -> Home:
         assert Answer(home, *call).code in (0, 3)
     bring(home)
     firm.run(home, page(folder, "november.json", [*records(), unopened()]))
+    source = Fake()
+    source.files["sdk-1"] = SEEN
+    assert Fetch(home, CORP, source).run().verified == 1
     [first] = firm.rows(home, "SELECT finding_id FROM matches WHERE seq = 4")
     assert Answer(home, "review", "decide", first["finding_id"], "violation", "--reason", "明确承诺保本").code == 0
     return home

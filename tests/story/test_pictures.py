@@ -126,3 +126,10 @@ def test_the_policy_of_our_pages_stops_what_slips_in(pages: dict[str, Path], lis
     page.write_text(pages["report"].read_text().replace("</body>", f"{slipped}</body>"))
     picture(page, listener, tmp_path, height=400)
     assert listener.of_page() == []
+
+
+def test_a_fetched_picture_stands_on_the_page_and_is_seen(pages: dict[str, Path], listener: Listener, tmp_path: Path) -> None:
+    assert pages["picture"].read_text().count('<img class="thumb" src="data:image/jpeg;base64,') == 1
+    assert 'class="thumb"' not in pages["conversation"].read_text()
+    picture(pages["picture"], listener, tmp_path, height=1400)
+    assert listener.of_page() == []
