@@ -10,7 +10,8 @@ Rules, each with a test:
      `md5sum` may be empty: then a fitting size makes it `unverifiable`, never `verified`.
  (4) What the source no longer has is `expired`, what it does not know `missing`, what is above the limit `too_large`.
  (5) What a file cannot be fetched for otherwise is counted once a run; after three runs it is `missing`. It stays `pending` until then.
- (6) Network and refusals end the queue for now; nothing is counted against the file at hand.
+ (6) Network and refusals end the queue for now; nothing is counted against the file at hand. Where the library cannot say which it is, a message
+     is asked for: what refuses that too is a refusal.
  (7) States are rows of kind `media` with a higher state_no, committed in batches; a file that is whole but not yet told is found again.
  (8) A record that came again brought a newer id (newest_ids.py): the file is asked for by that one, from its beginning.
 """
@@ -31,7 +32,7 @@ from pipeline.home import Home
 from pipeline.lake import CommitConflict, Lake, Snapshot
 from pipeline.reader import Reader
 from pipeline.roles import acting
-from pipeline.source import actions
+from pipeline.source import actions, asking, state
 from pipeline.source.asking import Stopped
 from pipeline.source.interface import FIRST_INDEX, Chunk, Sleep, Source, VendorError
 from pipeline.source.media_store import Partial, Reference, sweep
@@ -195,10 +196,23 @@ class Fetch:
                     raise Stopped(action.code, refused=True) from None
                 if tried >= action.tries:
                     if action.after == "park":
+                        self._is_it_the_file()
                         return Outcome(status="pending", code=action.code, failed=True)
                     raise Stopped(action.code, refused=action.after == "stop") from None
                 self._again(action.code, tried, action.tries, PAUSE_S if action.do == "wait" else backoff(tried))
                 self._before_next(action, tried)
+
+    def _is_it_the_file(self) -> None:
+        """Ask for one message: what refuses that as well is no fault of the file (rule 6). Raises Stopped.
+
+        The library has no code for a licence that ended while a file is asked for: it says what it says of a broken answer."""
+        seq = state.current(self.home, self.corp_id).cursor
+        try:
+            action = actions.server(asking.read(self._source.chat_data(seq, 1)).errcode)
+        except VendorError as error:
+            action = (actions.SERVER.get(error.told) if error.told else None) or actions.chat(error.code)
+        if action.do == "stop" or action.after == "later":
+            raise Stopped(action.code, refused=action.do == "stop")
 
     def _before_next(self, action: actions.Action, tried: int) -> None:
         if action.do == "wait":

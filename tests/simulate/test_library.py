@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from pipeline.home import Home
 from pipeline.simulate.faults import PROVOKED
+from pipeline.source import asking
 from pipeline.source.interface import VendorError
 from pipeline.source.opening import open_source
+from pipeline.source.pace import Pace
+from pipeline.source.pull import Pull
 from pipeline.source.vendor import Native
+from tests import firm
 from tests.simulate.doubles import Asker, double, served
 from tests.simulate.homes import home_of, library
+from tests.source.fake import resident
 
 # Documented and tried: return code of GetMediaData when the double is told to provoke it.
 MEDIA_CODES = (10001, 10002, 10003, 10006, 10009, 10010)
@@ -78,6 +87,37 @@ def test_the_library_hands_out_a_page_byte_for_byte_and_half_a_page_too(asker: A
     assert page == plain
     asker.admin("faults", {"call": "getchatdata", "kind": "silent"})
     assert native.chat_data(0, 100) == plain[: len(plain) // 2]
+
+
+@pytest.mark.vendor
+def test_memory_is_flat_over_a_thousand_pages_of_the_library_in_puller_and_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The double is a process of its own; pages hold ten records, so that a thousand of them are there."""
+    monkeypatch.setattr(asking, "LIMIT", 10)
+    words = [sys.executable, "-m", "pipeline.cli", "simulate", "--messages", "10000", "--port", "0", "-o", str(tmp_path / "sim")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.readline())
+            corp = told["corp_id"]
+            secret = f"file:{Path(told['folder']) / 'secrets/archive'}"
+            settings = {"wecom.proxy": told["proxy"], "source.library": library(), f"corp.{corp}.archive_secret": secret}
+            home = firm.home(tmp_path, keys=(), corps=(corp,), settings=settings)
+            held: list[tuple[int, int]] = []
+            with closing(open_source(home, corp)) as native:
+                assert isinstance(native, Native)
+
+                def watched(seq: int, limit: int, ask: Callable[[int, int], bytes] = native.chat_data) -> bytes:
+                    answer = ask(seq, limit)
+                    held.append((resident(), resident(native._running._running()._process.pid)))
+                    return answer
+
+                native.chat_data = watched  # type: ignore[method-assign]  # looks at both processes after every page
+                ended = Pull(home, corp, native, run_id="r", pace=Pace(10**9)).run()
+        finally:
+            process.terminate()
+    assert ended.complete and ended.pages >= 1_000
+    puller, child = (list(kind) for kind in zip(*held, strict=True))
+    assert max(puller[100:]) - puller[100] < 8 << 20 and max(child[100:]) - child[100] < 8 << 20
 
 
 @pytest.mark.vendor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -81,6 +82,11 @@ def landed(at: Home, corp: str = firm.CORP) -> list[tuple[int | None, int | None
     from pipeline import landing
 
     return [(r.first_seq, r.last_seq) for r in landing.waiting(at, corp)]
+
+
+def resident(pid: int | str = "self") -> int:
+    """Bytes of memory that a process holds now (its highest ever may be of something else)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def setting(at: Home, key: str, value: str) -> Home:
