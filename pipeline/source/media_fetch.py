@@ -290,10 +290,10 @@ def _still(lake: Lake, snapshot: Snapshot, states: Sequence[dict[str, Any]]) -> 
         place = row["origin"], row["seq"], row["ref_no"]
         newest[place] = max(row["state_no"], newest.get(place, 0))
     found = []
-    for state in states:
-        number = newest.get((state["origin"], state["seq"], state["ref_no"]))  # None: taken out of the archive meanwhile
-        if number is not None and (number < state["state_no"] or state["sha256"]):
-            found.append({**state, "state_no": number + 1})
+    for told in states:
+        number = newest.get((told["origin"], told["seq"], told["ref_no"]))  # None: taken out of the archive meanwhile
+        if number is not None and (number < told["state_no"] or told["sha256"]):
+            found.append({**told, "state_no": number + 1})
     return found
 
 

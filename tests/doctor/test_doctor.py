@@ -212,6 +212,18 @@ def test_a_proxy_that_is_down_is_told_as_the_proxy(tmp_path: Path) -> None:
         assert by_check(network.look_home(home)) == {"proxy": ("bad", "unreachable")}
 
 
+def test_a_name_that_nobody_knows_is_told_apart_from_one_that_does_not_answer(tmp_path: Path) -> None:
+    assert by_check(network.look_home(at_address(tmp_path, base_url="https://no-such-host.invalid"))) == {"dns": ("bad", "unknown")}
+
+
+@pytest.mark.parametrize(("there", "expected"), [(True, None), (False, ("warning", "missing"))])
+def test_root_certificates_where_the_library_looks_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, expected: tuple[str, str] | None) -> None:
+    monkeypatch.setattr(library, "DEFAULT_CA", Path(__file__) if there else tmp_path / "none.crt")
+    monkeypatch.setattr(library, "_loads", lambda _: Finding(check="library_loads", state="ok", outcome="ok"))
+    found = by_check(library.look_home(with_library(tmp_path, X86_64), machine="x86_64"))
+    assert (found.get("library_ca"), found["library_tls"]) == (expected, ("note", "unverified"))
+
+
 @pytest.mark.parametrize(("off", "expected"), [(0, ("ok", "ok")), (31, ("warning", "off")), (-31, ("warning", "off")), (301, ("bad", "off"))])
 def test_the_clock_is_held_against_wecoms(off: int, expected: tuple[str, str]) -> None:
     assert by_check([network._clock(formatdate(1_795_000_000, usegmt=True), 1_795_000_000.0 + off)]) == {"clock": expected}
