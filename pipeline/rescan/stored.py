@@ -7,7 +7,7 @@ Findings carry the masked text, as at ingest. Messages without a time of sending
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -62,14 +62,16 @@ def read(lake: Lake, snapshot: Snapshot, files: Sequence[DataFile], where: pc.Ex
     return table.sort_by([(name, "ascending") for name in ("conversation_id", "sent_at", "seq", "origin")])
 
 
-def conversations(table: pa.Table, lexicon: Lexicon, approved: Approved | None, *, alone: bool = True) -> Iterator[list[Stored]]:
+def conversations(
+    table: pa.Table, lexicon: Lexicon, approved: Approved | None, *, alone: bool = True, known: Callable[[Stored], Stored] = lambda stored: stored
+) -> Iterator[list[Stored]]:
     """Yield the conversations of a table that `read` gave, each in order and examined; messages without a time come last in theirs.
 
-    Not alone, only messages are examined in which a rule with a context could begin."""
+    Not alone, only messages are examined in which a rule with a context could begin. known: what is known of a message by now, before it is examined."""
     table = table.combine_chunks()
     current: list[Stored] = []
     for at in range(0, table.num_rows, SLICE):
-        for one in _examined(list(_stored(table.slice(at, SLICE))), lexicon, approved, alone):
+        for one in _examined([known(s) for s in _stored(table.slice(at, SLICE))], lexicon, approved, alone):
             if current and current[0].conversation_id != one.conversation_id:
                 yield current
                 current = []

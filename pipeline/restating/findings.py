@@ -80,8 +80,9 @@ def _found(bench: Workbench, month: str, heard: Mapping[Key, Judged], now_ms: in
     names = {j.row.msgid for j in heard.values()}
     for share in _shares(bench, month, now_ms):
         table = months.read_share(bench.home.lake(bench.corp_id), bench.snapshot, share, bench.packs)
-        for conversation in stored.conversations(table.filter(pc.is_in(table["conversation_id"], value_set=wanted))):
-            for row in months.found_in([_as_of_now(s, heard) for s in conversation], share, bench.packs, bench.approved):
+        table = table.filter(pc.is_in(table["conversation_id"], value_set=wanted))
+        for conversation in stored.conversations(table, bench.packs, bench.approved, known=lambda s: _as_of_now(s, heard)):
+            for row in months.found_in(conversation, share, bench.packs, bench.approved):
                 if any(span.msgid in names for span in row.spans):
                     yield row
 

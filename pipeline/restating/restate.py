@@ -29,12 +29,12 @@ from pipeline.home import Home
 from pipeline.ingest import new_run_id
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.layout import is_hot
+from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import pair_scope, room_scope
 from pipeline.restating import findings, rows
 from pipeline.restating import whose as notes
 from pipeline.restating.rows import Judged
 from pipeline.restating.whose import EVERYBODY, Note, Whose
-from pipeline.stage import Pseudonyms
 from pipeline.workbench import Workbench
 
 Row = dict[str, Any]
