@@ -1,0 +1,240 @@
+"""Everything that a verifier must refuse (and the little it must not) is tried on both: the set, word by word, and what remained of it."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pipeline.evidence import note, signer
+from pipeline.evidence.check import check
+from pipeline.home import Home
+from tests import firm
+from tests.evidence.test_bundle import (  # noqa: F401 (two of them are fixtures)
+    DAMAGES,
+    SCRIPT,
+    Files,
+    archive,
+    at,
+    case,
+    edit,
+    edit_lines,
+    leaf_of,
+    manifest,
+    unzipped,
+    verdicts,
+    zipped,
+)
+
+pytestmark = pytest.mark.slow
+
+# The set of the reference, and where each of it is tried: a key of DAMAGES, or module:test.
+SET = {
+    "one character changed in plain JSON": "one character of the opened JSON",
+    "one message removed and the rest renumbered": "test_negative_set:test_numbers_that_were_made_to_fit_do_not_lead_to_the_tree",
+    "two messages swapped": "test_negative_set:test_numbers_that_were_made_to_fit_do_not_lead_to_the_tree",
+    "a message moved to another conversation": "a message moved to another conversation",
+    "media replaced by same-size file": "a file replaced by one of the same size",
+    "recalled original dropped": "a recalled original dropped, counts and all",
+    "envelope from another corp": "a record of another corp",
+    "checkpoint with a later size but older root": "a checkpoint over more leaves with the older root",
+    "checkpoint signed by unknown key": "test_negative_set:test_a_whole_log_signed_by_another_key_is_told_by_the_published_one",
+    "origin containing a newline": "an origin with a line break",
+    "TSA token over another root": "test_stamps:test_a_stamp_that_does_not_hold_is_named_by_both",
+    "TSA token valid but chain expired now": "test_stamps:test_a_chain_that_expired_since_still_holds",
+    "token with a hash algorithm not allowed": "test_stamps:test_a_stamp_that_does_not_hold_is_named_by_both",
+    "proof for right leaf, wrong position": "test_negative_set:test_numbers_that_were_made_to_fit_do_not_lead_to_the_tree",
+    "inclusion proof with an extra node": "a path with one node more",
+    "empty tree, size 1, size 2^n±1": "test_tree:test_every_size_has_the_root_of_the_words_of_the_rfc",
+    "BagIt extra payload file": "test_bundle:test_both_verifiers_see_what_was_done_to_the_files",
+    "path traversal and case-colliding names": "test_bundle:test_both_verifiers_see_what_was_done_to_the_files",
+    "two records with equal text": "test_bundle:test_equal_words_are_two_leaves",
+    "clock stepped back during capture": "test_negative_set:test_a_clock_that_stepped_back_breaks_nothing",
+    "export run twice gives identical bytes": "test_bundle:test_the_same_export_gives_the_same_bytes",
+    "package opened on Windows": "test_negative_set:test_names_fit_windows_and_line_ends_that_it_changed_are_told",
+    "verify with no network": "test_negative_set:test_the_verifier_opens_no_connection",
+}
+
+
+@pytest.mark.parametrize("wanted", SET)
+def test_each_of_the_set_is_tried(wanted: str) -> None:
+    module, _, name = SET[wanted].partition(":test_")
+    assert SET[wanted] in DAMAGES if not name else callable(getattr(importlib.import_module(f"tests.evidence.{module}"), f"test_{name}"))
+
+
+def renamed(files: Files, old: int, new: int) -> None:
+    """Give a record's files another number."""
+    for name in [n for n in files if f"{old:012d}" in n and not n.startswith("data/checkpoints/")]:
+        files[name.replace(f"{old:012d}", f"{new:012d}")] = files.pop(name)
+    edit(files, f"data/proofs/{new:012d}.json", lambda p: p.update(leaf=new))
+
+
+def _renumbered(files: Files) -> None:
+    gone = leaf_of(files, 2)
+    for name in [n for n in files if f"{gone:012d}" in n and not n.startswith("data/checkpoints/")]:
+        del files[name]
+    edit_lines(files, lambda rows: rows.remove(next(r for r in rows if r["leaf"] == gone)))
+    later = sorted(r["leaf"] for r in map(json.loads, files["data/02-messages.jsonl"].splitlines()) if r["leaf"] > gone)
+    for leaf in later:
+        renamed(files, leaf, leaf - 1)
+
+    def fewer(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row["leaf"] -= row["leaf"] > gone
+
+    edit_lines(files, fewer)
+
+
+def _swapped(files: Files) -> None:
+    one, two = leaf_of(files, 2), leaf_of(files, 3)
+    renamed(files, one, 900)
+    renamed(files, two, one)
+    renamed(files, 900, two)
+
+    def exchanged(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row["leaf"] = {one: two, two: one}.get(row["leaf"], row["leaf"])
+        rows.sort(key=lambda r: r["leaf"])
+
+    edit_lines(files, exchanged)
+
+
+def _misplaced(files: Files) -> None:
+    leaf = leaf_of(files, 11)
+    renamed(files, leaf, leaf - 1 if not any(f"proofs/{leaf - 1:012d}" in n for n in files) else leaf + 1)
+
+
+@pytest.mark.parametrize("damage", [_renumbered, _swapped, _misplaced], ids=["one removed, the rest renumbered", "two swapped", "right leaf, wrong place"])
+def test_numbers_that_were_made_to_fit_do_not_lead_to_the_tree(case: bytes, tmp_path: Path, damage: Callable[[Files], None]) -> None:  # noqa: F811
+    files = unzipped(case)
+    damage(files)
+    ours, (code, words) = verdicts(tmp_path, zipped(files))
+    assert "record" in ours and "not in the tree" in ours
+    assert code == 6 and "record" in words and "not in the tree" in words
+
+
+def test_a_whole_log_signed_by_another_key_is_told_by_the_published_one(archive: Home, case: bytes, tmp_path: Path) -> None:  # noqa: F811
+    """Who holds everything can sign everything anew; the published key is what he does not have."""
+    files, private = unzipped(case), Ed25519PrivateKey.generate()
+    forged, ours = signer.key_of(private, firm.CORP), signer.public_key(archive, firm.CORP)
+    files["data/checkpoints/log.vkey"] = f"{forged}\n".encode()
+    for name in [n for n in files if n.endswith(".note")]:
+        text = files[name].decode().rpartition("\n\n")[0].replace(ours.name, forged.name) + "\n"
+        files[name] = note.sign(text, forged.name, private).encode()
+    told, (code, words) = verdicts(tmp_path, zipped(files), key=str(ours))
+    assert "another key" in told and code == 6 and "another key" in words
+    told, (code, words) = verdicts(tmp_path, zipped(files))
+    assert "whether the firm published this key" in words  # nothing inside can tell: it is said
+
+
+def test_a_bundle_that_was_packed_again_or_renamed_holds_the_same(case: bytes, tmp_path: Path) -> None:  # noqa: F811
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as packed:
+        for folder in ("case/", "case/data/", "case/data/proofs/"):
+            packed.writestr(folder, b"")
+        for name, data in unzipped(case).items():
+            packed.writestr(f"case/{name}", data)
+    ours, (code, words) = verdicts(tmp_path, sink.getvalue())
+    assert (ours, code) == ("", 0), words
+    (tmp_path / "证据 (1).zip").write_bytes(case)
+    assert check(tmp_path / "证据 (1).zip").sound
+    ended = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT), str(tmp_path / "证据 (1).zip")], capture_output=True, check=False)
+    assert ended.returncode == 0
+
+
+HOSTILE = ["case/data/../../etc/passwd", "/etc/passwd", "case/data/a\\..\\b", "case/data/C:evil", "case/data/\u202egnp.exe", "case/data/a\nb", "case//data/x", "case/data/.hidden"]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_a_hostile_name_is_refused_by_both_and_shown_harmless(case: bytes, tmp_path: Path, name: str) -> None:  # noqa: F811
+    ours, (code, words) = verdicts(tmp_path, zipped({**unzipped(case), f"!{name}": b"x"}, sealed=False))
+    assert "not ours" in ours and code == 6 and "not ours" in words
+    assert not set(ours + words.replace("\n", "")) & {"\u202e", "\x00"}
+
+
+def test_a_link_in_the_zip_or_the_folder_is_refused_by_both(case: bytes, tmp_path: Path) -> None:  # noqa: F811
+    sink = io.BytesIO(case)
+    with zipfile.ZipFile(sink, "a") as packed:
+        entry = zipfile.ZipInfo("case/data/link")
+        entry.external_attr = 0o120777 << 16
+        packed.writestr(entry, "/etc/passwd")
+    ours, (code, words) = verdicts(tmp_path, sink.getvalue())
+    assert "not a plain file" in ours and code == 6 and "not a plain file" in words
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.999])
+def test_a_bundle_cut_in_half_is_no_bundle(case: bytes, tmp_path: Path, part: float) -> None:  # noqa: F811
+    ours, (code, words) = verdicts(tmp_path, case[: int(len(case) * part)])
+    assert "not a whole zip" in ours and code == 6 and "not a whole zip" in words
+
+
+def test_names_fit_windows_and_line_ends_that_it_changed_are_told(case: bytes, tmp_path: Path) -> None:  # noqa: F811
+    files = unzipped(case)
+    assert max(len(f"case/{n}") for n in files) <= 120
+    reserved = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
+    assert not any(piece.split(".")[0].lower() in reserved or piece.endswith((".", " ")) for n in files for piece in n.split("/"))
+    name = at(files, 1, "plain")
+    files[name] = files[name].replace(b",", b",\r\n")
+    ours, (code, words) = verdicts(tmp_path, zipped(files, sealed=False))
+    assert name in ours and code == 6 and name in words
+
+
+def test_a_clock_that_stepped_back_breaks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import clock
+    from pipeline.evidence import checkpoint, matter
+    from tests.evidence.test_bundle import export
+
+    home, now = firm.home(tmp_path), clock.now_ms()
+    matter.begin(home, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
+    for n, shift in ((1, 0), (2, -86_400_000)):
+        monkeypatch.setattr(clock, "now_ms", lambda shift=shift: now + shift)
+        firm.run(home, firm.page(tmp_path, f"{n}.json", {n: firm.message(n)}))
+        checkpoint.make(home, firm.CORP)
+    first, second = checkpoint.all_of(home, firm.CORP)
+    assert second.said.at_ms < first.said.at_ms  # it says what the clock said, and the order is that of the leaves
+    ours, (code, words) = verdicts(tmp_path, export(home, customer="wmA"))
+    assert (ours, code) == ("", 0), words
+
+
+def test_the_verifier_opens_no_connection(case: bytes, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "case.zip").write_bytes(case)
+    watched = (
+        "import runpy, sys\n"
+        "def hook(event, arguments):\n    if event.startswith('socket.'): raise RuntimeError(event)\n"
+        f"sys.addaudithook(hook)\nsys.argv = ['verify.py', 'case.zip']\nrunpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+    )
+    ended = subprocess.run([sys.executable, "-I", "-S", "-c", watched], cwd=tmp_path, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
+
+
+def test_a_large_file_is_checked_in_small_memory(tmp_path: Path) -> None:
+    """256 MiB in one file: both verifiers stay far below it."""
+    piece = bytes(1 << 20)
+    path = tmp_path / "large.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+        tags = {"bagit.txt": b"BagIt-Version: 1.0\n", "bag-info.txt": b"Payload-Oxum: 268435456.1\n"}
+        with packed.open("case/data/large.bin", "w") as file:
+            for _ in range(256):
+                file.write(piece)
+        digest = "a6d72ac7690f53be6ae46ba88506bd97302a093f7108472bd9efc3cefda06484"  # sha256sum of 256 MiB of zeros
+        tags["manifest-sha256.txt"] = f"{digest}  data/large.bin\n".encode()
+        for name, data in {**tags, "tagmanifest-sha256.txt": manifest(tags)}.items():
+            packed.writestr(f"case/{name}", data)
+    measured = "import runpy, sys\ntry:\n    {run}\nfinally:\n    print(*[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')])\n"
+    run = f"sys.argv = ['verify.py', {str(path)!r}]; runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-I", "-S", "-c", measured.format(run=run)], capture_output=True, check=False)
+    assert b"1. \xe9\x80\x9a\xe8\xbf\x87" in ended.stdout or b"1. passed" in ended.stdout  # the files are those of the manifest
+    assert int(ended.stdout.split()[-1]) < 100 * 1024
+    ours = f"from pathlib import Path; from pipeline.evidence.check_files import Files; f = Files(); f.open(Path({str(path)!r})); f.digest('data/large.bin')"
+    before = subprocess.run([sys.executable, "-c", measured.format(run="from pipeline.evidence.check_files import Files")], capture_output=True, check=True)
+    after = subprocess.run([sys.executable, "-c", measured.format(run=ours)], capture_output=True, check=True)
+    assert int(after.stdout.split()[-1]) - int(before.stdout.split()[-1]) < 50 * 1024
