@@ -327,7 +327,7 @@ def _write(
     }  # fmt: skip
     closing = bundle.report_pdf(gathered, fonts) if fonts else None
     with replacing(output) as sink:
-        digest = bundle.write(sink, bundle.files(reader, gathered, prover, fonts=fonts), info=info, closing=closing)
+        digest = bundle.write(sink, bundle.files(reader, gathered, prover, fonts=fonts), info=info, closing=closing, sm3=gathered.point.said.sm3 is not None)
         look(sink)
     say(t("export.written", file=output, digest=digest))
     say(t("export.check", file=output))

@@ -171,23 +171,27 @@ def report_pdf(bundle: Bundle, fonts: Fonts) -> Closing:
     return lambda digests: [("01-report.pdf", render.pdf("report", report.data(bundle, digests), fonts, at_ms=bundle.point.said.at_ms))]
 
 
-def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str], closing: Closing | None = None) -> str:
+def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str], closing: Closing | None = None, sm3: bool = False) -> str:
     """Write the zip to `sink`; return the SHA-256 of the manifest, hex, by which people name a bundle.
 
-    closing: makes the last files, from {path below data/: SHA-256 in hex} of all before."""
-    digests: dict[str, str] = {}
+    closing: makes the last files, from {path below data/: SHA-256 in hex} of all before; sm3: adds a manifest of SM3 digests beside it."""
+    digests, second = dict[str, str](), dict[str, str]()
     count = size = 0
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         last = closing or (lambda _: [])
         for path, data in chain(parts, (made for _ in (0,) for made in last({n.removeprefix("data/"): d for n, d in digests.items()}))):
             name = f"data/{path}"
-            digests[name], written = _add(archive, name, data)
+            also = hashlib.new("sm3") if sm3 else None
+            digests[name], written = _add(archive, name, data, also)
+            if also is not None:
+                second[name] = also.hexdigest()
             count, size = count + 1, size + written
         manifest = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
         tags = {
             "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
             "bag-info.txt": "".join(f"{k}: {v}\n" for k, v in {**info, "Payload-Oxum": f"{size}.{count}"}.items()).encode(),
             "manifest-sha256.txt": manifest,
+            **({"manifest-sm3.txt": "".join(f"{digest}  {name}\n" for name, digest in sorted(second.items())).encode()} if sm3 else {}),
         }
         for name, data in tags.items():
             _add(archive, name, data)
@@ -195,8 +199,8 @@ def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping
     return hashlib.sha256(manifest).hexdigest()
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: Content) -> tuple[str, int]:
-    """Add a file; return the SHA-256 (hex) and number of its bytes."""
+def _add(archive: zipfile.ZipFile, name: str, data: Content, also: hashlib._Hash | None = None) -> tuple[str, int]:
+    """Add a file; return the SHA-256 (hex) and number of its bytes. also: another digest that is to see them."""
     entry = zipfile.ZipInfo(f"{BAG}/{name}", date_time=_STAMP)
     entry.external_attr = 0o100644 << 16
     entry.create_system = 3
@@ -205,5 +209,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: Content) -> tuple[str, int]:
         for piece in (data,) if isinstance(data, bytes) else data:
             file.write(piece)
             digest.update(piece)
+            if also is not None:
+                also.update(piece)
             size += len(piece)
     return digest.hexdigest(), size

@@ -59,7 +59,7 @@ def export(at: Home, size: int | None = None, first_day: date | None = None, las
         prover = proving.prover(at, firm.CORP, reader.snapshot, point)
         gathered = bundle.gather(reader, matter.open_of(at, firm.CORP, "2026-0142"), scope.of(reader, asked, first_day, last_day), prover)
         sink = io.BytesIO()
-        bundle.write(sink, bundle.files(reader, gathered, prover), info={"Source-Organization": firm.CORP})
+        bundle.write(sink, bundle.files(reader, gathered, prover), info={"Source-Organization": firm.CORP}, sm3=point.said.sm3 is not None)
     return sink.getvalue()
 
 

@@ -236,8 +236,12 @@ def test_a_second_tree_stands_beside_the_first(archive: Home) -> None:
 
 
 def test_both_verifiers_follow_the_paths_of_the_second_tree(archive: Home, tmp_path: Path) -> None:
-    files = unzipped(export(archive, customer="wmA"))
-    ours, (code, words) = verdicts(tmp_path, zipped(files))
+    data = export(archive, customer="wmA")
+    files = unzipped(data)
+    assert files["manifest-sm3.txt"].decode().splitlines() == [
+        f"{hashlib.new('sm3', d).hexdigest()}  {n}" for n, d in sorted(files.items()) if n.startswith("data/")
+    ]
+    ours, (code, words) = verdicts(tmp_path, data)
     assert (ours, code) == ("", 0), words
     name = "data/proofs/000000000002.json"
     proof = json.loads(files[name])
@@ -370,5 +374,8 @@ def test_pymerkle_finds_the_same_roots_paths_and_proofs(size: int, number: int) 
     for n, one in enumerate(commitments):
         theirs.append_entry(n.to_bytes(8) + one)
     ours = Tree(b"".join(leaf_hash(n, one) for n, one in enumerate(commitments)))
-    assert ours.root() == theirs.get_state(size)
+    assert ours.root() == theirs.get_root(size)
     assert ours.inclusion(number) == theirs.prove_inclusion(number + 1, size).path[1:]
+    proof = theirs.prove_consistency(number + 1, size)
+    proof.verify(ours.root(number + 1), ours.root(), number + 1, size)  # raises when it does not hold
+    assert consistent(number + 1, size, theirs.get_root(number + 1), theirs.get_root(size), ours.consistency(number + 1, size))

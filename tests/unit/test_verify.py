@@ -8,9 +8,10 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from pipeline import anchors, verify_anchors, verify_leaf, words
+from pipeline import anchors, verify_anchors, verify_columns, verify_files, verify_leaf, words
 from pipeline.errors import UsageError
 from pipeline.verify import verify_archive
 from pipeline.verify_log import Log
@@ -178,6 +179,76 @@ def test_each_commit_appends_its_anchor_and_the_first_one_that_of_the_empty_tabl
     lake.anchor(2)
     assert lake.told() == [(0, 0, 0), (1, 1, 21), (2, 2, 21)]
     assert lake.verified() == ([], [])
+
+
+ODD = ["", "你好", 'he said "no"', "back\\slash", "tab\tand\nline", "\x00\x1f\x7f", "\u2028 \U0001f600", None]
+
+
+def test_commitments_made_column_by_column_are_those_made_row_by_row() -> None:
+    """Every odd text in every place, null lists, clear columns, a seq above 2^53, files."""
+    count = len(ODD)
+    nonces = [bytes([n]) * 32 for n in range(count)]
+    texts = [t or "" for t in ODD]
+    listed: list[list[str] | None] = [[t, "x"] if t else [] if t == "" else None for t in ODD]
+    told = [[{"path": "a", "text": t}, {"path": "b.c", "text": t}] for t in texts]
+    seqs = [*range(count - 1), (1 << 62) + 1]
+    media = ["null", *['[{"declared_md5":null,"declared_size":1,"kind":"image"}]'] * (count - 1)]
+    captured: list[int | None] = [None, *range(1, count)]
+    rows = pa.table({
+        "parts": pa.array(told, pa.list_(pa.struct([("path", pa.string()), ("text", pa.string())]))),
+        "parts_clear": pa.array([*[None] * (count - 2), told[1], []], pa.list_(pa.struct([("path", pa.string()), ("text", pa.string())]))),
+        "text": texts, "text_clear": pa.array([*[None] * (count - 1), 'clear "x"'], pa.string()), "recipient_ids": pa.array(listed, pa.list_(pa.string())),
+        "room_id": pa.array(ODD, pa.string()), "sender_id": pa.array(ODD, pa.string()), "action": texts, "kind": ["message"] * count, "msgid": texts,
+        "msgtype": texts, "sealed_sha256": pa.array([*[bytes(32)] * (count - 1), None], pa.binary()), "seq": pa.array(seqs, pa.uint64()),
+        "sent_at": pa.array([None, *[n * 1_000_000 + 999 for n in range(1, count)]], pa.timestamp("us", "UTC")), "key_version": pa.array([None, *[7] * (count - 1)], pa.int64()),
+    })  # fmt: skip
+    raws = [t.encode() for t in texts]
+    found = verify_columns.groups(rows, corp_id='c"', origin="sealed", captured=captured, key_version=rows["key_version"], media=media)
+    made = verify_columns.commitments(nonces, raws, found)
+    text_of, number = verify_leaf.text_of, verify_leaf.number
+    for n, row in enumerate(rows.to_pylist()):
+        parts = row["parts"] if row["parts_clear"] is None else row["parts_clear"]
+        text = row["text"] if row["text_clear"] is None else row["text_clear"]
+        recipients = "null" if row["recipient_ids"] is None else verify_leaf.texts(row["recipient_ids"])
+        sealed = None if row["sealed_sha256"] is None else row["sealed_sha256"].hex()
+        slow = verify_leaf.decision(
+            nonces[n], text=f'{{"parts":{verify_leaf.parts_of(parts)},"text":{text_of(text)}}}',
+            parties=f'{{"recipient_ids":{recipients},"room_id":{text_of(row["room_id"])},"sender_id":{text_of(row["sender_id"])}}}',
+            action=text_of(row["action"]), captured_at_ms=number(captured[n]), corp_id=text_of('c"'), fate='"archived"', key_version=number(row["key_version"]),
+            kind='"message"', media=media[n], msgid=text_of(row["msgid"]), msgtype=text_of(row["msgtype"]), origin='"sealed"',
+            raw_commitment=text_of(verify_leaf.raw_commitment(nonces[n], raws[n])), sealed_sha256=text_of(sealed), seq=number(row["seq"]),
+            sent_at_ms=number(None if n == 0 else n * 1000),
+        )  # fmt: skip
+        assert made[n] == slow, row
+    assert verify_columns.fingerprints(b"k" * 32, "ww1", [b"m1"]) == [verify_leaf.pseudonym(b"k" * 32, "ww1", "msgid", sha256(b"m1").hexdigest())]
+
+
+def test_files_read_on_two_cores_say_what_they_say_on_one(tmp_path: Path) -> None:
+    from pipeline import verify_keys, verify_log, verify_work
+    from pipeline.verify_ledger import Ledger
+    from pipeline.verify_parts import Reading
+    from tests import firm
+
+    at = firm.home(tmp_path)
+    for name in ("a", "b"):
+        first = 1 if name == "a" else 50
+        firm.run(at, firm.page(tmp_path, f"{name}.json", {n: firm.message(n, f"第{n}句") for n in range(first, first + 20)}))
+    root, report = at.path / "lake" / firm.CORP, Report(firm.CORP)
+    keys, log = verify_keys.read(at.path, report), verify_log.read(root, report)
+    assert keys is not None and log is not None
+    (root / log.of("sealed")[0].path).unlink()
+    tables = {k: [verify_files.decrypt((root / f.path).read_bytes(), keys)[0] for f in log.of(k)] for k in ("records", "pages")}
+    reading = Reading(Ledger(tables["records"], tables["pages"], report), keys.plain["names#0"], {}, firm.CORP)
+    work = verify_work.Work(root, [*log.of("messages"), *log.of("sealed")], keys, reading, firm.CORP)
+
+    def told(cores: int) -> list[object]:
+        return [
+            (f.path, d.readable, d.report.findings, d.report.counts, d.part and ({o: s.tolist() for o, s in d.part.seqs.items()}, d.part.wrong, d.part.commitments))
+            for f, d in verify_work.all_of(work, cores=cores)
+        ]
+
+    assert told(2) == told(1)
+    assert [len(d.report.findings) for _, d in verify_work.all_of(work, cores=2)] == [0, 0, 1, 0]
 
 
 def test_a_compaction_that_rewrites_some_records_does_not_take_leaves_back(lake: Lake) -> None:
