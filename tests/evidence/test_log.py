@@ -74,6 +74,7 @@ def begun(restored: Restored) -> Home:
     return restored.home
 
 
+@pytest.mark.slow
 def test_an_epochs_first_leaf_is_the_checkpoint_that_was_known_outside(begun: Home, restored: Restored) -> None:
     newest = checkpoint.find(begun, firm.CORP, None)
     assert newest.text.startswith(f"{signer.public_key(begun, firm.CORP).name}/1\n6\n") and newest.records == 5
@@ -83,6 +84,7 @@ def test_an_epochs_first_leaf_is_the_checkpoint_that_was_known_outside(begun: Ho
     assert tree.root() == slow_root([tree.leaf(0), *(hashlib.sha256(b"\0" + (n + 1).to_bytes(8) + c).digest() for n, c in enumerate(commitments))])
 
 
+@pytest.mark.slow
 def test_a_bundle_of_an_epoch_is_accepted_by_both_and_names_it(begun: Home, tmp_path: Path) -> None:
     data = export(begun, customer="wmA")
     ours, (code, words) = verdicts(tmp_path, data)
@@ -92,6 +94,7 @@ def test_a_bundle_of_an_epoch_is_accepted_by_both_and_names_it(begun: Home, tmp_
     assert "data/checkpoints/before-1.note" in unzipped(data)
 
 
+@pytest.mark.slow
 def test_the_archives_verification_accepts_an_epoch_and_names_one_that_was_tampered_with(begun: Home, tmp_path: Path) -> None:
     report = verify_archive(begun.path, firm.CORP)
     assert report.findings == [] and report.counts["signed checkpoints"] == 3
@@ -122,6 +125,7 @@ def _another_first_leaf(files: Files) -> None:
         pytest.param(_another_first_leaf, "first leaf of epoch 1", id="its first leaf is another"),
     ],
 )
+@pytest.mark.slow
 def test_a_false_beginning_of_an_epoch_is_named_by_both(begun: Home, tmp_path: Path, damage: Callable[[Files], None], named: str) -> None:
     files = unzipped(export(begun, customer="wmA"))
     damage(files)
@@ -129,6 +133,7 @@ def test_a_false_beginning_of_an_epoch_is_named_by_both(begun: Home, tmp_path: P
     assert named in ours and code == 6 and named in words, (ours, words)
 
 
+@pytest.mark.slow
 def test_a_second_restore_begins_a_second_epoch(begun: Home, tmp_path: Path) -> None:
     shutil.copytree(begun.path, tmp_path / "home")
     at = Home(tmp_path / "home")
@@ -146,6 +151,7 @@ def test_a_second_restore_begins_a_second_epoch(begun: Home, tmp_path: Path) -> 
     assert verify_archive(at.path, firm.CORP).findings == []
 
 
+@pytest.mark.slow
 def test_a_log_that_still_begins_with_the_checkpoint_goes_on(begun: Home, tmp_path: Path) -> None:
     (tmp_path / "known.note").write_text(checkpoint.all_of(begun, firm.CORP)[0].text)
     assert epochs.begin(begun, firm.CORP, tmp_path / "known.note") == (1, False)
@@ -160,6 +166,7 @@ def test_a_log_that_still_begins_with_the_checkpoint_goes_on(begun: Home, tmp_pa
         pytest.param("old", "EPOCH_PLACE", id="of the epoch before"),
     ],
 )
+@pytest.mark.slow
 def test_an_epoch_begins_with_a_checkpoint_of_this_log_alone(begun: Home, tmp_path: Path, text: bytes | str | None, code: str) -> None:
     if text is not None:
         old = (begun.path / "evidence" / firm.CORP / "checkpoints/000000000003.note").read_bytes()
@@ -184,6 +191,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return at
 
 
+@pytest.mark.slow
 def test_a_line_of_the_custody_log_is_shown_without_the_others(archive: Home) -> None:
     files = unzipped(export(archive, customer="wmA"))
     point = checkpoint.find(archive, firm.CORP, None)
@@ -197,6 +205,7 @@ def test_a_line_of_the_custody_log_is_shown_without_the_others(archive: Home) ->
         assert root_of_inclusion(proof["n"] - 1, len(lines), hashes[proof["n"] - 1], path) == point.said.custody_root
 
 
+@pytest.mark.slow
 def test_an_erased_parameter_leaves_the_custody_tree_whole(archive: Home, tmp_path: Path) -> None:
     shutil.copytree(archive.path, tmp_path / "home")
     at, path = Home(tmp_path / "home"), tmp_path / "home/custody/000001.jsonl"
@@ -205,6 +214,7 @@ def test_an_erased_parameter_leaves_the_custody_tree_whole(archive: Home, tmp_pa
     assert verify_archive(at.path, firm.CORP).findings == []
 
 
+@pytest.mark.slow
 def test_a_forged_custody_line_is_named_with_every_checkpoint_over_it(archive: Home, tmp_path: Path) -> None:
     home = Path(shutil.copytree(archive.path, tmp_path / "home"))
     path = home / "custody/000001.jsonl"
@@ -220,6 +230,7 @@ def test_sm3_is_the_standards() -> None:
     assert sm3_of(b"abc").hex() == "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"  # GB/T 32905-2016, A.1
 
 
+@pytest.mark.slow
 def test_a_second_tree_stands_beside_the_first(archive: Home) -> None:
     def slow(hashes: list[bytes]) -> bytes:
         if len(hashes) == 1:
@@ -235,6 +246,7 @@ def test_a_second_tree_stands_beside_the_first(archive: Home) -> None:
     assert verify_archive(archive.path, firm.CORP).findings == []
 
 
+@pytest.mark.slow
 def test_both_verifiers_follow_the_paths_of_the_second_tree(archive: Home, tmp_path: Path) -> None:
     data = export(archive, customer="wmA")
     files = unzipped(data)
@@ -251,6 +263,7 @@ def test_both_verifiers_follow_the_paths_of_the_second_tree(archive: Home, tmp_p
     assert "record 2" in ours and code == 6 and "record 2" in words
 
 
+@pytest.mark.slow
 def test_where_sm3_is_not_offered_it_is_not_checked_and_the_exit_code_says_so(archive: Home, tmp_path: Path) -> None:
     (tmp_path / "case.zip").write_bytes(export(archive, customer="wmA"))
     lacking = (
@@ -265,6 +278,7 @@ def test_where_sm3_is_not_offered_it_is_not_checked_and_the_exit_code_says_so(ar
 # -- what is kept, what is gone ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_kept_beside_the_notes_is_made_again_from_the_lake(archive: Home, tmp_path: Path) -> None:
     shutil.copytree(archive.path, tmp_path / "home")
     at, folder = Home(tmp_path / "home"), tmp_path / "home/evidence" / firm.CORP / "checkpoints"
@@ -278,6 +292,7 @@ def test_what_is_kept_beside_the_notes_is_made_again_from_the_lake(archive: Home
     assert {p.name: p.read_bytes() for p in folder.glob("*.bin")} == kept
 
 
+@pytest.mark.slow
 def test_a_forged_cache_gives_no_proof(archive: Home, tmp_path: Path) -> None:
     shutil.copytree(archive.path, tmp_path / "home")
     at, folder = Home(tmp_path / "home"), tmp_path / "home/evidence" / firm.CORP / "checkpoints"
@@ -292,6 +307,7 @@ def test_a_forged_cache_gives_no_proof(archive: Home, tmp_path: Path) -> None:
     assert told.value.code == "PROOF_BROKEN"
 
 
+@pytest.mark.slow
 def test_a_record_and_its_nonce_can_go_and_the_tree_stays_whole(archive: Home, tmp_path: Path) -> None:
     shutil.copytree(archive.path, tmp_path / "home")
     at = Home(tmp_path / "home")
@@ -346,6 +362,7 @@ def test_nothing_else_is_a_checkpoint(text: str) -> None:
         statement.parse(text)
 
 
+@pytest.mark.slow
 def test_a_log_that_another_key_signed_is_not_continued(archive: Home, tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

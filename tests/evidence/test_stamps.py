@@ -22,6 +22,8 @@ from tests.cli.liuhen import liuhen
 from tests.evidence.authority import Authority
 from tests.evidence.test_bundle import SCRIPT, Files, export, unzipped, verdicts, zipped
 
+pytestmark = pytest.mark.slow
+
 
 def configured(at: Home, authority: Authority, **more: str) -> Home:
     """The home with this authority."""
@@ -216,7 +218,6 @@ def test_no_authority_no_request(tmp_path: Path) -> None:
     assert stamps.ask(at, firm.CORP) is None
 
 
-@pytest.mark.slow
 def test_a_chain_that_expired_since_still_holds(tmp_path: Path) -> None:
     at = firm.home(tmp_path)
     matter.begin(at, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
