@@ -4,7 +4,7 @@ Before: media_store.py, actions.py, pace.py. After: `media fetch`, `run`.
 
 Rules, each with a test:
  (1) Only files of messages that readers can see are fetched (never withheld, pending or restricted ones); what is about to leave the
-     window goes first: the oldest.
+     window goes first: the oldest that can still be there, imports behind what was pulled; what must have left it is asked for last.
  (2) Every slice is durable before the next is asked for; after a crash the next one asked for is the next one.
  (3) A file whose MD5 (or, without one, whose size) is not the declared one is fetched anew, three times in all; then it is kept as `mismatch`.
      `md5sum` may be empty: then a fitting size makes it `unverifiable`, never `verified`.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -50,7 +51,7 @@ WAITING = """
 SELECT origin, seq, msgid, ref_no, state_no, kind, path, sdkfileid, file_name, declared_size, declared_md5, dt, conversation_id, attempts
 FROM (SELECT * FROM lake_media QUALIFY row_number() OVER (PARTITION BY origin, seq, ref_no ORDER BY state_no DESC) = 1) AS m
 WHERE status = 'pending' AND EXISTS (SELECT 1 FROM messages AS x WHERE x.origin = m.origin AND x.seq = m.seq)
-ORDER BY origin DESC, dt, seq, ref_no LIMIT $most
+ORDER BY dt < $edge, origin DESC, dt, seq, ref_no LIMIT $most
 """
 Progress = Callable[[str, int, int], None]
 
@@ -83,9 +84,15 @@ class Fetched(msgspec.Struct, kw_only=True):
 
 
 def waiting(home: Home, corp_id: str, most: int = 1 << 40) -> list[dict[str, Any]]:
-    """Return the newest rows of files to be fetched, the oldest messages first (rule 1)."""
+    """Return the newest rows of files to be fetched, in the order in which they are (rule 1)."""
     with Reader(home, corp_id, access=acting.MACHINE) as reader:
-        return reader.rows(WAITING, {"most": most})
+        return reader.rows(WAITING, {"most": most, "edge": _edge(home)})
+
+
+def _edge(home: Home) -> date:
+    """Return the Beijing day before which a message must have left the window."""
+    first = clock.beijing_day(clock.now_ms() - round(home.config.source.window_days * clock.DAY_MS)) - 1
+    return date(1970, 1, 1) + timedelta(days=first)
 
 
 def status_of(declared_md5: str | None, declared_size: int | None, *, md5: str, size: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import key_needs, stores
+from pipeline import clock, key_needs, stores
 from pipeline.errors import StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.source import media_store
@@ -123,11 +123,13 @@ def test_withheld_and_restricted_files_are_never_asked_for(filled: Filled) -> No
 
 
 @pytest.mark.slow
-def test_the_oldest_goes_first(filled: Filled) -> None:
-    at = filled({1: image(1, "new"), 2: image(2, "old", at_ms=T0 - 3 * DAY), 3: image(3, "older", at_ms=T0 - 4 * DAY)})
-    source = Files({"new": b"1", "old": b"2", "older": b"3"})
+def test_what_is_about_to_leave_the_window_goes_first_and_what_must_have_left_it_last(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = {"new": 0, "old": 3, "oldest": 4, "gone": 30, "long gone": 300}
+    at = filled({n: image(n, fileid, at_ms=T0 - ago * DAY) for n, (fileid, ago) in enumerate(days.items(), 1)})
+    monkeypatch.setattr(clock, "now_ms", lambda: T0)
+    source = Files(dict.fromkeys(days, b"1"))
     fetch(at, source)
-    assert [fileid for fileid, _ in source.slices] == ["older", "old", "new"]
+    assert [fileid for fileid, _ in source.slices] == ["oldest", "old", "new", "long gone", "gone"]
 
 
 @pytest.mark.slow
