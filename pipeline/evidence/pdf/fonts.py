@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,10 @@ def find(folders: tuple[str, ...]) -> Fonts:
     families: dict[str, None] = {}
     covered: set[int] = set()
     for file in files:
-        for font in _faces(ttLib, file):
-            families[font["name"].getBestFamilyName()] = None
-            covered |= set(font.getBestCmap() or ())
+        with closing(_collection(ttLib, file)) as opened:
+            for font in getattr(opened, "fonts", [opened]):
+                families[font["name"].getBestFamilyName()] = None
+                covered |= set(font.getBestCmap() or ())
     if not all(ord(c) in covered for c in _HAN):
         remedy = "Debian: apt-get install fonts-noto-cjk fonts-noto-color-emoji; else name their folders in evidence.fonts; or --no-pdf"
         raise UsageError("FONTS_MISSING", "there is no font that writes Chinese in the folders of evidence.fonts", remedy=remedy)
@@ -62,11 +64,8 @@ def _below(at: Path) -> list[Path]:
     return [p for p in found if p.suffix.lower() in ENDINGS and "Serif" not in p.name]
 
 
-def _faces(ttlib: Any, file: str) -> list[Any]:
-    if file.lower().endswith(("c",)):
-        faces: list[Any] = ttlib.TTCollection(file, lazy=True).fonts
-        return faces
-    return [ttlib.TTFont(file, lazy=True)]
+def _collection(ttlib: Any, file: str) -> Any:
+    return (ttlib.TTCollection if file.lower().endswith("c") else ttlib.TTFont)(file, lazy=True)
 
 
 def missing(texts: Iterable[str], fonts: Fonts) -> list[str]:

@@ -28,8 +28,8 @@ import ahocorasick_rs
 from pipeline.errors import UsageError, VerifyFailed
 
 SHORT = 5
-_UNSEEN = re.compile(r"[\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
-_BETWEEN = re.compile(r"(?<=\d)[-‐-―.·・]+(?=\d)")
+_UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+_JOINERS = frozenset("-‐‑‒–—―.·・")
 _ALNUM = re.compile(r"[0-9a-z]")
 
 
@@ -51,27 +51,38 @@ def leaks(source: BinaryIO, values: Iterable[str]) -> list[str]:
 
 
 def _found(name: str, data: bytes, long: list[str], short: list[str]) -> bool:
-    texts = [squeezed(t) for t in [name, *texts_of(name, data)]]
-    if long and any(_holds(text, long) for text in texts):
+    if long and any(_holds(text, long) for text in [name, *texts_of(name, data)]):
         return True
     said = _said(data) if short and name.endswith("02-messages.jsonl") else []
-    return any(_holds(squeezed(text), short) for text in said)
+    return any(_holds(text, short) for text in said)
 
 
 def _holds(text: str, values: list[str]) -> bool:
+    plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", text).casefold())
+    at = [n for n, c in enumerate(plain) if not c.isspace() and not _between(plain, n)]
     machine = ahocorasick_rs.AhoCorasick(values)
-    return any(_alone(text, start, end) for _, start, end in machine.find_matches_as_indexes(text, overlapping=True))
+    found = machine.find_matches_as_indexes("".join([plain[n] for n in at]), overlapping=True)
+    return any(_alone(plain, at[start], at[end - 1] + 1) for _, start, end in found)
+
+
+def _between(text: str, at: int) -> bool:
+    """Whether a hyphen or dot stands between two digits, perhaps with spaces around."""
+    if text[at] not in _JOINERS:
+        return False
+    return text[:at].rstrip()[-1:].isdigit() and text[at + 1 :].lstrip()[:1].isdigit()
 
 
 def _alone(text: str, start: int, end: int) -> bool:
+    """Whether what was found begins and ends as a word of its own, in the text as it stands."""
     before = start > 0 and _ALNUM.match(text[start]) and _ALNUM.match(text[start - 1])
     behind = end < len(text) and _ALNUM.match(text[end - 1]) and _ALNUM.match(text[end])
     return not (before or behind)
 
 
 def squeezed(text: str) -> str:
-    """Return a text as rule (2) compares it."""
-    return _BETWEEN.sub("", _UNSEEN.sub("", unicodedata.normalize("NFKC", text).casefold()))
+    """Return a value as rule (2) compares it."""
+    plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(c for n, c in enumerate(plain) if not c.isspace() and not _between(plain, n))
 
 
 def _said(data: bytes) -> Iterator[str]:

@@ -25,9 +25,11 @@ from pipeline import pii, words
 CLASSES = (
     "chosen", "third_party", "secret", "email", "policy", "id_card", "travel_document", "credit_code", "bank_card", "mobile", "landline", "address", "health",
 )  # fmt: skip
+# A Chinese character that can be part of a place's name: not the verbs and pronouns that stand before one.
+_HAN = "(?![住在到去来寄送是我你他她您于])[\u4e00-\u9fff]"
 _ADDRESS = re.compile(
-    r"(?:[\u4e00-\u9fff]{2,8}(?:省|市|自治区|区|县|镇|乡)){0,3}[\u4e00-\u9fff0-9]{1,12}(?:路|街|道|巷|弄|胡同|村|小区|花园|苑|大厦)"
-    r"[\u4e00-\u9fff]{0,4}[0-9]{1,5}(?:弄|号|栋|幢|座)(?:[0-9A-Za-z]{1,4}(?:号楼|栋|幢|座|单元|楼|层))?(?:[0-9A-Za-z-]{1,8}(?:室|房|户))?"
+    rf"(?:(?:{_HAN}){{2,8}}(?:省|市|自治区|区|县|镇|乡)){{0,3}}(?:{_HAN}|[0-9]){{1,12}}(?:路|街|道|巷|弄|胡同|村|小区|花园|苑|大厦)"
+    rf"(?:{_HAN}){{0,4}}[0-9]{{1,5}}(?:号楼|号|弄|栋|幢|座)(?:[0-9A-Za-z-]{{1,6}}(?:号楼|号|弄|栋|幢|座|单元|楼|层|室|房|户)){{0,5}}"
 )
 _HEALTH = re.compile(
     "糖尿病|高血压|冠心病|心脏病|脑梗|中风|肿瘤|癌症|[\u4e00-\u9fff]癌|白血病|乙肝|肝炎|肝硬化|艾滋病|HIV|肾衰|透析|抑郁症|精神分裂|焦虑症|癫痫|结核|哮喘"
