@@ -40,21 +40,31 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+# Kinds beside the records, and the column that says when a row of them was learned.
+LEARNED = {
+    **dict.fromkeys(("consent", "departments", "follows", "handovers", "identities", "media", "memberships", "notices", "people", "rooms"), "recorded_at"),
+    "gaps": "detected_at", "acks": "at",
+}  # fmt: skip
+
+
 class Reader:
     """One connection over one snapshot of one corp. Close it, or use it as a context manager.
 
     months: of messages and findings, None for all; lexicon: findings as they stood under these packs (earlier_packs.py), empty for the current ones;
-    access: who reads, by default whoever acts in this call (roles/acting.py), `acting.MACHINE` for steps that hand nothing out."""
+    access: who reads, by default whoever acts in this call (roles/acting.py), `acting.MACHINE` for steps that hand nothing out;
+    as_of_ms: leaves out what was learned later beside the records (people, consent, files, gaps)."""
 
     def __init__(
-        self, home: Home, corp_id: str, *, months: Iterable[str] | None = None, lexicon: str = "", access: Access | None = None
-    ) -> None:
+        self, home: Home, corp_id: str, *, months: Iterable[str] | None = None, lexicon: str = "", access: Access | None = None,
+        as_of_ms: int | None = None,
+    ) -> None:  # fmt: skip
         self.home = home
         self.corp_id = corp_id
         self.access = access or acting.current(home.path)
         self.lake: Lake = home.lake(corp_id)
         self._months = None if months is None else list(months)
         self._lexicon = lexicon
+        self._as_of_ms = as_of_ms
         try:
             self._open()
         except durable.Vanished:
@@ -93,6 +103,8 @@ class Reader:
 
     def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:
         """Register what the person may see of a kind. again: in the place of what was registered before."""
+        if self._as_of_ms is not None and kind in LEARNED:  # what was learned later is not told (evidence as of a checkpoint)
+            dataset = dataset.filter(ds.field(LEARNED[kind]) <= pa.scalar(self._as_of_ms, pa.timestamp("ms", "UTC")))
         seen = self.view.of(kind, dataset, visible if kind in hidden.KINDS else None)  # on the data itself: no query comes past it
         gone = [c for c in dataset.schema.names if c not in seen.schema.names]
         self.connection.register(f"lake_{kind}" + ("_seen" if gone else ""), seen)

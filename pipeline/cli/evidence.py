@@ -198,7 +198,7 @@ def export(
             with CALL.home.lock(f"{corp}.checkpoint"):
                 checkpoint.make(CALL.home, corp)
         point = checkpoint.find(CALL.home, corp, as_of)
-        with Reader(CALL.home, corp) as reader:
+        with Reader(CALL.home, corp, as_of_ms=None if as_of is None else point.said.at_ms) as reader:
             prover = proving.prover(CALL.home, corp, reader.snapshot, point)
             gathered = bundle.gather(reader, about, scope.of(reader, asked, since, until), prover)
             gathered = msgspec.structs.replace(gathered, destination=gate.told(destination, reference))

@@ -77,7 +77,7 @@ def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bund
     )
     return Bundle(
         matter=matter, corp_id=reader.corp_id, scope=scope, point=point, told=told, held=kept_back,
-        coverage=completeness.coverage(reader, scope, told, kept_back, point.records), accounts=list(records.accounts(reader, told)),
+        coverage=completeness.coverage(reader, scope, told, kept_back, point), accounts=list(records.accounts(reader, told)),
         consent=records.consent_events(reader, told), pulls=[{k: records.plain(v) for k, v in p.items() if k != "corp_id"} for p in pulls],
         demo=reader.home.config.demo, points=sum(c.size <= point.size for c in checkpoint.all_of(reader.home, reader.corp_id)),
         people=reader.rows("SELECT * FROM people"), mode=acting.current(reader.home.path).mode,

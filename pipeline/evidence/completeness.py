@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.evidence.checkpoint import Checkpoint
 from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, opening, plain
 from pipeline.evidence.scope import Scope
@@ -28,6 +29,15 @@ LEFT JOIN lake_sealed AS s ON s.origin = r.origin AND s.seq = r.seq AND s.varian
 WHERE r.leaf < $size AND r.fate IN ('withheld', 'pending', 'restricted', 'removed')
     AND (list_contains($rooms, r.room_id) OR list_contains($scopes, r.scope_ref))
 ORDER BY r.leaf
+"""
+# As of the checkpoint; but what was restricted or removed since is so today, and stays out.
+_TOTALS = """
+WITH newest AS (
+    SELECT fate FROM lake_records WHERE leaf < $size OR fate IN ('restricted', 'removed')
+    QUALIFY row_number() OVER (PARTITION BY origin, seq, variant, CASE WHEN seq IS NULL THEN page END ORDER BY fate_no DESC) = 1
+)
+SELECT count(*) FILTER (fate = 'failed') AS failed, count(*) FILTER (fate = 'pending') AS pending, count(*) FILTER (fate = 'withheld') AS withheld,
+    count(*) FILTER (fate = 'restricted') AS restricted FROM newest
 """
 _FATES = "SELECT fate, count(*) AS n FROM lake_records WHERE leaf < $size GROUP BY fate ORDER BY fate"
 
@@ -51,13 +61,11 @@ def _held(row: dict[str, Any], corp_id: str, prover: Prover) -> dict[str, Any]:
     return {**told, "proof": opening(row["nonce"], fields, row["leaf"], row["commitment"], prover) if provable else None}
 
 
-def coverage(reader: Reader, scope: Scope, told: Sequence[Told], kept_back: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
+def coverage(reader: Reader, scope: Scope, told: Sequence[Told], kept_back: Sequence[dict[str, Any]], point: Checkpoint) -> dict[str, Any]:
     """Return what completeness/coverage.json says."""
     in_bundle = Counter(t.line["conversation_id"] for t in told)
-    (totals,) = reader.rows(
-        "SELECT (SELECT count(*) FROM failures) AS failed, (SELECT count(*) FROM pending) AS pending, (SELECT count(*) FROM withheld) AS withheld,"
-        " (SELECT count(*) FROM restricted) AS restricted"
-    )
+    (totals,) = reader.rows(_TOTALS, {"size": point.records})
+    size = point.records
     return {
         "asked": scope.asked, "first_day": plain(scope.first_day), "last_day": plain(scope.last_day), "leaves": size,
         "first_leaf": told[0].leaf if told else None, "last_leaf": told[-1].leaf if told else None,

@@ -480,3 +480,92 @@ def test_a_query_marks_what_it_found_inside_whole_conversations(archive: Home) -
     with Reader(archive, firm.CORP) as reader:
         found = scope.of(reader, {"query": "SELECT origin, seq FROM messages WHERE seq = 4"})
     assert found.conversations == ("wmA|zhangsan",) and found.marked == {("sealed", 4)}
+
+
+def test_what_was_learned_after_a_checkpoint_is_not_in_a_bundle_as_of_it(archive: Home, tmp_path: Path) -> None:
+    """The same --as-of gives the same bytes after later messages, failures, a refusal elsewhere, names and files."""
+    from pipeline import ingest, schema
+
+    size = checkpoint.find(archive, firm.CORP, None).size
+    asked = ("export", "--matter", "2026-0142", "--customer", "wmA", "--no-pdf", "--as-of", str(size))
+    assert liuhen(archive.path, *asked, "-o", "before.zip", cwd=tmp_path).code == 0
+    row = {"userid": "zhangsan", "kind": "employee", "name": "后来的名字", "alias": None, "department": None, "short_name": None, "valid_from": None,
+           "valid_to": None, "source": "test", "recorded_at": 4_000_000_000_000}  # fmt: skip
+    ingest.append(archive, firm.CORP, [("people", schema.table("people", {k: [v] for k, v in row.items()}))], what="people")
+    broken = firm.item(71, firm.message(71), version=9)
+    firm.run(archive, firm.page(tmp_path, "x.json", [broken, firm.item(70, firm.message(70, "更晚的话")), firm.item(72, firm.message(72, sender="wmX", to=["zhangsan"]))]))
+    assert liuhen(archive.path, *asked, "-o", "after.zip", cwd=tmp_path).code == 0
+    assert (tmp_path / "before.zip").read_bytes() == (tmp_path / "after.zip").read_bytes()
+    assert liuhen(archive.path, *asked[:-2], "-o", "newest.zip", cwd=tmp_path).code == 0
+    newest = unzipped((tmp_path / "newest.zip").read_bytes())
+    assert json.loads(newest["data/completeness/coverage.json"])["whole_archive"]["failed"] == 1 and "后来的名字".encode() in newest["data/identity/accounts.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        pytest.param(("--destination", "US"), "APPROVAL_REFERENCE", id="abroad without an approval"),
+        pytest.param(("--destination", "HK", "--reference", " "), "APPROVAL_REFERENCE", id="abroad with an empty one"),
+        pytest.param(("--destination", "usa"), "DESTINATION", id="no country"),
+        pytest.param(("--mask", "words.txt"), "REDACTED_ONLY", id="masks without a redacted set"),
+        pytest.param(("--redacted", "case.zip"), "REDACTED_SAME", id="both sets in one file"),
+        pytest.param(("--redacted", "r.zip", "--keep", "healt", "--reason", "x"), "MASK_CLASS", id="an unknown class"),
+        pytest.param(("--redacted", "r.zip", "--keep", "health"), "REASON_NEEDED", id="a class kept without a reason"),
+    ],
+)
+def test_an_export_that_may_not_be_is_refused(archive: Home, tmp_path: Path, more: tuple[str, ...], code: str) -> None:
+    ended = liuhen(archive.path, "export", "--matter", "2026-0142", "--customer", "wmA", "-o", "case.zip", *more, cwd=tmp_path)
+    assert ended.code == 2 and code in ended.err and not list(tmp_path.glob("*.zip"))
+
+
+def test_an_export_abroad_says_where_and_on_whose_approval(archive: Home, tmp_path: Path) -> None:
+    asked = ("export", "--matter", "2026-0142", "--customer", "wmA", "--no-pdf", "-o", "case.zip", "--destination", "HK", "--reference", "司办〔2026〕7号")
+    assert liuhen(archive.path, *asked, cwd=tmp_path).code == 0
+    assert "HK (司办〔2026〕7号)" in unzipped((tmp_path / "case.zip").read_bytes())["data/01-report.html"].decode()
+
+
+def test_a_preview_says_size_holds_and_what_lies_around_and_writes_nothing(archive: Home, tmp_path: Path) -> None:
+    ended = liuhen(archive.path, "--lang", "en", "export", "--matter", "2026-0142", "--customer", "wmA", "--preview", cwd=tmp_path)
+    assert ended.code == 0 and "holds of this matter: 0" in ended.err and "bytes, of which media 10" in ended.err and "0 before, 0 after" in ended.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_says_what_the_records_say_and_runs_nothing(case: bytes, tmp_path: Path) -> None:
+    import csv
+
+    table = unzipped(case)["data/02-messages.csv"]
+    assert table.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"), newline="")))
+    assert [(r["seq"], r["text"]) for r in rows[:2]] == [("1", "您好，方便聊聊吗？"), ("2", "好的")]
+    files = unzipped(case)
+    files["data/02-messages.csv"] = table.replace("好的".encode(), "好吧".encode(), 1)
+    ours, (code, words) = verdicts(tmp_path, zipped(files))
+    assert "record 1: the table" in ours and code == 6 and "record 1: the table" in words
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+86", "-1", "@cmd", "\tx", "\rx", "＝1", "＠x"])
+def test_a_text_that_a_sheet_would_run_is_marked_as_text(text: str) -> None:
+    from pipeline.evidence import flat
+
+    assert flat.cell(text) == "'" + text and flat.cell(-1) == "-1"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(("open", "x-1", "--title", " "), "MATTER_TITLE", id="an empty title"),
+        pytest.param(("open", "x-1", "--title", "t", "--reason", " "), "MATTER_REASON", id="an empty reason"),
+        pytest.param(("close", "2026-0142", "--reason", ""), "MATTER_REASON", id="closed without a reason"),
+    ],
+)
+def test_a_matter_needs_words(archive: Home, words: tuple[str, ...], code: str) -> None:
+    ended = liuhen(archive.path, "matter", *words)
+    assert ended.code == 2 and code in ended.err
+
+
+def test_a_matter_about_somebody_unknown_says_so(archive: Home, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(archive.path, tmp_path / "home")
+    ended = liuhen(tmp_path / "home", "--lang", "en", "matter", "open", "x-2", "--title", "t", "--employee", "nobody", "--room", "wrNone", "--customer", "wmA")
+    assert ended.code == 0 and "this employee id" in ended.err and "no such room" in ended.err and "this customer id" not in ended.err
