@@ -22,6 +22,7 @@ SIZE = 32
 Digest = Callable[[bytes], bytes]
 # Levels at which hashes of full subtrees are kept: 2^8 and 2^16 leaves.
 STEP = 8
+NEAR = 4_096
 
 
 def sha256_of(data: bytes) -> bytes:
@@ -61,6 +62,7 @@ class Tree:
         if len(self._leaves) % SIZE:
             raise ValueError("leaf hashes are not 32 bytes each")
         self.size = len(self._leaves) // SIZE
+        self._near: dict[tuple[int, int], bytes] = {}  # those asked for last: paths of neighbours share nearly all of theirs
         self._kept: dict[tuple[int, int], bytes] = {
             (n << STEP, 1 << STEP): blocks[n * SIZE : (n + 1) * SIZE] for n in range(min(len(blocks) // SIZE, self.size >> STEP))
         }
@@ -105,13 +107,14 @@ class Tree:
         """The hash over leaves start to start + size; start is a multiple of the power of two at or above size."""
         if size == 1:
             return self.leaf(start)
-        kept = size in (1 << STEP, 1 << 2 * STEP)
-        if kept and (found := self._kept.get((start, size))):
+        kept = self._kept if size in (1 << STEP, 1 << 2 * STEP) else self._near
+        if found := kept.get((start, size)):
             return found
         left = split(size)
         made = self._digest(b"\1" + self._subtree(start, left) + self._subtree(start + left, size - left))
-        if kept:
-            self._kept[start, size] = made
+        if len(self._near) >= NEAR:
+            self._near.clear()
+        kept[start, size] = made
         return made
 
     def _path(self, number: int, start: int, size: int) -> list[bytes]:

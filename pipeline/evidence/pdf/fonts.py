@@ -48,7 +48,7 @@ def find(folders: tuple[str, ...]) -> Fonts:
     covered: set[int] = set()
     for file in files:
         with closing(_collection(ttLib, file)) as opened:
-            for font in getattr(opened, "fonts", [opened]):
+            for font in _faces(opened):
                 families[font["name"].getBestFamilyName()] = None
                 covered |= set(font.getBestCmap() or ())
     if not all(ord(c) in covered for c in _HAN):
@@ -66,6 +66,12 @@ def _below(at: Path) -> list[Path]:
 
 def _collection(ttlib: Any, file: str) -> Any:
     return (ttlib.TTCollection if file.lower().endswith("c") else ttlib.TTFont)(file, lazy=True)
+
+
+def _faces(opened: Any) -> list[Any]:
+    """Return the faces to write with: of a collection those we prefer, else its first; the others hold the same characters in other shapes."""
+    faces: list[Any] = getattr(opened, "fonts", [opened])
+    return [f for f in faces if f["name"].getBestFamilyName() in FIRST] or faces[:1]
 
 
 def missing(texts: Iterable[str], fonts: Fonts) -> list[str]:
