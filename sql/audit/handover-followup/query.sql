@@ -1,4 +1,4 @@
--- Per handover of the period: the last word before it, the successor's first after it, who wrote within the days that followed, and what was found.
+-- Per handover of the period: the last word before it (of the 400 days before the period), the successor's first after it, who wrote within the days that followed, and what was found.
 WITH passed AS (
     SELECT external_userid, from_userid, to_userid, state, valid_from AS handed_at, row_number() OVER () AS n
     FROM handovers
@@ -18,7 +18,8 @@ chats AS (
         CASE direction WHEN 'outbound' THEN lower(sender_id) ELSE lower(recipient_ids[1]) END AS who,
         CASE direction WHEN 'outbound' THEN recipient_ids[1] ELSE sender_id END AS external_userid
     FROM messages
-    WHERE kind = 'message' AND room_id IS NULL AND direction IN ('outbound', 'inbound')
+    WHERE dt BETWEEN $from_day - 400 AND $to_day + $days
+        AND kind = 'message' AND room_id IS NULL AND direction IN ('outbound', 'inbound')
         AND list_has_any(list_append(recipient_ids, sender_id), (SELECT list(external_userid) FROM passed))
 ),
 said AS (

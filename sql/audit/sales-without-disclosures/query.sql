@@ -1,10 +1,5 @@
 -- In conversations where an employee spoke of buying: which of the things that must be disclosed did no employee speak of, within days of it?
-WITH said AS (
-    SELECT conversation_id, sender_id, origin, seq, dt, sent_at, text, len(list_filter(string_split($sales, '|'), lambda word: word <> '' AND contains(text, word))) > 0 AS selling
-    FROM messages
-    WHERE dt BETWEEN $from_day - $days AND $to_day + $days AND kind = 'message' AND direction = 'outbound' AND sender_kind = 'employee' AND text <> ''
-),
-talks AS (
+WITH talks AS (
     SELECT
         conversation_id,
         arg_min(sender_id, (dt, seq)) AS employee_id,
@@ -12,9 +7,16 @@ talks AS (
         min(dt) AS first_day,
         max(dt) AS last_day,
         count(*) FILTER (sent_at IS NULL) AS without_time
-    FROM said
-    WHERE selling AND dt BETWEEN $from_day AND $to_day
+    FROM messages
+    WHERE dt BETWEEN $from_day AND $to_day AND kind = 'message' AND direction = 'outbound' AND sender_kind = 'employee'
+        AND len(list_filter(string_split($sales, '|'), lambda word: word <> '' AND contains(text, word))) > 0
     GROUP BY conversation_id
+),
+said AS (
+    SELECT conversation_id, seq, dt, text
+    FROM messages
+    WHERE dt BETWEEN $from_day - $days AND $to_day + $days AND kind = 'message' AND direction = 'outbound' AND sender_kind = 'employee'
+        AND conversation_id IN (SELECT conversation_id FROM talks)
 ),
 required AS (
     SELECT string_split(item, ',') AS ways, place
