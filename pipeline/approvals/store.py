@@ -40,9 +40,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def two_persons(
-    home: Home, corp_id: str, *, action: str, params: Mapping[str, Any], counts: Mapping[str, int], reason: str = "", approval: str = "", always: bool = False
-) -> Standing | None:
+    home: Home, corp_id: str, *, action: str, params: Mapping[str, Any], counts: Mapping[str, int], reason: str = "", approval: str = "", always: bool = False,
+    spend_now: bool = True,
+) -> Standing | None:  # fmt: skip
     """Return the approval to act on, used up by this call; None where a home in single mode needs none (always: it does, of the owner).
+    spend_now: False for work that is written down first, so that a killed one is finished under the same approval; it calls `spend`.
 
     Without an approval the request is made and NotAllowed APPROVAL_NEEDED names it. Raises NotAllowed APPROVAL_WAITING, APPROVAL_DIFFERS,
     APPROVAL_REFUSED, APPROVAL_EXPIRED, APPROVAL_USED, UsageError APPROVAL_UNKNOWN."""
@@ -51,7 +53,10 @@ def two_persons(
     if not approval:
         made = ask(home, corp_id, action=action, params=params, counts=counts, reason=reason)
         raise NotAllowed("APPROVAL_NEEDED", f"this needs two persons: request {made.id} waits for the second one", remedy=_how(made))
-    return use(home, corp_id, approval, action=action, params=params, counts=counts)
+    found = approved(home, corp_id, approval, action=action, params=params, counts=counts)
+    if spend_now:
+        spend(home, corp_id, found)
+    return found
 
 
 def _how(made: Request) -> str:
@@ -90,18 +95,24 @@ def say(home: Home, corp_id: str, request_id: str, decision: Decision, *, reason
     return find(home, corp_id, request_id)
 
 
-def use(home: Home, corp_id: str, request_id: str, *, action: str, params: Mapping[str, Any], counts: Mapping[str, int]) -> Standing:
-    """Use an approval up for exactly what it was given for."""
+def approved(home: Home, corp_id: str, request_id: str, *, action: str, params: Mapping[str, Any], counts: Mapping[str, int]) -> Standing:
+    """Return an approval that holds for exactly this; raises what `two_persons` raises."""
     found = find(home, corp_id, request_id)
     if not found.request.about(action, params, counts):
         message = "what would be done now is not what was approved: parameters or counts differ"
         raise NotAllowed("APPROVAL_DIFFERS", message, remedy="run the command without --approval: it asks anew, with the counts of now")
     if found.state != "approved":
         raise NotAllowed(f"APPROVAL_{found.state.upper()}", f"the request is {found.state}", remedy=_how(found.request) if found.state == "waiting" else "ask again")
-    if not _write(home, corp_id, f"{request_id}.used", {"by": acting.current(home.path).actor, "at_ms": clock.now_ms()}):
-        raise NotAllowed("APPROVAL_USED", "the request is used", remedy="ask again")
-    _record(home, found.request, "use", {"approved_by": [s.by for s in found.said if s.decision == "approve"]})
     return found
+
+
+def spend(home: Home, corp_id: str, found: Standing, *, again: bool = False) -> None:
+    """Use an approval up; raises NotAllowed APPROVAL_USED when somebody was first (again: unless it is the same work going on)."""
+    if not _write(home, corp_id, f"{found.request.id}.used", {"by": acting.current(home.path).actor, "at_ms": clock.now_ms()}):
+        if not again:
+            raise NotAllowed("APPROVAL_USED", "the request is used", remedy="ask again")
+        return
+    _record(home, found.request, "use", {"approved_by": [s.by for s in found.said if s.decision == "approve"]})
 
 
 def find(home: Home, corp_id: str, request_id: str) -> Standing:

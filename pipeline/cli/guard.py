@@ -93,5 +93,11 @@ def _acting(name: str) -> Iterator[None]:
 
 
 def _record_refusal(name: str, error: NotAllowed) -> None:
+    """Record who was refused what: the person, or the account that is nobody's."""
+    from pipeline.roles import acting
+
+    home = CALL.home_path
     with contextlib.suppress(ArchiveError):
+        acting.begin(home, acting.whoever(home))
         CALL.home.custody.append(command=name, phase="refused", params={"reason": error.message}, role="none", result=error.code)
+    acting.end(home)

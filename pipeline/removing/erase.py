@@ -135,7 +135,9 @@ def do(home: Home, corp_id: str, plan: Plan, *, action: str, params: dict[str, s
 
     Raises NotAllowed REMOVAL_HELD, APPROVAL_… (the first call asks for the approval)."""
     refuse_held(plan)
-    approved = approvals.two_persons(home, corp_id, action=action, params=params, counts=plan.counts, reason=reason, approval=approval, always=True)
+    approved = approvals.two_persons(
+        home, corp_id, action=action, params=params, counts=plan.counts, reason=reason, approval=approval, always=True, spend_now=False
+    )
     assert approved is not None
     lost: dict[str, int] = {}
     if plan.to_restrict:
@@ -145,7 +147,8 @@ def do(home: Home, corp_id: str, plan: Plan, *, action: str, params: dict[str, s
     whole = plan.occasion == "erasure_request" and not plan.to_restrict
     if going or whole:
         removal = Removal(request=approved.request.id, reason=plan.occasion, going=tuple(going), directory=plan.customer if whole else "")
-        lost |= take_out.begin(home, corp_id, removal)
+        return lost | take_out.begin(home, corp_id, removal)
+    approvals.spend(home, corp_id, approved)
     return lost
 
 

@@ -95,7 +95,17 @@ def _waiting(home: Home, lake: Lake, snapshot: Snapshot, customer: str) -> dict[
     known = fates.histories(lake, snapshot, keys)
     captured = {r["page"]: r["captured_at"] for r in fates.in_ms(lake.read("pages", snapshot.of("pages"), columns=["page", "captured_at"])).to_pylist()}
     newest = {key: {**rows[-1], "captured_at": captured[rows[-1]["page"]]} for key, rows in known.items()}
-    return {key: row for key, row in newest.items() if row["fate"] in ("pending", "withheld") and row["scope_ref"] in scopes}
+    there = _unopened(lake, snapshot)  # the bytes of a withheld record may be destroyed already: then nothing of it is left to remove
+    return {key: row for key, row in newest.items() if row["fate"] in ("pending", "withheld") and row["scope_ref"] in scopes and key in there}
+
+
+def _unopened(lake: Lake, snapshot: Snapshot) -> set[Key]:
+    found: set[Key] = set()
+    for kind in ("pending_sealed", "withheld_sealed"):
+        files = [f for f in snapshot.of(kind) if lake.keyring.names(f"{lake.corp_id}/{kind.split('_')[0]}/{f.month}#")]
+        table = lake.read(kind, files, columns=["origin", "seq"])
+        found |= set(zip(table["origin"].to_pylist(), table["seq"].to_pylist(), strict=True))
+    return found
 
 
 def _scopes(lake: Lake, snapshot: Snapshot, customer: str) -> set[str]:

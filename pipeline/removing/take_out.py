@@ -3,7 +3,7 @@
 Before: stores.py, consenting/fates.py, generations.py. After: erase.py, restricted.py, retention/.
 
 In this order; each step can be repeated, and a killed removal is finished by the next call of `finish`:
- (1) the list of what goes, sealed, durable (`approvals/<corp>/<id>.removal`): ids only;
+ (1) the list of what goes, sealed, durable (`approvals/<corp>/<id>.removal`): ids only; then the approval is used up;
  (2) one commit: their new fates, and their numbers in `hidden`, so that no reader sees them from here on;
  (3) the units of their files get a next key generation; every store gives the records up (stores.py);
  (4) what is left of those units under the old generation is written again under the new one, older copies are unlinked at once, the old
@@ -16,7 +16,7 @@ The rows of `records` stay: they are what makes that nothing removed returns by 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import clock, commitrows, durable, filekeys, layout, manifests, purges, stores
+from pipeline.approvals import store as approvals
 from pipeline.consenting import change, fates, hidden, moving
 from pipeline.consenting.candidates import Stored
 from pipeline.consenting.change import Change
@@ -57,12 +58,14 @@ class Going(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes, why (a reason of `records`), under which request; directory: a customer whose rows of the directory go too."""
+    """What goes, why (a reason of `records`), under which request; directory: a customer whose rows of the directory go too; units: whose
+    keys end, and their generation before (None until they were looked for: once the rows are gone nothing tells any more)."""
 
     request: str
     reason: str
     going: tuple[Going, ...]
     directory: str = ""
+    units: dict[str, int] | None = None
 
 
 def going_of(record: Stored, *, active: bool) -> Going:
@@ -78,11 +81,14 @@ def unopened_of(key: Key, row: dict[str, Any]) -> Going:
 
 def begin(home: Home, corp_id: str, removal: Removal) -> dict[str, int]:
     """Take the records out; return how many rows each store lost. The caller holds the commit lock of the corp."""
-    path = _path(home, corp_id, removal.request)
-    box = home.keyring.seal(UNIT, msgspec.msgpack.encode(removal), context=_context(corp_id, removal.request))
-    durable.make_folder(path.parent)
-    durable.replace(path, box)
+    durable.make_folder(_path(home, corp_id, removal.request).parent)
+    _write(home, corp_id, removal)
     return _do(home, corp_id, removal)
+
+
+def _write(home: Home, corp_id: str, removal: Removal) -> None:
+    box = home.keyring.seal(UNIT, msgspec.msgpack.encode(removal), context=_context(corp_id, removal.request))
+    durable.replace(_path(home, corp_id, removal.request), box)
 
 
 def finish(home: Home, corp_id: str) -> int:
@@ -105,8 +111,13 @@ def _context(corp_id: str, request: str) -> bytes:
 
 def _do(home: Home, corp_id: str, removal: Removal) -> dict[str, int]:
     keys = frozenset(g.key for g in removal.going)
+    approvals.spend(home, corp_id, approvals.find(home, corp_id, removal.request), again=True)
     _settle(home, corp_id, removal)
-    units = _next_keys(home.lake(corp_id), keys)
+    if removal.units is None:
+        removal = msgspec.structs.replace(removal, units=_units(home.lake(corp_id), keys))
+        _write(home, corp_id, removal)
+    units = removal.units or {}
+    _next_keys(home.lake(corp_id), units)
     lost = stores.purge(home, corp_id, keys)
     if removal.directory:
         lost |= _out_of_directory(home, corp_id, removal.directory)
@@ -165,13 +176,18 @@ def _unhide(home: Home, corp_id: str, keys: Collection[Key]) -> None:
 # -- (3), (4) keys ------------------------------------------------------------------------------------------------------------
 
 
-def _next_keys(lake: Lake, keys: Collection[Key]) -> frozenset[str]:
-    """Make the next generation of every unit that holds rows of these records; return the units."""
-    units = frozenset(unit_of(lake, f) for kind in CONTENT for f in lake.snapshot().of(kind) if lake.without(f, keys) is not None)
-    for unit in sorted(units):
-        for name in [f"{unit}!2", unit] if lake.keyring.names(f"{unit}!2#") else [unit]:  # the second key first, as in generations.py
-            lake.keyring.next_generation(name)
-    return units
+def _units(lake: Lake, keys: Collection[Key]) -> dict[str, int]:
+    """Return the units that hold rows of these records, with the generation of their keys."""
+    units = {unit_of(lake, f) for kind in CONTENT for f in lake.snapshot().of(kind) if lake.without(f, keys) is not None}
+    return {unit: generation_of(lake.keyring.current(unit)) for unit in sorted(units)}
+
+
+def _next_keys(lake: Lake, units: Mapping[str, int]) -> None:
+    """Make the next generation of every unit, unless that was done before; the second key first, as in generations.py."""
+    for unit, before in units.items():
+        for name in [f"{unit}!2", unit] if lake.keyring.names(f"{unit}!2#") else [unit]:
+            if generation_of(lake.keyring.current(name)) <= before:
+                lake.keyring.next_generation(name)
 
 
 def unit_of(lake: Lake, file: DataFile) -> str:

@@ -105,12 +105,16 @@ def for_command(home: Path, command: str) -> Access:
     """Return who acts in a command, once allowed; raises NotAllowed, and KeyError for a command without a capability in schemas/roles.yaml."""
     capability = table().commands[command]
     if capability == ANYONE:
-        return _anyone(home)
+        return whoever(home)
     access = check(access_of(home), capability, asked=f"liuhen {command}")
+    if command in table().whole and access.person is not None and access.person.departments:
+        message = f"{access.actor} is bound to departments, and liuhen {command} works over the whole archive"
+        raise NotAllowed("NOT_ALLOWED", message, remedy=f"a person with the role {' or '.join(holders(capability))} and no departments can")
     return msgspec.structs.replace(access, clear=access.clear or command in table().clear)
 
 
-def _anyone(home: Path) -> Access:
+def whoever(home: Path) -> Access:
+    """Return who calls, for records: a person of the home, else the account, which may do nothing there."""
     try:
         return access_of(home)
     except (NotAllowed, UsageError):

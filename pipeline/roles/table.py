@@ -33,11 +33,13 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole table. commands: command → capability, or `anyone`; clear: commands that work on the clear words."""
+    """The whole table. commands: command → capability, or `anyone`; whole: commands over the whole archive; clear: commands that work
+    on the clear words."""
 
     capabilities: dict[str, Words]
     roles: dict[str, Role]
     commands: dict[str, str]
+    whole: tuple[str, ...] = ()
     clear: tuple[str, ...] = ()
 
 
@@ -47,7 +49,7 @@ def table() -> Table:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = msgspec.convert(yaml.load((data_folder("schemas") / "roles.yaml").read_text("utf-8"), Loader=loader), Table)
     named = {c for r in found.roles.values() for c in r.may} | set(found.commands.values()) - {ANYONE}
-    if not named <= set(found.capabilities) or not set(found.clear) <= set(found.commands):
+    if not named <= set(found.capabilities) or not {*found.clear, *found.whole} <= set(found.commands):
         raise ArchiveError("ROLES_BROKEN", "schemas/roles.yaml names a capability or command that it does not declare", remedy="install liuhen again")
     return found
 

@@ -143,6 +143,7 @@ def test_unopened_records_of_the_customer_go_unopened(tmp_path: Path) -> None:
     lake = at.lake(CORP)
     assert lake.read("withheld_sealed", lake.snapshot().of("withheld_sealed")).num_rows == 0
     assert values(at, "select landed, archived, withheld from counts") == [(9, 8, 1)]
+    assert erase.of_request(at, CORP, "wmA").nothing
     sound(at)
 
 
