@@ -16,7 +16,7 @@ expressions are possible at all, for most texts none.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -73,6 +73,22 @@ class Expressions:
         tried = sorted({*self.always, *numbers})
         raw = text.encode() if tried else b""  # RE2 works on bytes: else each search would turn its places into those of the string
         return [number for number in tried if self._compiled[number].search(raw)]
+
+
+SHORT: Final = 4_096  # code points
+
+
+def spans(compiled: Any, text: str) -> Iterator[tuple[int, int]]:
+    """Yield where `compiled` matches in `text`, from left to right, empty matches left out."""
+    if len(text) > SHORT:  # what RE2's binding counts once for all matches
+        yield from (match.span() for match in compiled.finditer(text) if match.end() > match.start())
+        return
+    raw = text.encode()
+    for match in compiled.finditer(raw):
+        start, end = match.span()
+        if start < end:
+            first = len(raw[:start].decode())
+            yield first, first + len(raw[start:end].decode())
 
 
 # --- what an expression needs -------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from pipeline import pii
+from pipeline.match import expressions, levels, pinyin
 from pipeline.match import judge as judging
-from pipeline.match import levels, pinyin
 from pipeline.match.fold import fold
 from pipeline.match.judge import Approved
 from pipeline.match.levels import Mapped
@@ -92,11 +92,11 @@ class Harvest:
 
     def take_all(self, ground: Ground, found: Iterable[Found]) -> None:
         """Add the hits of one part under one group."""
-        for level, search, hits, expressions in found:
+        for level, search, hits, matching in found:
             if level == "pii":
                 self._take_pii(ground)
             elif search is None:
-                self._take_expressions(ground, expressions)
+                self._take_expressions(ground, matching)
             elif level == "doubles":
                 self._take_doubles(ground, search, hits)
             else:
@@ -162,13 +162,10 @@ class Harvest:
         for number in numbers:
             pattern = ground.group.patterns[number]
             places = taken.setdefault(pattern.rule, self._places(pattern.rule, ground.part))
-            for match in pattern.compiled.finditer(base.text):
-                start, end = match.span()
-                if start == end:
-                    continue
+            for start, end in expressions.spans(pattern.compiled, base.text):
                 first, last = base.place(start, end)
                 if not _overlaps(places, first, last):
-                    stands = ground.text[first:last] == match.group()
+                    stands = ground.text[first:last] == base.text[start:end]
                     self._offer(ground, Entry(pattern.rule, (pattern.listed,)), (ground.part, first, last), "literal" if stands else "folded", end - start)
                     if (ground.part, first, last) in self._shelves(pattern.rule).counting:
                         insort(places, (first, last))

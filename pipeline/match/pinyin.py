@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from pipeline.match.levels import Mapped
 
@@ -59,8 +59,12 @@ def _longest() -> int:
 
 def syllables_of(run: str) -> list[int] | None:
     """Return the lengths of the syllables a run of Latin letters consists of, longest first, or None when it does not."""
-    if not 2 <= len(run) <= LONGEST_RUN:
-        return None
+    lengths = _syllables_of(run) if 2 <= len(run) <= LONGEST_RUN else None
+    return None if lengths is None else list(lengths)
+
+
+@lru_cache(maxsize=4_096)  # the same few words again and again
+def _syllables_of(run: str) -> tuple[int, ...] | None:
     numbers, longest = _numbers(), _longest()
     # best[i]: the length of the first syllable when the rest from i can be read, the longest that works
     best: list[int | None] = [None] * len(run) + [0]
@@ -77,7 +81,7 @@ def syllables_of(run: str) -> list[int] | None:
         assert taken
         lengths.append(taken)
         at += taken
-    return lengths
+    return tuple(lengths)
 
 
 def _latin(run: re.Match[str]) -> str:

@@ -22,8 +22,8 @@ from pipeline import pii_many
 from pipeline.match import arrays, levels, pinyin
 from pipeline.match.arrays import HAN, SEPARATOR, WORD, Bits, Classes, Folds, Joined, Places
 from pipeline.match.expressions import Expressions
-from pipeline.match.fold import SEPARATORS, Folding, character_classes
-from pipeline.match.lexicon import SECRET, SPOKEN, TERM, TRIGGER, Group, Search
+from pipeline.match.fold import ALL, SEPARATORS, Folding, character_classes
+from pipeline.match.lexicon import SECRET, SPOKEN, TERM, TRIGGER, Entry, Group, Search
 from pipeline.match.searching import Base, Hit, Level, Seen, hits_in
 
 LONGEST: Final = 4_096  # code points of a text that is searched together with others
@@ -227,10 +227,18 @@ def _in_repeats(group: Group, folded: _Folded, known: _Known) -> set[int]:
 
 
 def _in_sounds(sounds: Search, folded: _Folded) -> set[int]:
-    """The texts that sound like a term; Latin letters are read as syllables text by text."""
+    """The texts that sound like a term and are not written as it is; Latin letters are read as syllables text by text."""
     latin = arrays.holding(folded.codes, folded.bits & LATIN != 0)
-    named = _hit(sounds, folded.codes, _sound_table().of(folded.codes).text())
-    return named | {n for n in latin if _any(sounds.automaton, pinyin.sound(folded.of(n)))}
+    named = {number for number in latin if _any(sounds.automaton, pinyin.sound(folded.of(number)))}
+    hits = hits_in(sounds, _sound_table().of(folded.codes).text())
+    for (pattern, start, end), owner in zip(hits, folded.codes.owners([start for _, start, _ in hits]), strict=True):
+        if owner not in named and _sounds_like(sounds.entries[pattern], folded.text[start:end]):
+            named.add(owner)
+    return named
+
+
+def _sounds_like(entries: Iterable[Entry], written: str) -> bool:
+    return any(pinyin.sounds_like(written, ALL.fold(term), latin=False) for entry in entries for term in entry.terms)
 
 
 @cache
