@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from ahocorasick_rs import AhoCorasick, Implementation
+from ahocorasick_rs import AhoCorasick
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
@@ -249,7 +249,6 @@ def _spelled(listed: list[tuple[int, str, str]]) -> list[tuple[int, str, str]] |
 
 _DIGIT = re.compile("[0-9]")
 MOST_SPELLINGS, MOST_SPELLED = 1_024, 20_000
-MOST_DFA = 10_000  # patterns: the faster automaton takes ten times the memory, some 60 MB for so many
 # Digit → how it can be written, itself first.
 _WRITTEN = {digit: digit + "".join(chr(word) for word, meant in digit_words().items() if meant == digit) for digit in "0123456789"}
 
@@ -286,10 +285,7 @@ def _with(entries: tuple[Entry, ...], number: int, term: str) -> tuple[Entry, ..
 
 
 def _search(patterns: Patterns) -> Search | None:
-    if not patterns:
-        return None
-    automaton = AhoCorasick(list(patterns), implementation=Implementation.DFA if len(patterns) <= MOST_DFA else None)
-    return Search(automaton, tuple(patterns.values()), max(map(len, patterns)))
+    return Search(AhoCorasick(list(patterns)), tuple(patterns.values()), max(map(len, patterns))) if patterns else None
 
 
 def _beside_terms(
