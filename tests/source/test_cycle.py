@@ -82,6 +82,10 @@ def test_the_steps_are_those_of_the_interface_in_its_order() -> None:
     assert [n for n in names if n in promised] == promised
 
 
+def test_every_step_is_there() -> None:
+    assert [s.name for s in STEPS if cycle.function_of(s) is None] == []
+
+
 def test_a_module_that_breaks_is_not_taken_for_one_that_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str) -> object:
         raise ModuleNotFoundError("no", name="something_else")
