@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 
 from pipeline import config, durable
+from pipeline.errors import UsageError
 from pipeline.evidence import checkpoint, matter, stamp_check, stamps
 from pipeline.evidence.check import check
 from pipeline.home import Home
+from pipeline.source.cycle import STEPS, Cycle, run
 from pipeline.verify import verify_archive
 from tests import firm
 from tests.cli.liuhen import liuhen
 from tests.evidence.authority import Authority
 from tests.evidence.test_bundle import SCRIPT, Files, export, unzipped, verdicts, zipped
+from tests.source.fake import Fake
 
 pytestmark = pytest.mark.slow
 
@@ -216,6 +219,54 @@ def test_no_authority_no_request(tmp_path: Path) -> None:
     at = firm.home(tmp_path)
     checkpoint.make(at, firm.CORP)
     assert stamps.ask(at, firm.CORP) is None
+
+
+def test_a_cycle_stamps_what_it_signed_and_leaves_what_waits_with_exit_code_3(tmp_path: Path, authority: Authority) -> None:
+    def one(at: Home) -> tuple[dict[str, object], int]:
+        cycle = Cycle(at, firm.CORP, open_source=lambda *_: Fake())
+        told = run(cycle, steps=[s for s in STEPS if s.name in ("checkpoint", "stamps")])
+        return {**told.steps.get("stamps", {}), **told.skipped}, told.exit_code
+
+    at = firm.home(tmp_path)
+    assert one(at) == ({"stamps": "no time-stamp authority is configured"}, 0)
+    at = configured(at, authority)
+    assert one(at) == ({"stamped": 1, "waiting": 0}, 0)
+    firm.run(at, firm.page(tmp_path, "a.json", {1: firm.message(1)}))
+    authority.mode = "500"
+    try:
+        assert one(at) == ({"stamped": 0, "waiting": 1}, 3)
+    finally:
+        authority.mode = ""
+    assert one(at) == ({"stamped": 1, "waiting": 0}, 0)
+
+
+def test_without_the_library_stamps_are_not_checked_and_the_exit_code_says_so(stamped: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "case.zip").write_bytes(export(stamped, customer="wmA"))
+    monkeypatch.setitem(sys.modules, "rfc3161_client", None)  # as where it is not installed
+    report = check(tmp_path / "case.zip")
+    assert report.sound and report.unchecked == ("stamps",) and report.stamps == {}
+    with pytest.raises(UsageError) as told:
+        stamps.request_for(b"note")
+    assert told.value.code == "STAMP_EXTRA_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        pytest.param({"stamp_url": "ftp://x"}, "STAMP_URL", id="no web address"),
+        pytest.param({"stamp_roots": "nowhere.pem"}, "STAMP_ROOTS", id="no such file of roots"),
+        pytest.param({"stamp_roots": "liuhen.toml"}, "STAMP_ROOTS", id="a file that holds no certificate"),
+        pytest.param({"stamp_roots": '""'}, "STAMP_ROOTS", id="no roots at all"),
+        pytest.param({"stamp_credentials": "env:LIUHEN_NOBODY_SET_THIS"}, "SECRET_MISSING", id="credentials that are not there"),
+    ],
+)
+def test_settings_that_will_not_do_are_told_before_anything_is_sent(tmp_path: Path, authority: Authority, settings: dict[str, str], code: str) -> None:
+    at = configured(firm.home(tmp_path), authority, **settings)
+    checkpoint.make(at, firm.CORP)
+    before = authority.asked
+    with pytest.raises(UsageError) as told:
+        stamps.ask(at, firm.CORP)
+    assert told.value.code == code and authority.asked == before
 
 
 def test_a_chain_that_expired_since_still_holds(tmp_path: Path) -> None:
