@@ -98,7 +98,7 @@ def files(reader: Reader, bundle: Bundle, prover: Prover, *, fonts: Fonts | None
     yield "01-report.html", report.html(bundle, _bundled("report.html")).encode("utf-8", "replace")
     yield "02-messages.csv", flat.table(t.line for t in bundle.told)
     yield "02-messages.jsonl", lines(t.line for t in bundle.told)
-    for path, data in trail.files(reader.home, bundle.corp_id, prover, bundle.matter.matter):
+    for path, data in trail.files(reader.home, bundle.corp_id, prover, bundle.matter.matter, [t.leaf for t in bundle.told]):
         if bundle.masks is None or not path.startswith("custody/"):  # the log of who did what names the firm's staff
             yield path, data
     yield "completeness/coverage.json", encode(bundle.coverage)

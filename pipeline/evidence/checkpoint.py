@@ -16,7 +16,7 @@ Rules: (1) no checkpoint over fewer leaves than the last one, and none that does
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -81,12 +81,29 @@ def newest_epoch(home: Home, corp_id: str) -> int:
 
 def all_of(home: Home, corp_id: str, epoch: int | None = None) -> list[Checkpoint]:
     """Return every checkpoint of an epoch (the newest), oldest first; raises VerifyFailed CHECKPOINT_DAMAGED for one that our key did not sign."""
-    key, number = public_key(home, corp_id), newest_epoch(home, corp_id) if epoch is None else epoch
-    found = [read(path, key) for path in sorted(folder(home, corp_id, number).glob("[0-9]*.note"))]
+    number = newest_epoch(home, corp_id) if epoch is None else epoch
+    return of_sizes(home, corp_id, sizes(home, corp_id, number), number)
+
+
+def sizes(home: Home, corp_id: str, epoch: int) -> list[int]:
+    """Return the sizes of an epoch's checkpoints, ascending, by the names of their files alone: years of them are not read to know the newest."""
+    return sorted(int(path.stem) for path in folder(home, corp_id, epoch).glob("[0-9]*.note") if path.stem.isdigit())
+
+
+def of_sizes(home: Home, corp_id: str, wanted: Iterable[int], epoch: int) -> list[Checkpoint]:
+    """Return the checkpoints over so many leaves; raises VerifyFailed CHECKPOINT_DAMAGED."""
+    key, at = public_key(home, corp_id), folder(home, corp_id, epoch)
+    found = [read(at / f"{size:012d}.note", key) for size in wanted]
     for point in found:
-        if point.epoch != number or point.path.stem != f"{point.size:012d}":
+        if point.epoch != epoch or point.path.stem != f"{point.size:012d}":
             raise _damaged(point.path)
     return found
+
+
+def newest(home: Home, corp_id: str) -> Checkpoint | None:
+    """Return the newest checkpoint, None when there is none yet; raises VerifyFailed CHECKPOINT_DAMAGED."""
+    number = newest_epoch(home, corp_id)
+    return next(iter(of_sizes(home, corp_id, sizes(home, corp_id, number)[-1:], number)), None)
 
 
 def read(path: Path, key: note.Key) -> Checkpoint:
@@ -112,12 +129,13 @@ def _damaged(path: Path) -> VerifyFailed:
 
 def find(home: Home, corp_id: str, size: int | None) -> Checkpoint:
     """Return the checkpoint over `size` leaves, the newest for None; raises UsageError CHECKPOINT_UNKNOWN."""
-    known = all_of(home, corp_id)
-    for found in reversed(known):
-        if size is None or found.size == size:
-            return found
-    sizes = ", ".join(str(c.size) for c in known[-5:]) or "none yet"
-    raise UsageError("CHECKPOINT_UNKNOWN", f"there is no such checkpoint; the newest are {sizes}", remedy="`liuhen checkpoint` makes one")
+    number = newest_epoch(home, corp_id)
+    known = sizes(home, corp_id, number)
+    wanted = known[-1:] if size is None else [s for s in known if s == size]
+    if wanted:
+        return of_sizes(home, corp_id, wanted, number)[0]
+    told = ", ".join(map(str, known[-5:])) or "none yet"
+    raise UsageError("CHECKPOINT_UNKNOWN", f"there is no such checkpoint; the newest are {told}", remedy="`liuhen checkpoint` makes one")
 
 
 def first_leaf(outside: str) -> bytes:
@@ -141,8 +159,7 @@ def make(home: Home, corp_id: str) -> tuple[Checkpoint, bool]:
     """Make a checkpoint over all leaves there are; return it and whether it is new (rule 2).
 
     Raises VerifyFailed LOG_SHRUNK, LOG_FORKED (rule 1), CHECKPOINT_KEY_CHANGED (rule 4)."""
-    known = all_of(home, corp_id)
-    last = known[-1] if known else None
+    last = newest(home, corp_id)
     snapshot = home.lake(corp_id).snapshot()
     grown = tree(home, corp_id, snapshot)
     if last is not None:

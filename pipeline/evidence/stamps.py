@@ -14,7 +14,7 @@ nothing is ever dated back; (4) while the authority is down, checkpoints go on a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -72,9 +72,10 @@ def ask(home: Home, corp_id: str) -> Result | None:
     settings = home.config.evidence
     if not settings.stamp_url:
         return None
-    points, roots = checkpoint.all_of(home, corp_id), _roots(home)
-    _begin(points, settings.stamp_hours)
-    waiting = [p for p in points if p.path.with_suffix(".tsq").exists() and not p.path.with_suffix(".tsr").exists()]
+    roots, epoch = _roots(home), checkpoint.newest_epoch(home, corp_id)
+    _begin(home, corp_id, epoch, settings.stamp_hours)
+    at = checkpoint.folder(home, corp_id, epoch)
+    waiting = checkpoint.of_sizes(home, corp_id, [s for s in _asked(at) if not (at / f"{s:012d}.tsr").exists()], epoch)
     done = 0
     try:
         for point in waiting:
@@ -86,12 +87,19 @@ def ask(home: Home, corp_id: str) -> Result | None:
     return Result(stamped=done)
 
 
-def _begin(points: Sequence[Checkpoint], hours: int) -> None:
+def _asked(at: Path) -> list[int]:
+    """Return the sizes of the checkpoints that a stamp was asked for, ascending."""
+    return sorted(int(path.stem) for path in at.glob("[0-9]*.tsq") if path.stem.isdigit())
+
+
+def _begin(home: Home, corp_id: str, epoch: int, hours: int) -> None:
     """Put the newest checkpoint among those that wait, when the last one that was is old enough."""
-    asked = [p for p in points if p.path.with_suffix(".tsq").exists()]
-    due = bool(points) and points[-1] not in asked and (not asked or points[-1].said.at_ms - asked[-1].said.at_ms >= hours * HOUR_MS)
-    if due:
-        durable.write_once(points[-1].path.with_suffix(".tsq"), request_for(points[-1].text.encode()))
+    newest = checkpoint.newest(home, corp_id)
+    if newest is None or newest.path.with_suffix(".tsq").exists():
+        return
+    last = checkpoint.of_sizes(home, corp_id, _asked(newest.path.parent)[-1:], epoch)
+    if not last or newest.said.at_ms - last[0].said.at_ms >= hours * HOUR_MS:
+        durable.write_once(newest.path.with_suffix(".tsq"), request_for(newest.text.encode()))
 
 
 def request_for(note: bytes) -> bytes:
