@@ -32,7 +32,8 @@ from pipeline.stage import MANIFEST_SUFFIX, UNOPENED
 from pipeline.workbench import Settings, Workbench
 from pipeline.worker import calm
 
-PAGES_A_PIPELINE = 200
+# What one pipeline takes: worker processes start anew for each, and what it staged is committed after it.
+RECORDS_A_PIPELINE, PAGES_A_PIPELINE = 200_000, 10_000
 REOPEN_RECORDS_A_PAGE = 1_000
 TRAILING_RUNS = 10
 RETRYABLE = ("KEY_MISSING", "KEY_WRONG", "UNDECRYPTABLE")
@@ -98,7 +99,7 @@ def run(
         reopen(home, corp_id)
         waiting = list(landing.waiting(home, corp_id))
         total = sum(p.records for p in waiting)
-        for chunk in _chunks(waiting, PAGES_A_PIPELINE):
+        for chunk in _portions(waiting):
             _stage(home, corp_id, chunk, workers, runner, beam_options, progress, total)
             commit.commit_all(home, corp_id, at)
             progress("commit", at.landed, total)
@@ -208,6 +209,18 @@ def _watch(home: Home, corp_id: str, done: Event, progress: Progress, total: int
             if path not in seen and (manifest := manifests.load(path)) is not None:
                 seen[path] = sum(p.ref.records for p in manifest.pages)
         progress("stage", sum(seen.values()), total)
+
+
+def _portions(pages: Sequence[PageRef]) -> Iterable[Sequence[PageRef]]:
+    """Yield the pages in order, as many at once as one pipeline takes: by their records, since pages may be small."""
+    begun = records = 0
+    for at, page in enumerate(pages):
+        if at > begun and (records + page.records > RECORDS_A_PIPELINE or at - begun >= PAGES_A_PIPELINE):
+            yield pages[begun:at]
+            begun, records = at, 0
+        records += page.records
+    if begun < len(pages):
+        yield pages[begun:]
 
 
 def _key_state(home: Home, corp_id: str) -> str:

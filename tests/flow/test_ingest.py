@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from pipeline import ingest, landing
 from pipeline.errors import Locked, UsageError
+from pipeline.records import PageRef
+from pipeline.stage import Manifest
+from pipeline.workbench import Workbench
 from tests import firm
-from tests.firm import T0, fates, home, item, message, page, recall, refusal, rows, run, values
+from tests.firm import CORP, T0, fates, home, item, message, page, recall, refusal, rows, run, values
 
 
 def test_a_page_is_archived_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
@@ -79,6 +84,38 @@ def test_records_of_a_missing_key_stay_sealed_and_open_when_the_key_comes(tmp_pa
     assert values(at, "select seq from messages order by seq") == [1, 2, 3]
     assert values(at, "select count(*) from failures") == [0]
     assert run(at, saved).summary.landed == 0
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        pytest.param([], [], id="nothing"), pytest.param([3, 3, 3, 1], [[3, 3, 3, 1]], id="all at once"), pytest.param([3, 3, 3, 2], [[3, 3, 3], [2]], id="one too many"),
+        pytest.param([30], [[30]], id="a page is never split"), pytest.param([1, 30, 1], [[1], [30], [1]], id="a large one between small ones"),
+        pytest.param([0] * 9, [[0] * 4, [0] * 4, [0]], id="pages without records"),
+    ],
+)  # fmt: skip
+def test_a_pipeline_takes_pages_by_their_records(monkeypatch: pytest.MonkeyPatch, records: list[int], expected: list[list[int]]) -> None:
+    monkeypatch.setattr(ingest, "RECORDS_A_PIPELINE", 10)
+    monkeypatch.setattr(ingest, "PAGES_A_PIPELINE", 4)
+    pages = [PageRef(corp_id="ww1", page="p", uri="", size=0, source="file", name="", captured_at_ms=0, records=n) for n in records]
+    assert [[p.records for p in portion] for portion in ingest._portions(pages)] == expected
+
+
+def test_a_staged_file_that_was_changed_is_staged_again_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Its size is right, so that only the digest tells: the commit looks, and discards what another run had staged."""
+    at = home(tmp_path)
+    ingest.land(at, CORP, [page(tmp_path, "a.json", {1: message(1), 2: message(2)})], [], ingest.silent)
+    bench = Workbench(at, CORP, at.lake(CORP).snapshot())
+    builder = bench.builder()
+    for ref in landing.waiting(at, CORP):
+        builder.add(bench.walk(bench.landing(ref)))
+    staged = builder.flush()
+    assert staged is not None
+    changed = at.lake(CORP).root / next(f.path for f in msgspec.json.decode(staged.read_bytes(), type=Manifest).files if f.kind == "messages")
+    changed.write_bytes(changed.read_bytes()[:-9] + b"!" + changed.read_bytes()[-8:])
+    assert run(at).summary.archived == 2
+    assert values(at, "select msgid from messages order by 1") == ["m1", "m2"]
+    assert not changed.exists() and not staged.exists()
 
 
 def test_a_wrong_key_is_told_as_such_and_tried_again_only_with_another_one(tmp_path: Path) -> None:
