@@ -38,6 +38,7 @@ from pipeline.stage import HOT, UNOPENED, Builder, Manifest, Outline, StagedPage
 from pipeline.workbench import Workbench
 
 PAGES_A_COMMIT = 50
+RECORDS_A_COMMIT = 20_000  # their outlines and rows are in memory at once
 TRIES = 200
 GATED = ("archived", "pending", "withheld")
 FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
@@ -61,14 +62,15 @@ class Run(msgspec.Struct, kw_only=True):
 
 
 def commit_all(home: Home, corp_id: str, run: Run) -> None:
-    """Commit every manifest that waits, up to 50 pages a commit."""
+    """Commit every manifest that waits, up to about 50 pages or 20,000 records a commit."""
     waiting = manifests.staged(home, corp_id)
     # A refusal in a later page reaches back over earlier ones: it is known before the first of them becomes visible.
     ahead = [e for _, m in waiting if m.has_events for e in _events_of(home, m)]
     batch: list[tuple[Path, Manifest]] = []
     for found in waiting:
         batch.append(found)
-        if sum(len(m.pages) for _, m in batch) >= PAGES_A_COMMIT:
+        pages = [page.ref for _, m in batch for page in m.pages]
+        if len(pages) >= PAGES_A_COMMIT or sum(ref.records for ref in pages) >= RECORDS_A_COMMIT:
             commit_batch(home, corp_id, batch, run, ahead)
             batch = []
     if batch:

@@ -11,6 +11,7 @@ What is ruled out here would have shown nothing; what stays is looked at as befo
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -54,8 +55,11 @@ def _begins(table: pa.Table, lexicon: Lexicon, approved: Approved | None) -> lis
     ends = clear.offsets.to_pylist()
     times = table["sent_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_pylist()
     rows = zip(table["kind"].to_pylist(), table["msgtype"].to_pylist(), times, ends, ends[1:], strict=False)
-    said = [(_message(kind, msgtype, at, parts[a:b]), _ANYBODY) for kind, msgtype, at, a, b in rows]
-    return [bool(found.anchors) for at in range(0, len(said), SLICE) for found in examine_all(said[at : at + SLICE], few, approved)]
+    found: list[bool] = []
+    while some := list(islice(rows, SLICE)):
+        said = [(_message(kind, msgtype, at, parts[a:b]), _ANYBODY) for kind, msgtype, at, a, b in some]
+        found += [bool(one.anchors) for one in examine_all(said, few, approved)]
+    return found
 
 
 def _message(kind: Literal["message", "recall"], msgtype: str | None, at_ms: int | None, parts: list[Part]) -> Message:

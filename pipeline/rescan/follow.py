@@ -31,7 +31,7 @@ from pipeline.stage import HOT
 from pipeline.workbench import Workbench
 
 TRIES = 200
-AT_ONCE = 50_000  # messages read into memory
+AT_ONCE = 25_000  # messages read into memory
 HOUR_MS = 3_600_000
 BEIJING = timedelta(hours=8)
 
