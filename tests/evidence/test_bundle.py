@@ -482,6 +482,7 @@ def test_a_query_marks_what_it_found_inside_whole_conversations(archive: Home) -
     assert found.conversations == ("wmA|zhangsan",) and found.marked == {("sealed", 4)}
 
 
+@pytest.mark.slow
 def test_what_was_learned_after_a_checkpoint_is_not_in_a_bundle_as_of_it(archive: Home, tmp_path: Path) -> None:
     """The same --as-of gives the same bytes after later messages, failures, a refusal elsewhere, names and files."""
     from pipeline import ingest, schema

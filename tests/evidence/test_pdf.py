@@ -93,7 +93,8 @@ def test_it_is_declared_as_pdf_a_with_every_font_inside(full: bytes) -> None:
             xmp = metadata.stream.get_data()
             assert b"<pdfaid:part>2</pdfaid:part>" in xmp and b"<pdfaid:conformance>U</pdfaid:conformance>" in xmp
             for page in read.pages:
-                for font in page["/Resources"].get_object().get("/Font", {}).values():
+                resources: Any = page["/Resources"].get_object()
+                for font in resources.get("/Font", {}).values():
                     one = font.get_object()
                     descendant = one["/DescendantFonts"][0].get_object()["/FontDescriptor"].get_object() if "/DescendantFonts" in one else one
                     assert one["/Subtype"] == "/Type3" or any(k in descendant for k in ("/FontFile2", "/FontFile3")), name

@@ -155,6 +155,7 @@ def _open_words_changed(files: Files) -> None:
     edit_lines(files, lambda rows: rows[0].update(text="保本保息"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
