@@ -16,6 +16,7 @@ from pipeline.cli import root
 from pipeline.home import Home
 from pipeline.roles import acting
 from tests import firm
+from tests.firm import T0
 from tests.roles import homes
 
 pytestmark = pytest.mark.slow
@@ -138,6 +139,23 @@ def test_nobody_hands_evidence_out_alone(ask: Ask, tmp_path: Path) -> None:
     request = ask("legal", "approve", "list").rows[0]["request"]
     assert ask("legal", "approve", request).code == 0
     assert ask("officer", *words, "--approval", request).code == 0 and (tmp_path / "case.zip").exists()
+
+
+def test_an_import_that_restricts_very_many_needs_a_second_person(archive: tuple[Home, dict[str, str]], ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "refusals.jsonl"
+    file.write_text(json.dumps({"userid": "wang", "external_userid": "wmC", "status": "Disagree", "changed_at": T0 // 1000}) + "\n")
+    toml = archive[0].path / "liuhen.toml"
+    text = toml.read_text()
+    toml.write_text(text.replace("import_records = 1000", "import_records = 0"))
+    assert ask("privacy", "consent", "import", str(file), "--preview").code == 0
+    ended = ask("privacy", "consent", "import", str(file))
+    assert ended.code == 8 and "APPROVAL_NEEDED" in ended.err
+    assert ask("officer", "sql", "select seq from messages where seq = 4").rows == [{"seq": 4}]
+    request = ask("second", "approve", "list").rows[0]["request"]
+    assert ask("second", "approve", request).code == 0
+    assert ask("privacy", "consent", "import", str(file), "--approval", request).code == 0
+    assert ask("officer", "sql", "select seq from messages where seq = 4").rows == []
+    toml.write_text(text)
 
 
 def test_access_review_says_who_holds_what_and_whose_chats_were_read(archive: tuple[Home, dict[str, str]], ask: Ask) -> None:

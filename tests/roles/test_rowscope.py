@@ -100,6 +100,7 @@ def asked(archive: tuple[Home, dict[str, acting.Access]], who: str, query: str) 
         return reader.rows(query)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", SEES)
 def test_everybody_sees_his_messages_and_nothing_else(archive: tuple[Home, dict[str, acting.Access]], who: str) -> None:
     assert {r["seq"] for r in asked(archive, who, "SELECT seq FROM messages")} == SEES[who]
@@ -109,6 +110,7 @@ def test_everybody_sees_his_messages_and_nothing_else(archive: tuple[Home, dict[
     assert {r["seq"] for r in asked(archive, who, "SELECT DISTINCT seq FROM matches_all WHERE employee_id IS NOT NULL")} <= SEES[who]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", SEES)
 def test_a_search_chooses_among_what_may_be_seen(archive: tuple[Home, dict[str, acting.Access]], who: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "LEAST_ROWS", 1)
@@ -120,11 +122,13 @@ def test_a_search_chooses_among_what_may_be_seen(archive: tuple[Home, dict[str, 
     assert [h.seq for h in newest] == [r["seq"] for r in said]
 
 
+@pytest.mark.slow
 def test_machines_see_all_and_read_the_clear_columns(archive: tuple[Home, dict[str, acting.Access]]) -> None:
     with Reader(archive[0], CORP, access=acting.MACHINE) as reader:
         assert reader.rows("SELECT count(*) AS n, count(raw) AS raws FROM messages") == [{"n": 9, "raws": 9}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("who", "raws"), [("officer", 9), ("legal", 9), ("auditor", 0), ("shanghai", 0), ("privacy", 0)])
 def test_the_json_as_received_and_clear_values_need_their_role(archive: tuple[Home, dict[str, acting.Access]], who: str, raws: int) -> None:
     (found,) = asked(archive, who, "SELECT count(raw) AS raws, count(*) FILTER (raw LIKE '%13800138000%') AS told FROM messages")
@@ -133,6 +137,7 @@ def test_the_json_as_received_and_clear_values_need_their_role(archive: tuple[Ho
     assert clear == {"n": min(raws, 1), "parts": min(raws, 1)}
 
 
+@pytest.mark.slow
 def test_whoever_is_bound_to_departments_does_not_see_other_branches_customers(archive: tuple[Home, dict[str, acting.Access]]) -> None:
     from pipeline import ingest, schema
 

@@ -81,7 +81,7 @@ def test_a_role_may_do_what_is_its_business_and_nothing_else(role: str, home: Pa
     assert may_run(role, home, monkeypatch) == split(ANYBODY, *MAY[role])
 
 
-@pytest.mark.parametrize("role", MAY)
+@pytest.mark.parametrize("role", ["officer", "legal", "privacy_officer", "branch_officer"])
 def test_who_is_bound_to_departments_runs_nothing_that_works_past_them(role: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert may_run(f"bound.{role}", home, monkeypatch) == split(ANYBODY, *MAY[role]) - split(WHOLE)
 
