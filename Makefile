@@ -9,7 +9,7 @@ JOBS := -n $(TEST_JOBS) --dist loadfile
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check bench bench-match bench-lake test-crash lock licences clean
+.PHONY: help demo test lint types check bench bench-match bench-lake bench-query test-crash lock licences clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench-match: ## how fast keywords are found
 bench-lake: ## how fast the archive is written, read and searched
 	@$(SETUP) dev
 	@$(BIN)/python -m pytest -m bench -s -k lake $(TEST_ARGS)
+
+bench-query: ## how fast it is searched and asked; LIUHEN_BENCH_ROWS, LIUHEN_BENCH_QUERY
+	@$(SETUP) dev
+	@$(BIN)/python -m pytest -m bench -s -k query $(TEST_ARGS)
 
 test-crash: ## kills the program at every durable step; takes minutes
 	@$(SETUP) dev

@@ -67,13 +67,15 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What meta.yaml says. basis: the rules of law or of the archive on which the question rests."""
+    """What meta.yaml says. basis: the rules of law or of the archive on which the question rests; messages_of: the parameter that names
+    somebody, where the query reads no messages but those this person sent or received: they alone are looked at then."""
 
     title: Words
     question: Words
     basis: Words
     columns: tuple[Column, ...]
     parameters: tuple[Parameter, ...] = ()
+    messages_of: str = ""
 
 
 class Audit(msgspec.Struct, frozen=True):

@@ -8,13 +8,12 @@ Secrets are never values in it: they are `env:NAME`, `file:PATH` or a key servic
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import tomlkit
-import tomlkit.exceptions
 
 from pipeline import durable, secret_refs
 from pipeline.errors import UsageError
@@ -373,12 +372,23 @@ def check_corp_id(corp_id: str) -> None:
         raise UsageError("CORP_ID_MALFORMED", "expected a corp id of 1 to 64 letters, digits, - and _, such as ww1234567890abcdef", remedy="check --corp-id")
 
 
+def _parsed(text: str) -> Any:
+    """Return the values of a text in TOML. The library that keeps comments is loaded only where the text is wrong, or is changed."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        import tomlkit
+        import tomlkit.exceptions
+    try:
+        return tomlkit.parse(text).unwrap()
+    except tomlkit.exceptions.ParseError as error:
+        raise UsageError("CONFIG_INVALID", f"liuhen.toml is not TOML at line {error.line}", remedy="mend it or restore it") from error
+
+
 def parse(text: str) -> Config:
     """Return the checked configuration; raises UsageError CONFIG_INVALID naming the key."""
     try:
-        config = msgspec.convert(tomlkit.parse(text).unwrap(), Config)
-    except tomlkit.exceptions.ParseError as error:
-        raise UsageError("CONFIG_INVALID", f"liuhen.toml is not TOML at line {error.line}", remedy="mend it or restore it") from error
+        config = msgspec.convert(_parsed(text), Config)
     except msgspec.ValidationError as error:
         raise UsageError("CONFIG_INVALID", f"liuhen.toml: {error}", remedy="mend the key or remove it") from error
     ids = [c.id for c in config.corp]
@@ -426,6 +436,9 @@ def get(text: str, key: str) -> object:
 
 def changed(text: str, key: str, value: str) -> str:
     """Return the text with dotted `key` set to `value` (TOML, or a bare word taken as a string), comments kept and everything checked."""
+    import tomlkit
+    import tomlkit.exceptions
+
     get(text, key)
     document = tomlkit.parse(text)
     *path, last = key.split(".")

@@ -20,8 +20,8 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import jinja2
 import msgspec
 from markupsafe import Markup, escape
 from rich.cells import cell_len
@@ -44,6 +44,9 @@ from pipeline.transcript import (
     lines_of,
 )
 from pipeline.words import Lang
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["Line", "Meta", "around", "counts", "lines_of", "render_html", "render_text"]
 
@@ -265,6 +268,8 @@ def render_html(lines: Sequence[Line], meta: Meta, lang: Lang, *, pictures: Mapp
 
 @cache
 def _template() -> jinja2.Template:
+    import jinja2  # only a page needs it, and it takes as long to load as an answer takes
+
     folder = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["seen"] = seen

@@ -38,8 +38,9 @@ def use(connection: duckdb.DuckDBPyConnection, version: str) -> datetime:
         raise UsageError("LEXICON_VERSION_UNKNOWN", "nothing was matched under packs of this version", remedy=remedy)
     moment = f"TIMESTAMPTZ '{ended.isoformat()}'"
     connection.execute(f"CREATE OR REPLACE VIEW lake_matches_then AS FROM lake_matches WHERE matched_at <= {moment}")
+    connection.execute(f"CREATE OR REPLACE VIEW lake_doubled_then AS FROM lake_doubled WHERE matched_at <= {moment}")
     connection.execute(f"CREATE OR REPLACE VIEW lake_scans_then AS FROM lake_scans WHERE finished_at <= {moment}")
-    then = re.sub(r"\blake_(matches|scans)\b", r"lake_\1_then", audit.view_sql("matches"))
+    then = re.sub(r"\blake_(matches|doubled|scans)\b", r"lake_\1_then", audit.view_sql("matches"))
     connection.execute(then.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
     found: datetime = ended
     return found

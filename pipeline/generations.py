@@ -17,9 +17,8 @@ from collections.abc import Iterable
 
 from pipeline import filekeys
 from pipeline.keyring import Keyring, generation_of
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import HOT, DataFile, Lake, Snapshot
 from pipeline.layout import hot_unit, is_hot
-from pipeline.stage import HOT
 
 
 def advance(lake: Lake, snapshot: Snapshot, gone: Iterable[str]) -> None:

@@ -49,6 +49,7 @@ from pipeline.keyring import NONCE, Keyring
 pa.set_memory_pool(pa.system_memory_pool())
 PARTITION = ("kind", "month", "bucket", "lexicon")
 ANY = "-"
+HOT = "hot"  # the bucket of what ingest writes, until compaction moves it
 HEAD = "head"
 OPENED_KEYS = 16_384
 LOG_STATISTICS = ("seq", "leaf", "last_seq")

@@ -27,8 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import durable, schema
-from pipeline.lake import HOT_GROUP_ROWS, DataFile, Lake, _dictionary_columns, _log_statistics
-from pipeline.stage import HOT
+from pipeline.lake import HOT, HOT_GROUP_ROWS, DataFile, Lake, _dictionary_columns, _log_statistics
 
 BUCKETS = tuple("0123456789abcdef")
 ONE = "one"

@@ -11,7 +11,7 @@ and unlinked since the version was opened leads to one more try, on the newest v
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import duckdb
@@ -23,12 +23,10 @@ from pipeline import audit, clock, durable, earlier_packs, layout, schema, sqlgu
 from pipeline.consenting import hidden
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
-from pipeline.lake import ANY, Lake, Snapshot
+from pipeline.lake import ANY, HOT, Lake, Snapshot
 from pipeline.roles import acting, scoped
 from pipeline.roles.acting import Access
-from pipeline.search import rest
-from pipeline.stage import HOT
-from pipeline.workbench import Workbench
+from pipeline.search import doubled, rest
 
 T = TypeVar("T")
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -83,6 +81,8 @@ class Reader:
         audit.create_views(self.connection)
         self.connection.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot), None))
         self.connection.execute("CREATE OR REPLACE VIEW lake_rest AS FROM lake_rest_kept")
+        self.connection.register("lake_doubled_kept", doubled.Doubled(self.lake, self.snapshot))
+        self.connection.execute("CREATE OR REPLACE VIEW lake_doubled AS FROM lake_doubled_kept")
         if self._lexicon:
             earlier_packs.use(self.connection, self._lexicon)
         self.connection.execute("SET enable_external_access = false")
@@ -118,6 +118,9 @@ class Reader:
         Raises nothing of its own; what is asked inside is asked of the version that was open at its begin."""
         from pipeline.search.candidates import findings_of_conversation, groups_of_conversation
 
+        if self._months is not None:
+            yield
+            return
         visible, before = hidden.visible(self.lake, self.snapshot), self.snapshot
         files = {f.path: f for f in self.snapshot.files}
         messages = groups_of_conversation(self, conversation_id)
@@ -133,13 +136,38 @@ class Reader:
                 for kind in ("messages", "matches", "media"):
                     self._put(kind, self.lake.dataset(kind, self.snapshot.of(kind)), visible, again=True)
 
+    @contextmanager
+    def of_person(self, person: str) -> Iterator[None]:
+        """Look, inside the block, into the row groups of messages alone that may hold some that `person` sent or received."""
+        from pipeline.search.candidates import groups_of_person
+
+        if self._months is not None:
+            yield
+            return
+        visible, before = hidden.visible(self.lake, self.snapshot), self.snapshot
+        files, groups = {f.path: f for f in self.snapshot.files}, groups_of_person(self, person)
+        self._put("messages", self.lake.dataset("messages", [files[p] for p in groups], groups), visible, again=True)
+        try:
+            yield
+        finally:
+            if self.snapshot is before:
+                self._put("messages", self.lake.dataset("messages", self.snapshot.of("messages")), visible, again=True)
+
     def _context(self) -> _Context:
         known = {
             "corp_id": pa.array([self.corp_id]),
             "withheld_days": pa.array([self.home.config.consent.withheld_days], pa.int32()),
             "now": pa.array([clock.now_ms()], pa.timestamp("ms", "UTC")),
         }
-        return _Context(known, lambda: str(Workbench(self.home, self.corp_id, self.snapshot).lexicon_version))
+
+        home, corp_id, snapshot = self.home, self.corp_id, self.snapshot  # not self: the connection would hold itself
+
+        def version() -> str:
+            from pipeline.workbench import Workbench  # the packs and all that reads them: a tenth of a second
+
+            return Workbench(home, corp_id, snapshot).lexicon_version
+
+        return _Context(known, version)
 
     def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of one of our own queries as dictionaries."""
@@ -158,6 +186,12 @@ class Reader:
             return found
         except duckdb.Error as error:
             raise sqlguard.failed(error) from error
+
+    def answer(self, asked: audit.Audit, values: Mapping[str, Any]) -> pa.Table:
+        """Return the answer of an audit, its values bound; one about a person looks at this person's messages alone. Raises as `arrow` does."""
+        who = values.get(asked.meta.messages_of)
+        with self.of_person(str(who)) if who else nullcontext():
+            return self.arrow(asked.sql, values)
 
     def steady(self, ask: Callable[[], T]) -> T:
         """Return what `ask` returns, asked once more on the newest version when files of the one that was opened are gone (rule 5)."""

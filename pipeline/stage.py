@@ -27,6 +27,7 @@ import zstandard
 from pipeline import clock, durable, leaf, pii, schema, stagerows
 from pipeline.consent_events import events_from_control
 from pipeline.home import Home
+from pipeline.lake import HOT as HOT
 from pipeline.lake import DataFile, Lake
 from pipeline.message import conversation_id
 from pipeline.pseudonyms import Keyed, Pseudonyms
@@ -34,7 +35,6 @@ from pipeline.records import Finding, Gated, Matched, MatchedPage, PageRef, Unop
 from pipeline.register import Event
 from pipeline.stagerows import Archived, Columns, Gathering, MatchRow, Place, Row
 
-HOT = "hot"
 UNOPENED = "x"
 OUTLINE_KEY_UNIT = "outline"
 MANIFEST_SUFFIX = ".manifest"

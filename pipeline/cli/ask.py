@@ -92,7 +92,7 @@ def audit_run(
         values = audit.bind(found, given)
         titles = {c.name: _own(c.title) for c in found.meta.columns}
         with Reader(CALL.home, corp, lexicon=lexicon) as reader:
-            answer = reader.arrow(found.sql, values)
+            answer = reader.answer(found, values)
             if chosen(format, output) == "table":
                 # Words that the query gives in both languages: a table shows those of its reader.
                 answer = answer.drop_columns([c for c in answer.column_names if c.endswith("_en" if LANG == "zh" else "_zh")])

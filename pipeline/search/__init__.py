@@ -12,5 +12,6 @@
     places.py       where in a message they stand, and the words around them
     uninspected.py  what a search of this range could not look into
     rest.py         records that are not simply archived, kept beside their file
+    doubled.py      findings that stand here several times
     cycle_steps.py  the step of `run` that makes indexes
 """

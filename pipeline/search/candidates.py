@@ -147,6 +147,14 @@ def groups_of_conversation(reader: Reader, conversation_id: str) -> dict[str, li
     return {path: sorted(groups) for path, groups in found.items()}
 
 
+def groups_of_person(reader: Reader, person: str) -> dict[str, list[int]]:
+    """Return the row groups that may hold messages somebody sent or received, ascending, by the path of their file."""
+    found: dict[str, list[int]] = {}
+    for candidate in newest_first(files_of(reader), Question(text=""), [[grams.of_name("person", person)]], Seen()):
+        found.setdefault(candidate.file.path, []).append(candidate.group)
+    return {path: sorted(groups) for path, groups in found.items()}
+
+
 def days_of_month(month: str) -> tuple[int, int]:
     """Return first and last day (since 1970) that a file of this month may hold; everything for one without a month."""
     if not month[:4].isdigit():

@@ -42,11 +42,12 @@ LEFT JOIN scans
     ON scans.scan_month = strftime(m.dt, '%Y-%m')
 LEFT JOIN (
     SELECT f.finding_id, max((f.matched_at, f.lexicon_version)) AS newest
-    FROM lake_matches AS f
+    FROM lake_doubled AS f
     LEFT JOIN scans
         ON scans.scan_month = strftime(f.dt, '%Y-%m')
-    WHERE f.finding_id IN (SELECT finding_id FROM lake_matches GROUP BY finding_id HAVING count(*) > 1)
-        AND (scans.scan_month IS NULL OR f.lexicon_version = scans.lexicon_version OR f.matched_at > scans.read_at)
+    WHERE scans.scan_month IS NULL
+        OR f.lexicon_version = scans.lexicon_version
+        OR f.matched_at > scans.read_at
     GROUP BY f.finding_id
     HAVING count(*) > 1
 ) AS again

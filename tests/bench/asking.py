@@ -110,7 +110,7 @@ def audits(folder: str, *only: str) -> dict[str, Any]:
             given = {**({"customer": customer} if any(p.name == "customer" for p in one.meta.parameters) else {}), **PARAMETERS.get(one.name, {})}
             bound = audit.bind(one, given)
             rows: list[Any] = []
-            told = timed(lambda one=one, bound=bound, rows=rows: rows.append(len(audit.run(reader.connection, one, bound)[1])), 2)  # type: ignore[misc]
+            told = timed(lambda one=one, bound=bound, rows=rows: rows.append(reader.answer(one, bound).num_rows), 2)  # type: ignore[misc]
             found[one.name] = {**told, "rows": rows[0]}
             print(one.name, {k: round(v, 2) for k, v in found[one.name].items()}, file=sys.stderr, flush=True)
     return found
@@ -171,7 +171,7 @@ def commands(folder: str) -> dict[str, Any]:
     """Cold commands: a process each, from the shell to its end."""
     home = str(home_of(folder).path)
     calls = {
-        "--version": ["--version"], "audit list": ["audit", "list"], "search": ["search", "私下转账"],
+        "--help": ["--help"], "audit list": ["audit", "list"], "search": ["search", "私下转账"],
         "search, one day": ["search", "的", "--from", "2026-03-31", "--to", "2026-03-31"],
         "audit run findings": ["audit", "run", "findings"], "conversation": ["conversation", _busy(folder)], "sql": ["sql", "SELECT count(*) FROM matches"], "status": ["status"],
         "keys list": ["keys", "list"], "customer find": ["customer", "find", "emp00007"], "review list": ["review", "list"],

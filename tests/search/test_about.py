@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import compact
+from pipeline import audit, compact
 from pipeline.ask_conversation import gather
 from pipeline.home import Home
 from pipeline.reader import Reader
@@ -52,6 +52,23 @@ def asked(reader: Reader, conversation: str) -> dict[str, list[dict[str, Any]]]:
     where = "WHERE conversation_id = $id ORDER BY ALL"
     media = "SELECT * FROM media WHERE msgid IN (SELECT msgid FROM messages WHERE conversation_id = $id) ORDER BY ALL"
     return {v: reader.rows(media if v == "media" else f"SELECT * FROM {v} {where}", {"id": conversation}) for v in VIEWS}
+
+
+@pytest.mark.parametrize("who", ["wmA", "wmB", "wmNobody"])
+@pytest.mark.parametrize("name", ["customer-thread", "customer-conversations"])
+def test_an_audit_about_a_person_says_the_same_from_this_persons_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, who: str) -> None:
+    monkeypatch.setattr(index, "LEAST_ROWS", 1)
+    at = firm.home(tmp_path)
+    run(at, page(tmp_path, "a.json", said()))
+    compact.run(at, firm.CORP)
+    index.build(at, firm.CORP)
+    asked = audit.find(name)
+    assert asked.meta.messages_of == "customer"
+    values = audit.bind(asked, {"customer": who})
+    with Reader(at, firm.CORP) as reader:
+        whole = reader.arrow(asked.sql, values)
+        assert reader.answer(asked, values) == whole
+        assert whole.num_rows == {"customer-thread": {"wmA": 21, "wmB": 20, "wmNobody": 0}, "customer-conversations": {"wmA": 2, "wmB": 2, "wmNobody": 0}}[name][who]
 
 
 def test_its_page_is_the_same_with_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
