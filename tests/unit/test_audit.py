@@ -39,7 +39,7 @@ def test_the_audits_are_there_by_name() -> None:
     assert [a.name for a in AUDITS] == [
         "behaviour-archive", "chats-after-refusal", "consent-answers", "consent-by-employee", "consent-card", "consent-changes", "coverage",
         "customer-conversations", "customer-thread", "findings", "findings-ageing", "findings-by-category", "findings-of-employee", "handover-followup",
-        "licensed-chatting", "off-channel", "off-channel-before-refusal", "off-hours", "personal-data", "promises-undisclosed", "recalls-near-findings",
+        "licensed-chatting", "off-channel", "off-channel-before-refusal", "off-hours", "personal-data", "promises-undisclosed", "quotes-of-refused", "recalls-near-findings",
         "recalls-near-money", "red-packets", "refusals-by-employee", "refused-customers", "refused-elsewhere", "repeat-offenders", "reviewers",
         "sales-without-disclosures", "same-text", "source-gaps", "stale-consent", "unanswered", "unopened", "volume",
     ]  # fmt: skip

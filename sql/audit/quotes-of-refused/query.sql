@@ -34,7 +34,8 @@ SELECT
     q.sent_at IS NULL OR r.changed_at IS NULL OR q.sent_at >= r.changed_at AS after_refusal,
     CASE WHEN r.room_id IS NULL THEN q.room_id IS NULL AND (lower(q.sender_id) = lower(r.userid) OR list_contains(list_transform(q.recipient_ids, lambda x: lower(x)), lower(r.userid)))
         ELSE q.room_id IS NOT DISTINCT FROM r.room_id END AS same_scope,
-    b.same_name
+    b.same_name,
+    q.sent_at IS NOT NULL AS time_known
 FROM quoting AS q
 JOIN bearers AS b ON b.name = q.quoted_name
 JOIN names AS n ON n.name = q.quoted_name
