@@ -212,7 +212,10 @@ class Played:
         yield "stderr", self.err
 
 
-ASKS = ("sql", "conversation", "audit", "lexicon", "search", "customer", "review", "reveal", "consent list", "consent explain", "matter", "hold", "scripts list", "media list")
+ASKS = (
+    "sql", "conversation", "audit", "lexicon", "search", "customer", "review", "reveal", "consent list", "consent explain", "matter", "hold",
+    "scripts list", "media list", "access review", "approve",
+)  # fmt: skip
 
 
 def leaks(played: Played) -> list[str]:
