@@ -104,6 +104,8 @@ class Index:
         except msgspec.DecodeError as error:
             raise Damaged from error
         self._begins = np.cumsum([begin + length, *self.head.lengths])
+        if int(self._begins[-1]) != len(self._data):  # told at once, not when the last block is asked
+            raise Damaged
         self._firsts = np.array(self.head.firsts, np.uint64)
         self._blocks: dict[int, tuple[Keys, np.ndarray]] = {}
 
