@@ -18,17 +18,17 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import answers, holds, manifests, purges, trusted_clock
-from pipeline.consenting import change, fates, moving
+from pipeline import holds, manifests, purges, trusted_clock
+from pipeline.consenting import change, fates, moving, resealing
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Key
 from pipeline.consenting.precedence import Cover, outcome
+from pipeline.directory import fold_userid
 from pipeline.holds import Hold
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.pseudonyms import Pseudonyms
-from pipeline.records import PageRef
-from pipeline.saved_files import answer_of
+from pipeline.register import pair_scope, room_scope
 from pipeline.workbench import Workbench
 
 KIND = "withheld_sealed"
@@ -56,8 +56,10 @@ def destroy_due(home: Home, corp_id: str) -> Destroyed:
 
     def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal gone
-        due = [f for files in _by_partition(snapshot).values() if _over(lake, snapshot, files, now, open_holds) for f in files]
         gone = {}
+        if holds.open_of(lake, snapshot) != open_holds:
+            return False  # a hold was set or released meanwhile: its bytes are put under its own key first, by the next run
+        due = [f for files in _by_partition(snapshot).values() if _over(lake, snapshot, files, now, open_holds) for f in files]
         for file in due:
             gone[file.month] = gone.get(file.month, 0) + file.rows
         made.removes += due
@@ -132,9 +134,10 @@ def keep_for(home: Home, corp_id: str, hold: Hold) -> int:
     def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         nonlocal moved
         kept, moved = [], 0
+        others = {HELD + h.hold_id for h in holds.open_of(lake, snapshot)}
         for file in snapshot.of(KIND):
-            if file.month.startswith(HELD):
-                continue
+            if file.month in others:
+                continue  # kept already; what a hold kept that ended since may be this one's too
             table = lake.read(KIND, [file])
             covered = _covered(home, corp_id, snapshot, table, hold)
             mask = moving.among(table, covered)
@@ -154,26 +157,42 @@ def keep_for(home: Home, corp_id: str, hold: Hold) -> int:
 
 
 def _covered(home: Home, corp_id: str, snapshot: Snapshot, table: pa.Table, hold: Hold) -> set[Key]:
-    """Return the withheld records of a file that the hold covers: by their scope's name where the hold names one, else by whom they name."""
-    names = Pseudonyms(home, corp_id)
+    """Return the withheld records of a file that the hold covers: by their scope's name where that says it, else by whom they name."""
+    names, found, rest = Pseudonyms(home, corp_id), set(), []
+    scope = _scope_of(hold)
+    ref = names.scope_ref(scope) if scope is not None else None
     rows = fates.in_ms(table).to_pylist()
-    if hold.external_userid and (hold.userid or hold.room_id) and not (hold.userid and hold.room_id):
-        from pipeline.register import pair_scope, room_scope
+    known = fates.histories(home.lake(corp_id), snapshot, {(r["origin"], r["seq"]) for r in rows})
+    for row in rows:
+        key = (row["origin"], row["seq"])
+        if ref is not None and row["scope_ref"] == ref:
+            found.add(key)
+        elif key not in known or _may_cover(hold, known[key][-1]):
+            rest.append(row)
+    return found | _by_people(home, corp_id, snapshot, rest, hold)
 
-        scope = pair_scope(hold.userid, hold.external_userid) if hold.userid else room_scope(str(hold.room_id), hold.external_userid)
-        by_scope = {(r["origin"], r["seq"]) for r in rows if r["scope_ref"] == names.scope_ref(scope)}
-        if by_scope:
-            return by_scope
-    return _by_people(home, corp_id, snapshot, rows, hold)
+
+def _scope_of(hold: Hold) -> str | None:
+    """Return the scope that a hold names as a whole: a pair, or a person in a room; None for every other one."""
+    if not hold.external_userid or bool(hold.userid) == bool(hold.room_id):
+        return None
+    return pair_scope(hold.userid, hold.external_userid) if hold.userid else room_scope(str(hold.room_id), hold.external_userid)
+
+
+def _may_cover(hold: Hold, last: dict[str, Any]) -> bool:
+    """Whether what is known of an unopened record leaves it open that the hold covers it: its room, or the employee of its pair."""
+    if hold.room_id is not None and last["room_id"] != hold.room_id:
+        return False
+    if _scope_of(hold) is not None and last["room_id"] is None:
+        return False  # a single chat is told by its scope
+    return hold.userid is None or last["employee_id"] is None or fold_userid(last["employee_id"]) == fold_userid(hold.userid)
 
 
 def _by_people(home: Home, corp_id: str, snapshot: Snapshot, rows: list[dict[str, Any]], hold: Hold) -> set[Key]:
-    """Open the envelopes to see whom they name, in memory, and nothing of what they say is kept."""
-    bench, found = Workbench(home, corp_id, snapshot), set()
-    ref = PageRef(corp_id=corp_id, page="", uri="", size=0, source="file", name="", captured_at_ms=0)
-    sealed = [r for r in rows if r["origin"] == "sealed"]
-    page, _ = answers.read_page(ref, answer_of([r["envelope"] for r in sealed]))
-    for item in bench.message(bench.envelope((page, ()))).items:
-        if hold.covers(people=(item.message.sender_id, *item.message.recipient_ids), room_id=item.message.room_id):
-            found.add(("sealed", item.opened.seq))
-    return found
+    """Open the envelopes, imports too, to see whom they name, in memory, and nothing of what they say is kept. What does not open is held."""
+    covered, elsewhere = set[Key](), set[Key]()
+    for page in resealing.judged_pages(Workbench(home, corp_id, snapshot), rows):
+        for item in page.items:
+            held = hold.covers(people=(item.message.sender_id, *item.message.recipient_ids), room_id=item.message.room_id)
+            (covered if held else elsewhere).add((page.ref.origin, item.opened.seq))
+    return covered | ({(r["origin"], r["seq"]) for r in rows} - elsewhere)

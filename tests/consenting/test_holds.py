@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +57,71 @@ def test_held_bytes_outlive_their_day_and_go_when_the_hold_ends(tmp_path: Path, 
     assert reconcile.run(at, CORP).destroyed == 1
     assert at.keyring.names(f"{CORP}/withheld/") == []
     assert values(at, "select msgid from withheld order by seq") == ["m1", "m2"]
+    sound(at)
+
+
+@pytest.mark.slow
+def test_withheld_imports_are_held_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = home(tmp_path, settings={"consent.withheld_days": "3"})
+    told(at, disagree("wmA", T0), disagree("wmB", T0))
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(m) + "\n" for m in (message(1), message(2, to=["wmB"]))))
+    run(at, plain=[tmp_path / "old.jsonl"])
+    hold = holds.place(at, CORP, matter="M1", reason="lawsuit", external_userid="wmA")
+    assert destroying.keep_for(at, CORP, hold) == 1
+    later(monkeypatch, 3.1)
+    done = reconcile.run(at, CORP)
+    assert (done.destroyed, done.held) == (1, 1)
+    assert at.keyring.names(f"{CORP}/withheld/") == [f"{CORP}/withheld/hold-{hold.hold_id}#0"]
+    sound(at)
+
+
+@pytest.mark.slow
+def test_one_open_hold_of_two_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = home(tmp_path, settings={"consent.withheld_days": "3"})
+    told(at, disagree("wmA", T0), disagree("wmB", T0))
+    run(at, page(tmp_path, "a.json", {1: message(1), 2: message(2, to=["wmB"])}))
+    first = holds.place(at, CORP, matter="M1", reason="lawsuit", userid="zhangsan")
+    second = holds.place(at, CORP, matter="M2", reason="another", external_userid="wmA")
+    assert destroying.keep_for(at, CORP, first) == 2
+    later(monkeypatch, 3.1)
+    holds.release(at, CORP, first.hold_id, reason="closed")
+    done = reconcile.run(at, CORP)
+    assert (done.destroyed, done.held) == (1, 1)
+    assert at.keyring.names(f"{CORP}/withheld/") == [f"{CORP}/withheld/hold-{second.hold_id}#0"]
+    sound(at)
+
+
+@pytest.mark.slow
+def test_a_pair_is_held_in_its_rooms_too_whoever_refused_there(tmp_path: Path) -> None:
+    at = home(tmp_path, settings={"consent.withheld_days": "3", "consent.room": '"everyone"'})
+    told(at, disagree("wmA", T0), disagree("wmB", T0, roomid="wr1"), disagree("wmC", T0, roomid="wr2"))
+    run(at, page(tmp_path, "a.json", {
+        1: message(1), 2: message(2, sender="wmA", to=["zhangsan", "wmB"], room="wr1"), 3: message(3, sender="wmC", to=["zhangsan"], room="wr2"),
+    }))  # fmt: skip
+    assert values(at, "select msgid from withheld order by seq") == ["m1", "m2", "m3"]
+    pair = holds.place(at, CORP, matter="M1", reason="lawsuit", userid="zhangsan", external_userid="wmA")
+    assert destroying.keep_for(at, CORP, pair) == 2
+
+
+@pytest.mark.slow
+def test_a_hold_set_while_bytes_are_being_destroyed_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = home(tmp_path, settings={"consent.withheld_days": "3"})
+    told(at, disagree("wmA", T0), disagree("wmB", T0))
+    run(at, page(tmp_path, "a.json", {1: message(1), 2: message(2, to=["wmB"])}))
+    holds.place(at, CORP, matter="M1", reason="lawsuit", external_userid="wmB")
+    keep_for = destroying.keep_for
+
+    def set_meanwhile(*args: Any) -> int:
+        moved = keep_for(*args)
+        holds.place(at, CORP, matter="M2", reason="another", external_userid="wmA")
+        return moved
+
+    later(monkeypatch, 3.1)
+    with monkeypatch.context() as patched:
+        patched.setattr(destroying, "keep_for", set_meanwhile)
+        assert reconcile.run(at, CORP).destroyed == 0
+    done = reconcile.run(at, CORP)
+    assert (done.destroyed, done.held) == (0, 2)
     sound(at)
 
 
