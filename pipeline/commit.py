@@ -397,7 +397,7 @@ class Plan:
         now = clock.now_ms()
         at = Commit(
             corp_id=self.corp_id, run_id=self.run.run_id, version=self.snapshot.version, withheld_days=self.policy.withheld_days, now_ms=now,
-            keep_from_ms=trusted_clock.latest_ms(self.home),
+            keep_from_ms=trusted_clock.latest_ms(self.home), policy_version=self.policy.version,
         )  # fmt: skip
         first = self.snapshot.next_leaf
         if self.settled or self.superseded:

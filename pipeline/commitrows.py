@@ -30,6 +30,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     withheld_days: int
     now_ms: int
     keep_from_ms: int
+    policy_version: str | None = None
 
 
 def table(kind: str, rows: list[dict[str, Any]]) -> pa.Table:
@@ -65,6 +66,7 @@ class RecordRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     duplicate_of: int | None = None
     duplicate_origin: str | None = None
     register_version: int
+    policy_version: str | None = None
     attempts: int
     first_seen: int
     settled_at: int
@@ -99,6 +101,7 @@ def _plain_columns(plain: Sequence[tuple[int, Settled]], at: Commit) -> Columns:
         "content_fp": [o.content_fp for o in outlines], "commitment": [o.commitment for o in outlines], "page": [ref.page for ref in refs],
         "item": [o.item for o in outlines], "dt": [o.dt for o in outlines], "register_version": [at.version] * n, "attempts": [1] * n,
         "first_seen": [at.now_ms] * n, "settled_at": [at.now_ms] * n, "run_id": [at.run_id] * n, "leaf": [number for number, _ in plain],
+        "policy_version": [at.policy_version] * n,
     }  # fmt: skip
     return columns
 
@@ -119,7 +122,8 @@ def record_row(s: Settled, at: Commit, number: int) -> RecordRow:
         page=ref.page, item=o.item, dt=o.dt, employee_id=o.employee_id if fate in ("withheld", "control") and not o.room_id else None,
         room_id=o.room_id if fate in ("withheld", "control") else None,
         duplicate_of=s.duplicate_of.seq if s.duplicate_of else None, duplicate_origin=s.duplicate_of.origin if s.duplicate_of else None,
-        register_version=at.version, attempts=prior.attempts + 1 if prior else 1,
+        register_version=at.version, policy_version=at.policy_version if fate in ("archived", "pending", "withheld") else None,
+        attempts=prior.attempts + 1 if prior else 1,
         first_seen=prior.first_seen_ms if prior and prior.first_seen_ms else at.now_ms, settled_at=at.now_ms,
         keep_until=at.keep_from_ms + at.withheld_days * clock.DAY_MS if fate == "withheld" else None, run_id=at.run_id, leaf=number,
     )  # fmt: skip

@@ -98,7 +98,7 @@ def paragraph(found: Explained, lang: Lang) -> str:
     if found.event is not None:
         said.append(_event(found.event, lang))
     rule = found.message["consent_rule"] if found.message is not None else now["rule"]
-    policy = found.message["policy_version"] if found.message is not None else found.policy
+    policy = found.message["policy_version"] if found.message is not None else now["policy_version"] or found.policy
     if rule is not None:
         said.append(words.say("explain.basis", lang, rule=rule, register=now["register_version"], policy=policy[:12]))
     if found.message is not None and found.message["lawful_basis"]:

@@ -73,11 +73,14 @@ def in_ms(table: pa.Table) -> pa.Table:
     return table
 
 
-def later_rows(fated: Sequence[Fated], known: dict[Key, list[Row]], *, corp_id: str, snapshot: Snapshot, now_ms: int, run_id: str) -> pa.Table:
-    """Return the rows of `records` that give these records their new fates."""
+def later_rows(
+    fated: Sequence[Fated], known: dict[Key, list[Row]], *, corp_id: str, snapshot: Snapshot, now_ms: int, run_id: str, policy_version: str | None = None
+) -> pa.Table:
+    """Return the rows of `records` that give these records their new fates. policy_version: that judged them, None: the one of before stands."""
     rows = [_later(one, known[one.key], corp_id) for one in fated]
     for n, row in enumerate(rows):
         row |= {"leaf": snapshot.next_leaf + n, "register_version": snapshot.version, "settled_at": now_ms, "run_id": run_id}
+        row["policy_version"] = policy_version or row["policy_version"]
     return commitrows.table("records", rows)
 
 
@@ -94,7 +97,7 @@ def _later(one: Fated, history: list[Row], corp_id: str) -> Row:
         )  # fmt: skip
         commitment = leaf.commitment(nonce, fields)
     archived = one.fate == "archived"
-    kept = ("origin", "seq", "variant", "key_version", "key_tried", "msgid_fp", "content_fp", "page", "item", "dt", "attempts", "first_seen")
+    kept = ("origin", "seq", "variant", "key_version", "key_tried", "msgid_fp", "content_fp", "page", "item", "dt", "attempts", "first_seen", "policy_version")
     return {c.name: None for c in schema.kind("records").columns} | {name: last[name] for name in kept} | {
         "fate_no": last["fate_no"] + 1, "fate": one.fate, "reason": one.reason, "rule": one.rule, "step": STEP, "scope_ref": None if archived else one.scope_ref,
         "msgid": None if archived else one.msgid, "commitment": commitment, "nonce": None if archived else nonce,

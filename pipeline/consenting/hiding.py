@@ -93,7 +93,9 @@ def write(home: Home, made: Change, found: Sequence[Hidden], run_id: str) -> Non
         for h in found
     ]
     known = fates.histories(lake, snapshot, {h.key for h in found})
-    made.write(fates.later_rows(fated, known, corp_id=lake.corp_id, snapshot=snapshot, now_ms=clock.now_ms(), run_id=run_id), "records")
+    policy = Workbench(home, lake.corp_id, snapshot).policy.version
+    rows = fates.later_rows(fated, known, corp_id=lake.corp_id, snapshot=snapshot, now_ms=clock.now_ms(), run_id=run_id, policy_version=policy)
+    made.write(rows, "records")
     places = [
         {"origin": h.row.origin, "seq": h.row.seq, "row_month": h.row.month, "row_bucket": layout.bucket_of(h.row.conversation_id)} for h in found
     ]

@@ -217,7 +217,7 @@ def _write_rows(
             employee_id=o.employee_id if withheld and not o.room_id else None, room_id=o.room_id if withheld else None,
             keep_until_ms=keep_until if withheld else None, commitment=o.commitment, nonce=None if archived else o.nonce,
         ))  # fmt: skip
-    rows = fates.later_rows(fated, chosen, corp_id=bench.corp_id, snapshot=bench.snapshot, now_ms=now, run_id=run_id)
+    rows = fates.later_rows(fated, chosen, corp_id=bench.corp_id, snapshot=bench.snapshot, now_ms=now, run_id=run_id, policy_version=bench.policy.version)
     made.write(rows, "records")
     recalls = [
         {"original_msgid": o.recalls_msgid, "recall_msgid": o.msgid, "origin": ref.origin, "seq": o.seq, "recalled_at": o.sent_at_ms,

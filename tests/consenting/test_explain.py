@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from pipeline.consenting import explain, reconcile
 from pipeline.errors import UsageError
 from pipeline.home import Home
+from pipeline.workbench import Workbench
 from tests.consenting.test_reconcile import disagree, told
 from tests.firm import CORP, T0, home, message, page, refusal, run
 
@@ -46,6 +50,19 @@ def test_a_paragraph_tells_fate_rule_and_event(archive: Home, msgid: str, chines
         paragraph = said(archive, msgid, lang)
         assert [w for w in wanted if w not in paragraph] == [], paragraph
         assert "\n" not in paragraph and SECRET not in paragraph and "wm" not in paragraph
+
+
+def test_a_decision_names_the_policy_it_was_made_by_though_another_one_holds_now(archive: Home, tmp_path: Path) -> None:
+    shutil.copytree(archive.path, tmp_path / "home")
+    before = Workbench(archive, CORP, archive.lake(CORP).snapshot()).policy.version
+    settings = tmp_path / "home" / "liuhen.toml"
+    text = settings.read_text("utf-8")
+    assert 'room = "sender"' in text
+    settings.write_text(text.replace('room = "sender"', 'room = "everyone"'), "utf-8")
+    now = Home(tmp_path / "home")
+    assert Workbench(now, CORP, now.lake(CORP).snapshot()).policy.version != before
+    for msgid in ("m1", "m2", "m3", "m4"):
+        assert before[:12] in said(now, msgid, "en"), msgid
 
 
 def test_a_message_that_was_never_here(archive: Home) -> None:
