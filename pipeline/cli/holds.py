@@ -44,15 +44,17 @@ def hold_set(
 def hold_list(format: Format = format_option, output: OutputFile = output_option) -> None:
     """Show the holds."""
     from pipeline import holds
+    from pipeline.evidence import matter as matters
 
     corp = CALL.corp
     with recorded("hold list", corp=corp):
+        review_on = {m.matter: m.review_on for m in matters.all_of(CALL.home, corp)}
         lake = CALL.home.lake(corp)
         found = holds.all_of(lake, lake.snapshot())
-        names = ["hold_id", "matter", "userid", "room_id", "external_userid", "reason", "actor", "at", "released_at"]
+        names = ["hold_id", "matter", "userid", "room_id", "external_userid", "reason", "actor", "at", "review_on", "released_at"]
         rows = [
             (h.hold_id, h.matter, h.userid, h.room_id, h.external_userid, h.reason, h.actor, words.beijing(h.at_ms, LANG),
-             words.beijing(h.released_at_ms, LANG) if h.released_at_ms is not None else None)
+             review_on.get(h.matter), words.beijing(h.released_at_ms, LANG) if h.released_at_ms is not None else None)
             for h in found
         ]  # fmt: skip
         emit(names, rows, format=format, output=output)

@@ -57,6 +57,8 @@ SET = {
     "empty tree, size 1, size 2^n±1": "test_tree:test_every_size_has_the_root_of_the_words_of_the_rfc",
     "BagIt extra payload file": "test_bundle:test_both_verifiers_see_what_was_done_to_the_files",
     "path traversal and case-colliding names": "test_bundle:test_both_verifiers_see_what_was_done_to_the_files",
+    "redacted value still in PDF text layer": "test_pdf:test_a_masked_value_in_a_pdf_is_found",
+    "redacted value in file name, in alt text, in digits with spaces": "test_redaction:test_a_masked_value_is_found_wherever_it_hides",
     "two records with equal text": "test_bundle:test_equal_words_are_two_leaves",
     "clock stepped back during capture": "test_negative_set:test_a_clock_that_stepped_back_breaks_nothing",
     "export run twice gives identical bytes": "test_bundle:test_the_same_export_gives_the_same_bytes",

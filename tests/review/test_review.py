@@ -82,6 +82,20 @@ def test_a_decided_finding_leaves_the_queue_and_a_reopened_one_comes_back(archiv
     assert [r["decision"] for r in firm.rows(archive, "SELECT decision FROM reviews ORDER BY decided_at")] == ["not_violation", "reopened"]
 
 
+@pytest.mark.slow
+def test_a_decision_survives_a_rescan_under_other_packs(archive: Home) -> None:
+    one = promise(archive)
+    assert not decide(archive, Decision(finding_id=one.finding_id, decision="violation", reason="承诺保本", remedy="约谈"))
+    before = firm.values(archive, "select distinct lexicon_version from matches")
+    (archive.path.parent / "more.txt").write_text("天气第5次\n", "utf-8")
+    added = liuhen(archive.path, "lexicon", "add", str(archive.path.parent / "more.txt"), "--id", "more", "--category", "C01", "--severity", "low")
+    assert added.code == 0, added.err
+    assert liuhen(archive.path, "rescan").code == 0
+    assert firm.values(archive, "select distinct lexicon_version from matches") != before
+    assert one.finding_id not in {i.finding_id for i in ask(archive)}
+    assert [(i.finding_id, i.reason) for i in ask(archive, state="violation")] == [(one.finding_id, "承诺保本")]
+
+
 def test_an_escalated_finding_waits_for_somebody_else(archive: Home) -> None:
     one = promise(archive).finding_id
     assert not decide(archive, Decision(finding_id=one, decision="escalated"))

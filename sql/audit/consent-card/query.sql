@@ -33,4 +33,4 @@ FROM (
     WHERE kind = 'message' AND (sender_id = $customer OR list_contains(recipient_ids, $customer))
     GROUP BY coalesce(room_id, conversation_id), consent
 ) AS c
-ORDER BY c.at NULLS FIRST, what, scope, status;
+ORDER BY c.at NULLS FIRST, what, scope, status, source, detail;
