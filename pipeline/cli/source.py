@@ -19,6 +19,8 @@ from pipeline.source.actions import SENTENCES
 from pipeline.source.library import KNOWN
 
 if TYPE_CHECKING:
+    from pipeline.home import Home
+    from pipeline.source.interface import Source
     from pipeline.source.pull import Summary
 
 media_app = typer.Typer(help=t("usage.media"), no_args_is_help=True)
@@ -35,16 +37,13 @@ def pull(
     from pipeline.source import follow as following
     from pipeline.source.doorbell import Doorbell
     from pipeline.source.offset import offset_ms
-    from pipeline.source.opening import open_source
     from pipeline.source.pull import Pull
 
     if once and follow:
         raise UsageError("USAGE", "--once and --follow exclude each other", remedy="give one of them")
     corp, home = CALL.corp, CALL.home
     with recorded("pull", corp=corp, follow=follow) as told, progress() as shown, following.until_told() as stop:
-        source, pause = open_source(home, corp), partial(following.pause, stop=stop)
-        if source.library is not None and source.library not in KNOWN:
-            say(t("pull.library_unknown", digest=source.library[:16]))
+        source, pause = _opened(home, corp), partial(following.pause, stop=stop)
         try:
 
             def one() -> Summary:
@@ -60,6 +59,16 @@ def pull(
         told["run_id"], told["result"] = ended.run_id, f"{ended.code or f'exit {ended.exit_code}'}: {ended.pages} pages, cursor {ended.cursor}"
         if ended.exit_code:
             raise typer.Exit(ended.exit_code)
+
+
+def _opened(home: Home, corp_id: str) -> Source:
+    """Open the source of a corp; a library that nobody has tried is told."""
+    from pipeline.source.opening import open_source
+
+    source = open_source(home, corp_id)
+    if source.library is not None and source.library not in KNOWN:
+        say(t("pull.library_unknown", digest=source.library[:16]))
+    return source
 
 
 def _tell(ended: Summary) -> None:
@@ -107,11 +116,10 @@ def media_fetch(limit: Annotated[int, typer.Option("--limit", help=t("usage.medi
     """Fetch the files of archived messages."""
     from pipeline.source import follow as following
     from pipeline.source.media_fetch import Fetch
-    from pipeline.source.opening import open_source
 
     corp, home = CALL.corp, CALL.home
     with recorded("media fetch", corp=corp) as told, progress() as shown, following.until_told() as stop:
-        source, pause = open_source(home, corp), partial(following.pause, stop=stop)
+        source, pause = _opened(home, corp), partial(following.pause, stop=stop)
         try:
             ended = Fetch(home, corp, source, progress=shown, stop=stop, again=_again, sleep=pause).run(limit)
         finally:
@@ -133,11 +141,10 @@ def run() -> None:
     """One cycle of all steps."""
     from pipeline.source import cycle as work
     from pipeline.source import follow as following
-    from pipeline.source.opening import open_source
 
     corp = CALL.corp
     with recorded("run", corp=corp) as told, progress() as shown, following.until_told() as stop:
-        ended = work.run(work.Cycle(CALL.home, corp, open_source=open_source, progress=shown, stop=stop, again=_again))
+        ended = work.run(work.Cycle(CALL.home, corp, open_source=_opened, progress=shown, stop=stop, again=_again))
         told["run_id"], told["result"] = ended.run_id, f"exit {ended.exit_code}"
         for step, why in {**ended.skipped, **ended.stopped}.items():
             say(t("run.step", step=step, result=sentence(why) if why in SENTENCES else why))

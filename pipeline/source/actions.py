@@ -1,17 +1,18 @@
 """What is done about every return code of the library and every errcode of the server: the table, and nothing else.
 
-Before: interface.py. After: pull.py, media_fetch.py. docs/source.md shows this table; a test compares them.
+Before: interface.py. After: pull.py, media_fetch.py, native.py. docs/source.md shows this table; a test compares them.
 Source: wecom-archive.md 1.4, 2.3; envelope-format.md 3, 4. A code that is not in a table is `OTHER`.
 
     ok      go on
     retry   the same call again after a pause, `tries` in all; then what `after` says
     renew   a new handle (its token is asked for anew), then as retry
     wait    at least a minute's pause and half the rate, then as retry
-    skip    this file is given up: its status says why
+    skip    this file or record is given up: its status says why
     stop    nothing more is asked of this corp: exit 4, with the sentence of `code`
     halve   (after retries) ask for half as many records, down to one: that one is set aside as a gap, the rest goes on
     later   (after retries) left for the next run
     park    (after retries) counted; after three runs its status says so
+    fail    (after retries) this record is kept sealed, as a failure
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import msgspec
 from pipeline.source.interface import CHILD_DIED, TIMED_OUT
 
 Do = Literal["ok", "retry", "renew", "wait", "skip", "stop"]
-After = Literal["halve", "later", "park", "stop"]
+After = Literal["halve", "later", "park", "stop", "fail"]
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ MEDIA: dict[int, Action] = {
     10001: Action("retry", "SOURCE_UNREACHABLE", tries=4, after="later"),
     10002: Action("retry", "MEDIA_UNREADABLE", tries=4, after="park"),
     10003: Action("renew", "MEDIA_SYSTEM", tries=4, after="park"),
+    10004: Action("stop", "SOURCE_PARAMETERS"),
     10005: Action("skip", "MEDIA_ID", status="missing"),
     10006: Action("retry", "MEDIA_UNDECRYPTABLE", tries=3, after="park"),
     10009: Action("stop", "SOURCE_ADDRESS"),
@@ -83,6 +85,17 @@ MEDIA: dict[int, Action] = {
     TIMED_OUT: Action("renew", "SOURCE_SILENT", tries=3, after="park"),
     CHILD_DIED: Action("renew", "SOURCE_LIBRARY_DIED", tries=3, after="park"),
 }
+# DecryptData's return code. It asks nobody: the same bytes get the same answer, so only a process that ended is tried again.
+OPENING: dict[int, Action] = {
+    0: Action("ok"),
+    10000: Action("skip", "UNDECRYPTABLE", status="failed"),
+    10005: Action("skip", "UNDECRYPTABLE", status="failed"),
+    10006: Action("skip", "UNDECRYPTABLE", status="failed"),
+    10008: Action("skip", "UNDECRYPTABLE", status="failed"),
+    TIMED_OUT: Action("retry", "ENVELOPE_MALFORMED", tries=2, after="fail"),
+    CHILD_DIED: Action("retry", "ENVELOPE_MALFORMED", tries=2, after="fail"),
+}
+OTHER_OPENING = Action("skip", "UNDECRYPTABLE", status="failed")
 OTHER = Action("retry", "SOURCE_OTHER", tries=4, after="stop")
 OTHER_MEDIA = Action("retry", "SOURCE_OTHER", tries=4, after="park")
 
@@ -124,6 +137,11 @@ def chat(code: int) -> Action:
 def server(errcode: int) -> Action:
     """Return what to do about an errcode of the server."""
     return SERVER.get(errcode, OTHER)
+
+
+def opening(code: int) -> Action:
+    """Return what to do about a return code of DecryptData."""
+    return OPENING.get(code, OTHER_OPENING)
 
 
 def media(code: int) -> Action:

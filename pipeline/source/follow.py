@@ -1,7 +1,7 @@
 """Following: pull when the doorbell rings and on a timer, until told to stop.
 
 Before: pull.py, doorbell.py. After: `pull --follow`.
-What passes (network, busy) is tried again at the next ring or tick; what the source refuses ends it, so that whoever keeps the service
+What passes (network, busy, a `run` that is pulling just now) is tried again at the next ring or tick; what the source refuses ends it, so that whoever keeps the service
 running sees the exit code. A termination signal ends it after the page at hand.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pipeline.errors import Exit
+from pipeline.errors import Exit, Locked
 from pipeline.source.doorbell import LOOK_S, Doorbell
 from pipeline.source.pull import Summary
 
@@ -44,11 +44,16 @@ def pause(seconds: float, stop: Callable[[], bool]) -> None:
 
 
 def follow(pull: Callable[[], Summary], bell: Doorbell, *, poll_s: float, stop: Callable[[], bool], done: Callable[[Summary], None]) -> Summary:
-    """Pull again and again; return the last summary: when told to stop, or when the source refuses."""
+    """Pull again and again; return the last summary: when told to stop, or when the source refuses. Raises Locked where the first pull finds another one."""
+    told: Summary | None = None
     while True:
         bell.rang()  # what rings from here on is for the next pull
-        told = pull()
-        done(told)
+        try:
+            told = pull()
+            done(told)
+        except Locked:
+            if told is None:
+                raise
         if told.exit_code == Exit.SOURCE_REFUSED or stop():
             return told
         pause(QUIET_S, stop)  # what rings meanwhile is heard by the next line at once

@@ -7,7 +7,8 @@ Sequence numbers may have holes of their own, so a hole alone is no gap. Rules:
  (1) `window`: the first seq is beyond the next one, and the source was last emptied longer ago than the window is long.
  (2) `clock`: the same, and our clock was set back by more than ten minutes since: how long ago that was cannot be told.
  (3) `unreadable`: one record that the library cannot hand out (found by halving the request).
- (4) Before the first page ever, nothing is known to be missing.
+ (4) Before the first page ever, nothing is known to be missing. A first pull that did not get to its end is gone on with within an hour;
+     later, a jump is a gap (state.had_all_ms).
  (5) The row is committed before the page that shows it is landed: killed in between, the next pull finds the gap again (the newest counts).
 """
 

@@ -11,7 +11,8 @@ Rules, each with a test:
  (4) What the source no longer has is `expired`, what it does not know `missing`, what is above the limit `too_large`.
  (5) What a file cannot be fetched for otherwise is counted once a run; after three runs it is `missing`. It stays `pending` until then.
  (6) Network and refusals end the queue for now; nothing is counted against the file at hand. Where the library cannot say which it is, a message
-     is asked for: what refuses that too is a refusal.
+     is asked for: what refuses that too is a refusal, and a token that is refused there is asked for anew, once a file. A file whose connection
+     breaks while messages come waits, uncounted, behind the others; five of them in a row end the queue for now.
  (7) States are rows of kind `media` with a higher state_no, committed in batches; a file that is whole but not yet told is found again.
  (8) A record that came again brought a newer id (newest_ids.py): the file is asked for by that one, from its beginning.
 """
@@ -42,16 +43,18 @@ from pipeline.stage import HOT
 
 FULL_TRIES = 3
 RUNS = 3
+BROKEN_IN_A_ROW = 5
 BATCH = 50
 BATCH_S = 20.0
 UNREADABLE = 10002
 PARAMETERS = 10000
+UNREACHABLE = "SOURCE_UNREACHABLE"
 MIB = 1 << 20
 WAITING = """
-SELECT origin, seq, msgid, ref_no, state_no, kind, path, sdkfileid, file_name, declared_size, declared_md5, dt, conversation_id, attempts
+SELECT origin, seq, msgid, ref_no, state_no, kind, path, sdkfileid, file_name, declared_size, declared_md5, dt, conversation_id, attempts, code
 FROM (SELECT * FROM lake_media QUALIFY row_number() OVER (PARTITION BY origin, seq, ref_no ORDER BY state_no DESC) = 1) AS m
 WHERE status = 'pending' AND EXISTS (SELECT 1 FROM messages AS x WHERE x.origin = m.origin AND x.seq = m.seq)
-ORDER BY dt < $edge, origin DESC, dt, seq, ref_no LIMIT $most
+ORDER BY dt < $edge, origin DESC, code IS NOT DISTINCT FROM 'SOURCE_UNREACHABLE', dt, seq, ref_no LIMIT $most
 """
 Progress = Callable[[str, int, int], None]
 
@@ -116,6 +119,7 @@ class Fetch:
         self.told = Fetched()
         self._states: list[dict[str, Any]] = []
         self._partials: list[Partial] = []
+        self._broken = 0
         self._committed = time.monotonic()
 
     def run(self, most: int = 1 << 40) -> Fetched:
@@ -187,12 +191,14 @@ class Fetch:
         return None
 
     def _slice(self, sdkfileid: str, partial: Partial) -> Chunk | Outcome:
-        tried = 0
+        tried, renewed = 0, False
         while True:
             tried += 1
             self._pace.wait()
             try:
-                return _sound(self._source.media(sdkfileid, partial.index or FIRST_INDEX), partial.index)
+                found = _sound(self._source.media(sdkfileid, partial.index or FIRST_INDEX), partial.index)
+                self._broken = 0
+                return found
             except VendorError as error:
                 action = (actions.SERVER.get(error.told) if error.told else None) or actions.media(error.code)
                 if error.code == PARAMETERS and partial.index:
@@ -202,17 +208,28 @@ class Fetch:
                 if action.do == "stop":
                     raise Stopped(action.code, refused=True) from None
                 if tried >= action.tries:
-                    if action.after == "park":
-                        self._is_it_the_file()
-                        return Outcome(status="pending", code=action.code, failed=True)
-                    raise Stopped(action.code, refused=action.after == "stop") from None
+                    if action.after == "stop":
+                        raise Stopped(action.code, refused=True) from None
+                    if self._token_refused() and not renewed:
+                        renewed, tried = True, 0
+                        continue
+                    return self._left(action)
                 self._again(action.code, tried, action.tries, PAUSE_S if action.do == "wait" else backoff(tried))
                 self._before_next(action, tried)
 
-    def _is_it_the_file(self) -> None:
-        """Ask for one message: what refuses that as well is no fault of the file (rule 6). Raises Stopped.
+    def _left(self, action: actions.Action) -> Outcome:
+        """Return what is told of a file that does not come while messages do. Raises Stopped when too many in a row do not (rule 6)."""
+        if action.after == "park":
+            return Outcome(status="pending", code=action.code, failed=True)
+        self._broken += 1
+        if self._broken >= BROKEN_IN_A_ROW:
+            raise Stopped(action.code, refused=False)
+        return Outcome(status="pending", code=action.code)
 
-        The library has no code for a licence that ended while a file is asked for: it says what it says of a broken answer."""
+    def _token_refused(self) -> bool:
+        """Ask for one message: what refuses that as well is no fault of the file (rule 6). Raises Stopped; returns whether the token was, and is now another.
+
+        The library has no code for a licence or a token that ended while a file is asked for: it says what it says of a broken answer."""
         seq = state.current(self.home, self.corp_id).cursor
         try:
             action = actions.server(asking.read(self._source.chat_data(seq, 1)).errcode)
@@ -220,6 +237,10 @@ class Fetch:
             action = (actions.SERVER.get(error.told) if error.told else None) or actions.chat(error.code)
         if action.do == "stop" or action.after == "later":
             raise Stopped(action.code, refused=action.do == "stop")
+        refused = action.code == "SOURCE_TOKEN"
+        if refused:
+            self._source.renew()
+        return refused
 
     def _before_next(self, action: actions.Action, tried: int) -> None:
         if action.do == "wait":
@@ -235,7 +256,7 @@ class Fetch:
         self._states.append({
             **{name: row[name] for name in ("origin", "seq", "msgid", "ref_no", "kind", "path", "sdkfileid", "file_name", "declared_size", "declared_md5", "conversation_id")},
             "state_no": row["state_no"] + 1, "status": outcome.status, "sha256": outcome.sha256, "size": outcome.size, "dt": row["dt"],
-            "recorded_at": clock.now_ms(), "attempts": (row["attempts"] or 0) + 1, "code": outcome.code, "month": month,
+            "recorded_at": clock.now_ms(), "attempts": (row["attempts"] or 0) + (outcome.failed or outcome.status != "pending"), "code": outcome.code, "month": month,
         })  # fmt: skip
 
     def _commit(self) -> None:

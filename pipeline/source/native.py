@@ -1,6 +1,6 @@
 """The vendor's library as an opener: the same interface as envelope.py's own, so that either can stand behind a page.
 
-Before: vendor.py. After: workbench.py (`source.opener`). doctor/ compares both openers on the operator's own records.
+Before: vendor.py, actions.py. After: workbench.py (`source.opener`). doctor/ compares both openers on the operator's own records.
 One child a process, shared by its threads. A record that ends the child is asked once more (the child may have been killed from outside);
 ends it again, it is kept sealed as a failure and the rest of the page goes on.
 """
@@ -14,11 +14,10 @@ from functools import lru_cache
 from pipeline.envelope import Decrypt
 from pipeline.errors import RecordError
 from pipeline.home import Home
-from pipeline.source.interface import CHILD_DIED, TIMED_OUT, VendorError
+from pipeline.source import actions
+from pipeline.source.interface import VendorError
 from pipeline.source.library import LibraryFile, find
 from pipeline.source.vendor import DECRYPT_S, Restarting
-
-TRIES = 2
 
 
 class Opener:
@@ -30,18 +29,17 @@ class Opener:
 
     def __call__(self, key_block: bytes, chat_msg: bytes) -> bytes:
         """Return the message's bytes; raises RecordError."""
-        code = 0
-        for _ in range(TRIES):
+        tried = 0
+        while True:
+            tried += 1
             try:
                 with self._one_at_a_time:
                     return self._running.call(b"decrypt", key_block, chat_msg, timeout_s=DECRYPT_S)[0]
             except VendorError as error:
-                code = error.code
-                if code not in (CHILD_DIED, TIMED_OUT):
-                    break
-        if code in (CHILD_DIED, TIMED_OUT):
-            raise RecordError("ENVELOPE_MALFORMED", "the vendor's library ended, or never came back, on this record")
-        raise RecordError("UNDECRYPTABLE", f"the vendor's library does not open it: code {code}")
+                action, code = actions.opening(error.code), error.code
+            if tried >= action.tries:
+                what = "ended, or never came back, on this record" if action.do == "retry" else f"does not open it: code {code}"
+                raise RecordError(action.code, f"the vendor's library {what}")
 
     def close(self) -> None:
         """End the child."""

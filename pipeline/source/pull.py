@@ -10,7 +10,7 @@ Rules, each with a test:
      cursor, and the same question is asked again: only the same jump twice is believed.
  (5) A jump that the window explains is a gap (gaps.py), committed before its page is landed.
  (6) One pull a corp at a time (a lock, courtesy); two that run all the same land the same bytes under the same name.
- (7) Nothing here opens a record.
+ (7) Nothing here opens a record. Records without any usable seq are kept as a saved answer, and end the pull.
  (8) A damaged archive keeps no page from being landed, for the window runs on: exit 6, and a gap found meanwhile is told when it is mended.
 """
 
@@ -84,7 +84,7 @@ class Pull:
             durable.make_folder(self.home.landing(self.corp_id))
             durable.sweep_temporary(self.home.landing(self.corp_id))
             self.state = state.current(self.home, self.corp_id)
-            self._since = self.state.caught_up_at_ms if self.state.caught_up_at_ms is not None else self.state.seen_at_ms
+            self._since = state.had_all_ms(self.state, now_ms=self._now_ms(), window_days=self._window_days)
             self._foreign = self._brought_otherwise()
             self._tell_late()
             refused = False
@@ -105,6 +105,7 @@ class Pull:
             self._set_aside(asked, unreadable, answer)
         if not answer.seqs:
             if _records_in(answer):
+                self._land(answer, asked, self._now_ms(), "file")
                 raise Stopped("SOURCE_ANSWER_UNREADABLE", refused=False)
             self.told.complete = True
             return False

@@ -16,12 +16,13 @@ import msgspec
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import durable, landing
+from pipeline import clock, durable, landing
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.source.gaps import Gap
 
 FOLDER = "source"
+GONE_ON_MS = 3_600_000
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +78,18 @@ def _settled(home: Home, corp_id: str) -> tuple[int, int] | None:
     if not pages.num_rows or pages["last_seq"].null_count == pages.num_rows:
         return None
     return pc.max(pages["last_seq"]).as_py(), round(pc.max(pages["captured_at"]).as_py().timestamp() * 1000)
+
+
+def had_all_ms(state: State, *, now_ms: int, window_days: float) -> int | None:
+    """Return since when something may have left the window unseen: when the source last had nothing more; None when nothing was ever pulled.
+
+    While a first pull never got to its end, what it did not get may have been as old as the window is long: then all that left it since
+    may be lost, but for an hour, in which a pull is gone on with (a hole of the source's own would be told as a gap)."""
+    if state.caught_up_at_ms is not None or state.seen_at_ms is None:
+        return state.caught_up_at_ms
+    if state.seen_at_ms > now_ms:  # the clock was set back
+        return state.seen_at_ms
+    return state.seen_at_ms - round(window_days * clock.DAY_MS) + GONE_ON_MS
 
 
 def hours_left(state: State, *, now_ms: int, window_days: float) -> float | None:

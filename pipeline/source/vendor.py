@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pipeline
@@ -140,7 +141,8 @@ class Native:
 
     def renew(self) -> None:
         """See Source."""
-        self._running.call(b"renew", timeout_s=self._timeout_s)
+        with suppress(VendorError):  # a child that ended at it is renewed as well: the next call starts another
+            self._running.call(b"renew", timeout_s=self._timeout_s)
 
     def close(self) -> None:
         """See Source."""

@@ -36,6 +36,16 @@ def test_once_and_follow_exclude_each_other(bare_home: Path) -> None:
     assert liuhen(bare_home, "pull", "--once", "--follow").code == 2
 
 
+@pytest.mark.parametrize("words", [["media", "fetch"], pytest.param(["pull"], marks=pytest.mark.slow), pytest.param(["run"], marks=pytest.mark.slow)], ids=" ".join)
+def test_a_library_that_nobody_has_tried_is_told_by_every_command_that_uses_it(tmp_path: Path, words: list[str]) -> None:
+    home = firm.home(tmp_path, keys=(), settings={"source.library": "lib.so", "wecom.base_url": "http://127.0.0.1:1", "corp.ww1.archive_secret": "env:SECRET_OF_TESTS"}).path
+    (home / "lib.so").write_bytes(b"abc")
+    ended = liuhen(home, *words, SECRET_OF_TESTS="of nothing")
+    assert "was never tried with this product (sha256 ba7816bf8f01cfea…)" in ended.err
+    assert ended.err.count("was never tried") == 1
+    assert ended.code == {"media": 0, "pull": 2, "run": 3}[words[0]]
+
+
 @pytest.mark.slow
 def test_a_cycle_without_a_source_does_the_rest_and_says_what_it_left_out(bare_home: Path) -> None:
     ended = liuhen(bare_home, "run")

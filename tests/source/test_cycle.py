@@ -142,3 +142,19 @@ def test_following_pulls_until_it_is_told_to_stop_or_the_source_refuses(tmp_path
     pulls.clear()
     told = follow.follow(pull, Doorbell(tmp_path, "ww1"), poll_s=60, stop=lambda: len(pulls) == 1, done=lambda _: None)
     assert (told.exit_code, len(pulls)) == (0, 1)
+
+
+def test_a_follower_waits_while_a_run_pulls_and_a_second_follower_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "QUIET_S", 0.0)
+    ends: list[Summary | Locked] = [Summary(run_id="first"), Locked("LOCKED", "another run holds the lock"), Summary(run_id="last", exit_code=4)]
+
+    def pull() -> Summary:
+        ended = ends.pop(0)
+        if isinstance(ended, Locked):
+            raise ended
+        return ended
+
+    assert follow.follow(pull, Doorbell(tmp_path, "ww1"), poll_s=0.0, stop=lambda: False, done=lambda _: None).run_id == "last"
+    ends[:] = [Locked("LOCKED", "another run holds the lock")]
+    with pytest.raises(Locked):
+        follow.follow(pull, Doorbell(tmp_path, "ww1"), poll_s=0.0, stop=lambda: False, done=lambda _: None)

@@ -22,6 +22,7 @@ from pipeline.source.pace import Pace
 from tests import firm
 from tests.firm import CORP, T0, message, refusal
 from tests.source.fake import DAY, Fake, resident, setting
+from tests.source.fake import refusal as wecom_refusal
 
 MONTH = "2026-11"
 MD5 = {data: hashlib.md5(data).hexdigest() for data in (b"hello, files", b"the same", b"")}
@@ -184,9 +185,43 @@ def test_a_file_that_cannot_be_fetched_in_three_runs_is_missing(filled: Filled) 
 def test_network_and_refusals_end_the_queue_and_count_against_no_file(filled: Filled, code: int, word: str, exit_code: int) -> None:
     at = filled({1: image(1, "f1"), 2: image(2, "f2")})
     source = Files({"f1": b"hello, files", "f2": b"fine"}, failing={"f2": [code] * 9})
+    source.script = [VendorError(code, "chat_data")] * 9  # messages do not come either
     told = fetch(at, source)
     assert (told.code, told.exit_code, told.left, states(at)) == (word, exit_code, 1, {"f1": "unverifiable", "f2": "pending"})
     assert firm.values(at, "select count(*) from media where status = 'pending'") == [1]
+
+
+@pytest.mark.slow
+def test_a_file_whose_connection_breaks_each_time_while_messages_come_lets_the_others_go_on_and_is_never_given_up(filled: Filled) -> None:
+    at = filled({1: image(1, "bad"), 2: image(2, "good")})
+    source = Files({"bad": b"hello, files", "good": b"fine"}, failing={"bad": [10001] * 99})
+    told = [fetch(at, source) for _ in range(4)]
+    assert [(t.code, t.left, t.missing, t.exit_code) for t in told] == [("", 1, 0, 3)] * 4
+    assert (states(at), firm.values(at, "select attempts from lake_media where seq = 1 order by state_no desc limit 1")) == ({"bad": "pending", "good": "unverifiable"}, [0])
+    source.failing = {}
+    assert (fetch(at, source).left, states(at)["bad"]) == (0, "unverifiable")
+
+
+@pytest.mark.slow
+def test_connections_that_break_for_five_files_in_a_row_end_the_queue_and_the_next_run_asks_for_the_others_first(filled: Filled) -> None:
+    at = filled({n: image(n, f"f{n}") for n in range(1, 8)})
+    broken = {f"f{n}": [10001] * 99 for n in range(1, 6)}
+    first = Files({f"f{n}": b"fine" for n in range(1, 8)}, failing=broken)
+    told = fetch(at, first)
+    assert (told.code, told.exit_code, told.left, {fileid for fileid, _ in first.slices}) == ("SOURCE_UNREACHABLE", 3, 7, {"f1", "f2", "f3", "f4", "f5"})
+    second = Files({f"f{n}": b"fine" for n in range(1, 8)}, failing=broken)
+    told = fetch(at, second)
+    # f5 ended the queue before anything was told of it, so it stands where it stood
+    assert (list(dict.fromkeys(fileid for fileid, _ in second.slices)), told.unverifiable, told.left) == (["f5", "f6", "f7", "f1", "f2", "f3", "f4"], 2, 5)
+
+
+@pytest.mark.slow
+def test_a_token_that_is_refused_while_a_file_comes_is_asked_for_anew_and_counts_against_no_file(filled: Filled) -> None:
+    at = filled({1: image(1, "f1", md5=MD5[b"hello, files"])})
+    source = Files({"f1": b"hello, files"}, failing={"f1": [10002] * 4})  # the library has no code of its own for it
+    source.script = [wecom_refusal(42001)]
+    told = fetch(at, source)
+    assert (told.verified, told.left, told.code, source.renewed, len(source.slices)) == (1, 0, "", 1, 4 + 3)
 
 
 @pytest.mark.slow

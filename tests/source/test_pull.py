@@ -334,6 +334,22 @@ def test_an_idle_source_that_was_asked_yesterday_has_no_gap(home: Home) -> None:
     assert pull(home, Fake(bare(1, 9)), now_ms=T0 + 12 * DAY).gaps == 0
 
 
+@pytest.mark.parametrize(("hours", "found"), [(0.9, 0), (1.1, 1), (30, 1)])
+def test_a_first_pull_that_never_got_to_its_end_has_a_gap_where_it_is_gone_on_with_late(home: Home, hours: float, found: int) -> None:
+    cut = pull(home, Fake(script=[firm.answer(bare(1).values()), refusal(301042)]))
+    assert (cut.complete, cut.cursor) == (False, 1)
+    told = pull(home, Fake(bare(7)), now_ms=T0 + round(hours * 3_600_000))
+    assert (told.gaps, [(g["after_seq"], g["before_seq"], g["cause"]) for g in gaps.known(home, firm.CORP)]) == (found, [(1, 7, "window")][:found])
+
+
+def test_records_without_a_seq_are_kept_and_end_the_pull(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    told = pull(at, Fake(script=[firm.answer(sealed(1).values()), firm.answer([b'{"seq":0,"msgid":"m","publickey_ver":1,"encrypt_random_key":"AA==","encrypt_chat_msg":"AA=="}'])]))
+    assert (told.code, told.exit_code, told.cursor, told.pages) == ("SOURCE_ANSWER_UNREADABLE", 3, 1, 2)
+    assert firm.fates(firm.run(at)) == {"archived": 1, "failed": 1}
+    assert (landed(at), state.current(at, firm.CORP).cursor) == ([], 1)
+
+
 def test_a_clock_set_back_makes_a_jump_a_gap(home: Home) -> None:
     pull(home, Fake(bare(1)), now_ms=T0)
     assert pull(home, Fake(bare(5)), now_ms=T0 - DAY).gaps == 1
