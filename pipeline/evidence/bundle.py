@@ -62,6 +62,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "single"
     destination: str = ""
     people: list[dict[str, Any]] = []
+    notices: list[dict[str, Any]] = []
     masks: list[dict[str, Any]] | None = None
     keys: dict[int, tuple[int, int]] = {}
 
@@ -80,7 +81,7 @@ def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bund
         coverage=completeness.coverage(reader, scope, told, kept_back, point), accounts=list(records.accounts(reader, told)),
         consent=records.consent_events(reader, told), pulls=[{k: records.plain(v) for k, v in p.items() if k != "corp_id"} for p in pulls],
         demo=reader.home.config.demo, points=sum(c.size <= point.size for c in checkpoint.all_of(reader.home, reader.corp_id)),
-        people=reader.rows("SELECT * FROM people"), mode=acting.current(reader.home.path).mode,
+        people=reader.rows("SELECT * FROM people"), notices=records.notices(reader, told), mode=acting.current(reader.home.path).mode,
     )  # fmt: skip
 
 
@@ -104,6 +105,7 @@ def files(reader: Reader, bundle: Bundle, prover: Prover, *, fonts: Fonts | None
     yield "completeness/coverage.json", encode(bundle.coverage)
     yield "completeness/held.jsonl", lines(bundle.held)
     yield "consent/events.jsonl", lines(bundle.consent)
+    yield "consent/notices.jsonl", lines(bundle.notices)
     if bundle.masks is not None:
         yield "redaction/log.jsonl", lines(bundle.masks)
     for version, (modulus, exponent) in sorted(bundle.keys.items()):

@@ -195,6 +195,16 @@ def consent_events(reader: Reader, told: list[Told]) -> list[dict[str, Any]]:
     return [{k: plain(v) for k, v in r.items() if k != "corp_id"} for r in reader.rows(query, {"people": people, "rooms": rooms})]
 
 
+def notices(reader: Reader, told: list[Told]) -> list[dict[str, Any]]:
+    """Return what the people of a bundle were told, by digest, oldest first: greetings and cards, employees' notices, every version of the text."""
+    people = sorted({i.lower() for t in told for i in (t.line["sender_id"], *t.line["recipient_ids"]) if i})
+    query = (
+        "SELECT * FROM notices AS n WHERE (external_userid IS NULL OR list_contains($people, lower(external_userid)))"
+        " AND (userid IS NULL OR list_contains($people, lower(userid))) ORDER BY n.at NULLS FIRST, recorded_at, notice_id"
+    )
+    return [{k: plain(v) for k, v in r.items() if k != "corp_id"} for r in reader.rows(query, {"people": people})]
+
+
 def plain(value: Any) -> Any:
     """Return a value as JSON tells it: times in ms since 1970 UTC, days ISO."""
     from datetime import date, datetime

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline import ingest, schema
+from pipeline.consenting import notices
 from pipeline.evidence import bundle, checkpoint, decryption, matter, proving, scope
 from pipeline.evidence.check import check
 from pipeline.evidence.pdf.fonts import Fonts
@@ -48,6 +49,9 @@ def home(folder: Path) -> Home:
         for i, (k, n) in names.items()
     ]
     ingest.append(at, firm.CORP, [("people", schema.table("people", {k: [r[k] for r in rows] for k in rows[0]}))], what="people")
+    for kind, who in (("greeting", "wmA"), ("card", "wmThird"), ("card", "wmElse")):
+        notices.note(at, firm.CORP, notice=kind, document_digest=None, document_version=None, userid="zhangsan", external_userid=who, source_msgid="m1", at_ms=firm.T0)
+    notices.note(at, firm.CORP, notice="notice_text", document_digest="ab" * 32, document_version="v2", userid=None, external_userid=None, source_msgid=None, at_ms=firm.T0 - 1)
     firm.run(at, firm.page(folder, "p.json", SAID))
     matter.begin(at, firm.CORP, "2026-0142", title="赵客户与王小明保单纠纷", reason="投诉", review_on=None)
     checkpoint.make(at, firm.CORP)

@@ -73,6 +73,15 @@ def test_what_stands_there_instead_is_a_class_or_a_pseudonym(files: Files) -> No
     assert (told[1]["sender_id"], told[1]["sender_name"], told[2]["sender_name"]) == ("zhangsan", "张三", "赵客户")
 
 
+def test_what_these_people_were_told_is_there_and_third_parties_in_it_are_masked(full: Files, files: Files) -> None:
+    shown = [(n["notice"], n["external_userid"], n["document_digest"]) for n in case.lines(full, "data/consent/notices.jsonl")]
+    assert shown[0] == ("notice_text", None, "ab" * 32)
+    assert sorted(shown[1:]) == [("card", "wmThird", None), ("greeting", "wmA", None)]
+    hidden = {n["notice"]: n for n in case.lines(files, "data/consent/notices.jsonl")}
+    assert hidden["greeting"]["external_userid"] == "wmA" and re.fullmatch("客户-[0-9a-f]{8}", hidden["card"]["external_userid"])
+    assert all("notice_id" not in n for n in hidden.values())
+
+
 def test_a_pseudonym_is_the_same_in_the_next_export_of_the_case(archive: Home, files: Files) -> None:
     again = case.unzipped(case.export(archive, choices=DEFAULT)[0])
     assert [r["sender_id"] for r in case.lines(again)] == [r["sender_id"] for r in case.lines(files)]

@@ -120,6 +120,7 @@ class _Redaction:
         coverage = self._coverage(full.coverage)
         bundle = msgspec.structs.replace(
             full, told=told, coverage=coverage, accounts=[*self._accounts()], consent=[self._consent(e) for e in full.consent],
+            notices=[self._notice(n) for n in full.notices],
             people=[r for r in full.people if r["userid"].lower() in self.stay],
             scope=msgspec.structs.replace(full.scope, conversations=tuple(map(self.conversation, full.scope.conversations)), asked=coverage["asked"]),
             matter=msgspec.structs.replace(full.matter, title=self.text(full.matter.title) or ""), notes=("redacted",), masks=self.log, keys={},
@@ -190,6 +191,11 @@ class _Redaction:
 
     def _consent(self, event: Mapping[str, Any]) -> dict[str, Any]:
         return {k: self.person(v) if k in ("userid", "external_userid") and v else v for k, v in event.items()}
+
+    def _notice(self, notice: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a notice masked; its id is left out: it is a plain digest over ids."""
+        shown = {k: v for k, v in self._consent(notice).items() if k != "notice_id"}
+        return {**shown, "document_version": self.text(notice["document_version"])}
 
 
 def _closed(proof: Mapping[str, Any], closed: set[str]) -> dict[str, Any]:
