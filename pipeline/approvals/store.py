@@ -118,14 +118,33 @@ def spend(home: Home, corp_id: str, found: Standing, *, again: bool = False) -> 
 def find(home: Home, corp_id: str, request_id: str) -> Standing:
     """Return one request and how it stands; raises UsageError APPROVAL_UNKNOWN."""
     if not request_id.isalnum() or not (_folder(home, corp_id) / f"{request_id}.request").exists():
-        raise UsageError("APPROVAL_UNKNOWN", "there is no such request", remedy="`liuhen approve list` shows them")
+        raise _unknown()
     return _standing(home, corp_id, request_id)
+
+
+def _unknown() -> UsageError:
+    return UsageError("APPROVAL_UNKNOWN", "there is no such request", remedy="`liuhen approve list` shows them")
 
 
 def all_of(home: Home, corp_id: str) -> list[Standing]:
     """Return every request, newest first."""
     found = [_standing(home, corp_id, path.stem) for path in _folder(home, corp_id).glob("*.request")]
     return sorted(found, key=lambda s: (-s.request.at_ms, s.request.id))
+
+
+def shown(home: Home, corp_id: str) -> list[Standing]:
+    """Return the requests that whoever acts may see, newest first: who is bound to departments and approves nothing sees his own alone."""
+    access = acting.current(home.path)
+    own = access.person is not None and bool(access.person.departments) and not access.may("approve")
+    return [s for s in all_of(home, corp_id) if not own or s.request.by == access.actor]
+
+
+def shown_one(home: Home, corp_id: str, request_id: str) -> Standing:
+    """Return one of them; raises UsageError APPROVAL_UNKNOWN."""
+    find(home, corp_id, request_id)
+    if (found := next((s for s in shown(home, corp_id) if s.request.id == request_id), None)) is None:
+        raise _unknown()
+    return found
 
 
 def _standing(home: Home, corp_id: str, request_id: str) -> Standing:

@@ -36,9 +36,9 @@ def approve(
     with recorded("approve", corp=corp, what=what, request=request) as told:
         match what, request:
             case "list", "":
-                found = store.all_of(CALL.home, corp)
+                found = store.shown(CALL.home, corp)
             case "show", str() if request:
-                found = [store.find(CALL.home, corp, request)]
+                found = [store.shown_one(CALL.home, corp, request)]
             case "refuse", str() if request:
                 if not reason.strip():
                     raise UsageError("REASON_MISSING", "a refusal needs a reason", remedy="add --reason TEXT: who reads it later must see why")

@@ -91,7 +91,7 @@ def _fault(step: Callable[[], None]) -> str:
         step()
     except Fault as fault:
         return str(fault)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, msgspec.DecodeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, msgspec.DecodeError) as error:
         return f"malformed: {type(error).__name__}"
     return ""
 

@@ -8,6 +8,7 @@ passed over: a bundle that was packed again holds the same files; (2) everything
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
 import zlib
@@ -25,7 +26,7 @@ _NAME = re.compile(r"(?:[0-9A-Za-z][0-9A-Za-z._-]*/)*[0-9A-Za-z][0-9A-Za-z._-]*"
 PIECE = 1 << 20
 # Larger than any file of a bundle that is read in one piece (media are not).
 LARGEST = 1 << 29
-BROKEN_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error)
+BROKEN_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error, lzma.LZMAError)
 
 
 class Fault(Exception):

@@ -181,7 +181,7 @@ def signed(public: str, signature: bytes, data: bytes) -> bool:
 
 
 def _private_key(token: str) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"liuhen-actor-token\0" + token.encode()).digest())
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"liuhen-actor-token\0" + token.encode("utf-8", "surrogateescape")).digest())
 
 
 def _public_key(public: str) -> Ed25519PublicKey | None:

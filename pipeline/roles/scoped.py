@@ -58,12 +58,12 @@ class View:
             return lambda batch: seen(self.scope, batch)
         if kind in BY_MESSAGE:
             return self._of_message
+        if kind == "reviews":
+            return lambda batch: _among(batch["finding_id"], self._findings())
         if self.scope.spells is None:
             return None
         if kind in BY_EMPLOYEE:
             return lambda batch: self._of_employee(kind, batch)
-        if kind == "reviews":
-            return lambda batch: _among(batch["finding_id"], self._findings())
         if kind in ("people", "identities"):
             return lambda batch: self._of_customer(kind, batch)
         if kind in ("rooms", "memberships"):

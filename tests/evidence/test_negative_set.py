@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -171,6 +172,60 @@ def test_a_link_in_the_zip_or_the_folder_is_refused_by_both(case: bytes, tmp_pat
         packed.writestr(entry, "/etc/passwd")
     ours, (code, words) = verdicts(tmp_path, sink.getvalue())
     assert "not a plain file" in ours and code == 6 and "not a plain file" in words
+
+
+def _first_line(files: Files, old: bytes, new: bytes) -> None:
+    first, rest = files["data/02-messages.jsonl"].split(b"\n", 1)
+    assert old in first
+    files["data/02-messages.jsonl"] = first.replace(old, new, 1) + b"\n" + rest
+
+
+def _odd_page(files: Files) -> None:
+    name = next(n for n in files if n.startswith("data/view/") and n.endswith(".html"))
+    files[name] = b"<![foo[ x ]]>" + files[name]
+
+
+def _infinite_leaf(files: Files) -> None:
+    name = next(n for n in files if n.startswith("data/proofs/"))
+    files[name] = files[name].replace(b'"leaf":', b'"leaf":1e999,"left":', 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(_odd_page, id="a page that no parser of the standard library likes"),
+        pytest.param(_infinite_leaf, id="a number beyond every number"),
+        pytest.param(lambda files: _first_line(files, b'"msgid":"', b'"msgid":"\\ud800'), id="half a character, which no terminal can show"),
+        pytest.param(lambda files: _first_line(files, b'"media":[', b'"media":[{"kind":' + b"[" * 3000 + b"]" * 3000 + b"},"), id="lists in lists in lists"),
+    ],
+)
+def test_what_breaks_a_library_is_a_bundle_that_does_not_hold(case: bytes, tmp_path: Path, damage: Callable[[Files], None]) -> None:  # noqa: F811
+    files = unzipped(case)
+    damage(files)
+    ours, (code, words) = verdicts(tmp_path, zipped(files))
+    assert ours or damage is _odd_page  # which ours does not parse
+    assert code == 6 and "Traceback" not in words and "FAILED" in words.splitlines()[-1], words
+
+
+def test_a_zip_whose_packing_is_broken_is_told_by_both(case: bytes, tmp_path: Path) -> None:  # noqa: F811
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_LZMA) as packed:
+        for name, content in unzipped(case).items():
+            packed.writestr(f"case/{name}", content)
+    data = bytearray(sink.getvalue())
+    entry = zipfile.ZipFile(sink).getinfo("case/bagit.txt")
+    begin = entry.header_offset + 30 + len(entry.filename) + 4
+    data[begin : begin + 5] = b"\xff" * 5  # the settings of the packing
+    ours, (code, words) = verdicts(tmp_path, bytes(data))
+    assert ours and code == 6 and "Traceback" not in words, words
+
+
+def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(case: bytes, tmp_path: Path) -> None:  # noqa: F811
+    with zipfile.ZipFile(io.BytesIO(case)) as packed:
+        packed.extractall(tmp_path)
+    os.mkfifo(tmp_path / "case" / "data" / "pipe")
+    ended = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT), str(tmp_path), "--lang", "en"], capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 6 and b"not a plain file: 'data/pipe'" in ended.stdout
 
 
 @pytest.mark.parametrize("part", [0.5, 0.9, 0.999])

@@ -75,6 +75,14 @@ def test_a_branch_officer_sees_his_branch_in_every_command(ask: Ask) -> None:
     assert ask("shanghai", "sql", "select count(raw) as n from messages").rows == [{"n": 0}]
 
 
+def test_decisions_are_seen_when_their_message_is_also_without_departments(ask: Ask) -> None:
+    found = {r["msgid"]: r["finding_id"] for r in ask("officer", "sql", "select msgid, finding_id from matches").rows}
+    for msgid in ("m1", "m4"):  # m4 is of wang, the reviewer's line manager
+        assert ask("officer", "review", "decide", found[msgid], "violation", "--reason", f"about {msgid}").code == 0
+    assert {r["reason"] for r in ask("officer", "sql", "select reason from reviews").rows} == {"about m1", "about m4"}
+    assert ask("reviewer", "sql", "select finding_id, reason from reviews").rows == [{"finding_id": found["m1"], "reason": "about m1"}]
+
+
 def test_a_successor_does_not_see_the_thread_of_his_predecessor(ask: Ask) -> None:
     def thread(who: str) -> list[str]:
         return [r["msgid"] for r in ask(who, "audit", "run", "customer-thread", "-p", "customer=wmA").rows]
@@ -139,6 +147,21 @@ def test_nobody_hands_evidence_out_alone(ask: Ask, tmp_path: Path) -> None:
     request = ask("legal", "approve", "list").rows[0]["request"]
     assert ask("legal", "approve", request).code == 0
     assert ask("officer", *words, "--approval", request).code == 0 and (tmp_path / "case.zip").exists()
+
+
+def test_requests_about_other_departments_are_not_shown(ask: Ask, tmp_path: Path) -> None:
+    assert ask("officer", "matter", "open", "M8", "--title", "about wang", "--customer", "wmC").code == 0
+    assert ask("officer", "export", "--matter", "M8", "--customer", "wmC", "-o", str(tmp_path / "case.zip")).code == 8
+    request = next(r["request"] for r in ask("auditor", "approve", "list").rows if r["reason"] == "about wang")
+    assert ask("shanghai", "approve", "list").rows == []
+    ended = ask("shanghai", "approve", "show", request)
+    assert ended.code == 2 and "APPROVAL_UNKNOWN" in ended.err and "wmC" not in ended.out + ended.err
+
+
+def test_a_token_that_is_no_text_belongs_to_nobody(ask: Ask, archive: tuple[Home, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(archive[1], "broken", "\udcff")
+    ended = ask("broken", "sql", "select 1 as n")
+    assert ended.code == 8 and "NOT_ALLOWED" in ended.err
 
 
 def test_an_import_that_restricts_very_many_needs_a_second_person(archive: tuple[Home, dict[str, str]], ask: Ask, tmp_path: Path) -> None:

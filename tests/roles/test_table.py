@@ -28,8 +28,8 @@ REVEAL, EXPORT, ACCESS, REQUESTS = "reveal", "export", "access review", "approve
 OPEN, ERASE = "restricted open", "erase, restricted remove"
 RETENTION = "retention due, retention event, retention remove, retention set, retention unset"
 WHOLE = (
-    "consent decide, consent explain, consent import, consent list, consent notice, erase, export, hold list, hold release, hold set, identity import, "
-    "matter list, matter show, restricted open, restricted remove, retention remove"
+    "access review, consent decide, consent explain, consent import, consent list, consent notice, erase, export, hold list, hold release, hold set, "
+    "identity import, matter close, matter list, matter open, matter show, restricted open, restricted remove, retention event, retention remove"
 )
 MAY = {
     "officer": [STATUS, LEXICON, READ, REVIEW, CONSENT, MATTERS, REVEAL, EXPORT, ACCESS, REQUESTS, OPEN, ERASE],
