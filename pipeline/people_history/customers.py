@@ -4,8 +4,8 @@ Before: facts.py, wecom/contacts.py. After: sync.py.
 
 Rules: (1) the list of a member's customers is whole: a pair that is not in it any more has ended by now. (2) A pair that an administrator
 made (add_way 202) after another one of the same customer is a handover: WeCom is asked how it stands, and where it does not say, the state
-is `seen`. (3) Customers of members who left and whom nobody took over yet are `unassigned`. (4) History is not passed on with a customer: the
-successor is a new pair with a consent of its own.
+is `seen`; one that waits for the customer is asked about again every day. (3) Customers of members who left and whom nobody took over yet
+are `unassigned`. (4) History is not passed on with a customer: the successor is a new pair with a consent of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from pipeline.wecom.contacts import Customer
 
 SOURCE: Final = "contacts"
 ASSIGNED: Final = 202
+WAITING: Final = "waiting"
+SEEN: Final = "seen"
 USERS_A_CALL: Final = 100
+Pairs = Mapping[tuple[str, str], Mapping[str, int]]  # (from, to) → customers and when (milliseconds UTC)
 
 
 def people_rows(known: Mapping[Key, Fact], customers: Iterable[Customer], *, at_ms: int) -> list[Fact]:
@@ -57,7 +60,7 @@ def handed_over(known: Mapping[Key, Fact], new: Sequence[Fact]) -> dict[tuple[st
     return found
 
 
-def ask_handovers(client: Client, pairs: Mapping[tuple[str, str], Mapping[str, int]], left: Iterable[str]) -> dict[Key, Seen]:
+def ask_handovers(client: Client, pairs: Pairs, left: Iterable[str]) -> dict[Key, Seen]:
     """Return how these handovers stand, by (customer, from). left: keys of members who left."""
     gone, seen = set(left), dict[Key, Seen]()
     for (giver, taker), customers in pairs.items():
@@ -67,10 +70,28 @@ def ask_handovers(client: Client, pairs: Mapping[tuple[str, str], Mapping[str, i
             told = {h.external_userid: (h.state, h.at_ms) for h in contacts.handovers(client, giver, taker, resigned=resigned)}
         except Unresolved:
             pass  # WeCom does not tell: what was seen stands
-        for customer, at_ms in customers.items():
-            state, done_ms = told.get(customer, ("seen", None))
-            seen[key_of("handovers", [customer, giver])] = Seen(ids=(customer, giver), values=(taker, state), since_ms=done_ms or at_ms)
+        seen |= standing({(giver, taker): customers}, told)
     return seen
+
+
+def standing(pairs: Pairs, told: Mapping[str, tuple[str, int | None]]) -> dict[Key, Seen]:
+    """Return what is known of handovers by (customer, from). told: (state, milliseconds UTC) by customer; where it says nothing, the state is `seen`."""
+    found = dict[Key, Seen]()
+    for (giver, taker), customers in pairs.items():
+        for customer, at_ms in customers.items():
+            state, done_ms = told.get(customer, (SEEN, None))
+            found[key_of("handovers", [customer, giver])] = Seen(ids=(customer, giver), values=(taker, state), since_ms=done_ms or at_ms)
+    return found
+
+
+def waiting(known: Mapping[Key, Fact]) -> dict[tuple[str, str], dict[str, int]]:
+    """Return (from, to) → customers and since when, of handovers that wait for the customer."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for fact in known.values():
+        taker, state = fact.values
+        if state == WAITING and taker:
+            found.setdefault((fact.ids[1], taker), {})[fact.ids[0]] = begin(fact)
+    return found
 
 
 def ask_unassigned(client: Client) -> dict[Key, Seen]:

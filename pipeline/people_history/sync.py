@@ -44,6 +44,7 @@ BUDGET: Final = 2_000
 WEEK_MS: Final = 7 * DAY_MS
 MASS_DAYS: Final = 30
 WHAT: Final = "directory"
+PERMISSION: Final = "WECOM_PERMISSION"
 _ALL: Final = "~"  # after every digest
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -118,7 +119,7 @@ class _Sync:
             parts += [("members", self._members)]
         parts += [("rooms", self._rooms)]
         if self.has_contacts:
-            parts += [("customers", self._customers), ("handovers", self._unassigned), ("mass", self._mass), ("counts", self._counts)]
+            parts += [("customers", self._customers), ("handovers", self._handovers), ("mass", self._mass), ("counts", self._counts)]
         try:
             for name, part in parts:
                 self._part(name, part)
@@ -142,9 +143,9 @@ class _Sync:
         try:
             part()
         except SourceRefused as refused:
-            if refused.code != "WECOM_PERMISSION":
+            if refused.code != PERMISSION:
                 raise
-            self.done.refused.append(name)
+            self.done.refused += [name] if name not in self.done.refused else []
 
     # -- the parts ----------------------------------------------------------------------------------------------
 
@@ -226,22 +227,34 @@ class _Sync:
             self._customers_seen(found, whole_of=())
 
     def _customers_seen(self, found: Sequence[Customer], *, whole_of: Iterable[str]) -> None:
-        """Commit what was seen of customers, and ask how the handovers among them stand."""
+        """Commit what was seen of customers, with how the handovers among them stand: one commit, for a pair that is known is no new one."""
         at_ms, follows = self.now_ms(), self._known("follows")
         new = customers.follow_rows(follows, found, whole_of, at_ms=at_ms)
-        self._add(customers=customers.people_rows(self._known("customers"), found, at_ms=at_ms), follows=new)
         pairs = customers.handed_over(follows, new)
-        if pairs:
-            left = [key[0] for key, fact in self._known("people").items() if fact.valid_to_ms is not None]
-            seen = customers.ask_handovers(self.client, pairs, left)
-            self._add(handovers=changes(self._known("handovers"), seen, at_ms=at_ms, source=customers.SOURCE))
+        seen = self._standing(pairs) if pairs else {}
+        handovers = changes(self._known("handovers"), seen, at_ms=at_ms, source=customers.SOURCE) if seen else ()
+        self._add(customers=customers.people_rows(self._known("customers"), found, at_ms=at_ms), follows=new, handovers=handovers)
 
-    def _unassigned(self) -> None:
+    def _standing(self, pairs: customers.Pairs) -> dict[Key, Seen]:
+        """Return how handovers stand; where the app may not ask, what was seen stands and the part is told."""
+        left = [key[0] for key, fact in self._known("people").items() if fact.valid_to_ms is not None]
+        try:
+            return customers.ask_handovers(self.client, pairs, left)
+        except SourceRefused as refused:
+            if refused.code != PERMISSION:
+                raise
+            self.done.refused += ["handovers"] if "handovers" not in self.done.refused else []
+            return customers.standing(pairs, {})
+
+    def _handovers(self) -> None:
         if self._today(self.progress.counts_ms):
             return
         known = self._known("handovers")
         # Who was taken over since stays taken over: WeCom lists a customer until then only.
         seen = {key: now for key, now in customers.ask_unassigned(self.client).items() if key not in known}
+        waiting = customers.waiting(known)
+        asked = self._standing(waiting) if waiting else {}
+        seen |= {key: now for key, now in asked.items() if now.values[1] != customers.SEEN}
         self._add(handovers=changes(known, seen, at_ms=self.now_ms(), source=customers.SOURCE))
 
     def _mass(self) -> None:

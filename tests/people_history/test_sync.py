@@ -33,6 +33,7 @@ WANG = {
     "external_contact": {"external_userid": "wmA", "name": "王女士", "type": 1},
     "follow_info": {"userid": "zhangsan", "remark": "王姐", "createtime": 1525779812, "add_way": 1},
 }  # fmt: skip
+HANDED = {**WANG, "follow_info": {"userid": "lisi", "remark": "", "createtime": (NOW + DAY_MS) // 1000, "add_way": 202}}
 MASS = {
     "msgid": "msgGCAAAXtWyujaWJHDDGi0mAC", "creator": "zhangsan", "create_time": firm.T0 // 1000, "create_type": 0,
     "text": {"content": "尊敬的客户，公司年度报告已发布，请查阅官方网站"},
@@ -135,6 +136,20 @@ def test_a_callback_of_a_leaver_is_taken_before_wecom_forgets_him(first: tuple[H
     assert callback_store.waiting(home, "ww1") == []
 
 
+def test_a_handover_that_waited_for_the_customer_is_asked_about_until_it_is_settled(tmp_path: Path) -> None:
+    home = firm.home(tmp_path, keys=(), settings={"corp.ww1.contacts_secret": "env:X"})
+    waits, done = ({**OK, "customer": [{"external_userid": "wmA", "status": status, "takeover_time": at}]} for status, at in ((2, 0), (1, NOW // 1000 + 700_000)))
+    answers = {**ANSWERS, "externalcontact__get_unassigned_list": [{**OK, "info": []}], "externalcontact__transfer_result": [waits, waits, {"errcode": 40003}, done]}
+    with platform(**answers) as at, at.client() as client:
+        sync(home, "ww1", client, now_ms=lambda: NOW)
+        at.answers["externalcontact/batch/get_by_user"] = [{**OK, "external_contact_list": [HANDED]}]
+        for day in range(7, 14):
+            sync(home, "ww1", client, now_ms=lambda day=day: NOW + day * DAY_MS)  # type: ignore[misc]  # bound now
+        assert at.paths().count("externalcontact/transfer_result") == 4
+    query = "SELECT external_userid, from_userid, to_userid, state FROM handovers ORDER BY valid_from"
+    assert firm.values(home, query) == [("wmA", "zhangsan", "lisi", "waiting"), ("wmA", "zhangsan", "lisi", "done")]
+
+
 # --- what goes wrong ---
 
 
@@ -144,6 +159,16 @@ def test_a_part_the_app_may_not_call_is_told_and_the_others_go_on(tmp_path: Path
         done = sync(home, "ww1", client, now_ms=lambda: NOW)
     assert (done.refused, done.exit_code) == (["customers"], 4)
     assert done.rows["people"] == 2 and done.rows["seats"] == 2
+
+
+def test_customers_are_kept_where_the_app_may_not_ask_how_their_handover_stands(tmp_path: Path) -> None:
+    home = firm.home(tmp_path, keys=(), settings={"corp.ww1.contacts_secret": "env:X"})
+    with platform(**{**ANSWERS, "externalcontact__transfer_result": [{"errcode": 48002}]}) as at, at.client() as client:
+        sync(home, "ww1", client, now_ms=lambda: NOW)
+        at.answers["externalcontact/batch/get_by_user"] = [{**OK, "external_contact_list": [HANDED]}]
+        done = sync(home, "ww1", client, now_ms=lambda: NOW + 7 * DAY_MS)
+    assert (done.refused, done.exit_code) == (["handovers"], 4)
+    assert firm.values(home, "SELECT to_userid, state FROM handovers WHERE external_userid = 'wmA'") == [("lisi", "seen")]
 
 
 def test_a_network_that_fails_keeps_what_was_committed_and_goes_on_next_time(tmp_path: Path) -> None:

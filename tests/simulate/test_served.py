@@ -257,7 +257,13 @@ def test_a_spoilt_file_is_spoilt_once(lively: Asker) -> None:
 # --- faults ---
 
 
-@pytest.mark.parametrize("errcode", [-1, 40001, 40014, 42001, 45009, 45033, 48002, 60020, 301042, 301052, 301053])
+# Every errcode of wecom-archive.md 2.3 and 5.
+ERRCODES = [
+    -1, 40001, 40003, 40013, 40014, 40050, 40096, 41001, 42001, 45009, 45033, 48001, 48002, 60011, 60020, 60111, 84061, 90501, 301042, 301048, 301052, 301053,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("errcode", ERRCODES)
 def test_every_errcode_comes_once_on_demand_and_then_the_answer(lively: Asker, errcode: int) -> None:
     lively.admin("faults", {"call": "getchatdata", "kind": "errcode", "errcode": errcode})
     told = json.loads(lively.source().chat_data(0, 1000))
