@@ -18,6 +18,7 @@ from pipeline.errors import RecordError, UsageError
 from pipeline.home import Home
 from pipeline.sealing import RandomKey
 from pipeline.source import frames, library, native
+from pipeline.source import vendor as vendor_module
 from pipeline.source.interface import CHILD_DIED, TIMED_OUT, VendorError
 from pipeline.source.library import LibraryFile
 from pipeline.source.opening import open_source
@@ -97,6 +98,37 @@ def test_an_end_in_the_middle_and_nonsense_are_an_end(pair: tuple[socket.socket,
     pair[0].shutdown(socket.SHUT_RDWR)
     with pytest.raises(frames.Ended):
         frames.receive(pair[1])
+
+
+# --- the child that dies ---
+
+
+def test_a_child_that_keeps_dying_is_started_again_with_a_growing_pause_and_one_call_that_works_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = [CHILD_DIED] * 9 + [0, CHILD_DIED, 0]
+    started: list[int] = []
+    slept: list[float] = []
+
+    class Dying:
+        def __init__(self, _: Path) -> None:
+            started.append(1)
+
+        def call(self, *_: bytes, timeout_s: float) -> list[bytes]:
+            if code := ends.pop(0):
+                raise VendorError(code, "chat_data")
+            return [b"", b"0", b"{}"]
+
+    monkeypatch.setattr(vendor_module, "Child", Dying)
+    source = Native(Restarting(LibraryFile(Path("x"), "", ""), sleep=slept.append), timeout_s=1)
+    for _ in range(8):
+        with pytest.raises(VendorError):
+            source.chat_data(0, 1)
+    source.renew()  # it dies at that too, which is renewal enough
+    assert source.chat_data(0, 1) == b"{}"
+    with pytest.raises(VendorError):
+        source.chat_data(0, 1)
+    assert source.chat_data(0, 1) == b"{}"
+    assert slept == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.05]
+    assert len(started) == 11
 
 
 # --- the real one ---
