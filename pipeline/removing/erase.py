@@ -139,6 +139,9 @@ def do(home: Home, corp_id: str, plan: Plan, *, action: str, params: dict[str, s
         home, corp_id, action=action, params=params, counts=plan.counts, reason=reason, approval=approval, always=True, spend_now=False
     )
     assert approved is not None
+    records = (*plan.archived, *plan.restricted)
+    since = _holding(plan.customer, subject.open_holds(home, corp_id), records, plan.unopened)  # a hold that was set since the plan was made counts too
+    refuse_held(msgspec.structs.replace(plan, held=sum(n for _, n in since), matters=tuple(sorted({h.matter for h, _ in since}))))
     lost: dict[str, int] = {}
     if plan.to_restrict:
         lost["restricted_now"] = _restrict(home, corp_id, plan)

@@ -113,6 +113,20 @@ def test_a_hold_refuses_all_of_it_and_names_the_matter(tmp_path: Path) -> None:
     assert approvals.all_of(at, CORP) == []
 
 
+def test_a_hold_set_after_the_plan_was_made_refuses_it_too(tmp_path: Path) -> None:
+    at, _ = archive(tmp_path)
+    plan = erase.of_request(at, CORP, "wmA")
+    with pytest.raises(NotAllowed) as asked:
+        erase.do(at, CORP, plan, action="erase", params={}, reason="r", approval="")
+    assert asked.value.code == "APPROVAL_NEEDED"
+    (request,) = approvals.all_of(at, CORP)
+    approvals.say(at, CORP, request.request.id, "approve")
+    holds.place(at, CORP, matter="M1", reason="lawsuit", external_userid="wmA")
+    with pytest.raises(NotAllowed, match="M1") as refused:
+        erase.do(at, CORP, plan, action="erase", params={}, reason="r", approval=request.request.id)
+    assert refused.value.code == "REMOVAL_HELD" and values(at, "select count(*) from messages") == [7]
+
+
 def test_in_a_confirmed_statutory_period_it_is_restricted_and_kept(tmp_path: Path) -> None:
     at, _ = archive(tmp_path)
     retention.put(at, CORP, "cn.insurance.over_1y", years=None, confirmed_by="counsel")
