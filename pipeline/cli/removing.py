@@ -41,9 +41,8 @@ def erase(
             take_out.finish(CALL.home, corp)
         plan = module.of_request(CALL.home, corp, customer)
         told["result"] = preview(plan)
-        if dry_run:
-            module.refuse_held(plan)
-        elif not plan.nothing:
+        module.refuse_held(plan)
+        if not dry_run and not plan.nothing:
             params = {"customer": customer, "request": request}
             told["result"] = done(module.do(CALL.home, corp, plan, action="erase", params=params, reason=request, approval=CALL.approval))
 
@@ -81,6 +80,7 @@ def restricted_remove(msgid: Msgid = None, customer: Customer = "", reason: Reas
         found = restricted.chosen(CALL.home, corp, customer=customer, msgids=msgids)
         plan = module.of_restricted(CALL.home, corp, customer, found)
         told["result"] = preview(plan)
+        module.refuse_held(plan)
         if not dry_run and not plan.nothing:
             params = {"customer": customer, "msgids": " ".join(msgids)}
             told["result"] = done(module.do(CALL.home, corp, plan, action="restricted remove", params=params, reason=reason, approval=CALL.approval))

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from pipeline.errors import UsageError
@@ -70,7 +71,7 @@ def checked(note: bytes, response: bytes, roots: Sequence[x509.Certificate], *, 
             at_ms=round(info.gen_time.timestamp() * 1000), policy=info.policy.dotted_string if info.policy else "", serial=int(info.serial_number),
             roots=tuple(sorted(r.fingerprint(hashes.SHA256()).hex() for r in roots)),
         )  # fmt: skip
-    except (client.VerificationError, ValueError, TypeError) as error:
+    except (client.VerificationError, ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise NotAStamp(str(error) or type(error).__name__) from error
 
 

@@ -14,6 +14,7 @@ nothing is ever dated back; (4) while the authority is down, checkpoints go on a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from pipeline.evidence.stamp_check import NotAStamp, Stamp
 from pipeline.home import Home
 
 LARGEST = 1 << 20
+LONGEST_S = 60  # an answer that drips in holds no run up
 HOUR_MS = 3_600_000
 SENDING = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply", "User-Agent": "liuhen"}
 
@@ -132,9 +134,11 @@ def _send(home: Home, request: bytes) -> bytes:
         with client.plain_client(home.config.wecom, home.path) as http, http.stream("POST", settings.stamp_url, content=request, headers=SENDING, auth=_auth(home)) as answer:
             if answer.status_code != 200:
                 raise NotStamped("STAMP_STATUS", f"the authority answered with status {answer.status_code}", remedy="the checkpoint waits; check evidence.stamp_url")
-            found = b""
+            found, until = b"", time.monotonic() + LONGEST_S
             for piece in answer.iter_bytes():
                 found += piece
+                if time.monotonic() > until:
+                    raise NotStamped("STAMP_UNREACHABLE", f"the authority's answer takes longer than {LONGEST_S} seconds", remedy="the checkpoint waits for the next run")
                 if len(found) > LARGEST:
                     raise NotStamped("STAMP_STATUS", "the authority's answer is larger than any stamp", remedy="the checkpoint waits; check evidence.stamp_url")
             return found

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -204,6 +207,46 @@ def test_an_answer_that_is_no_stamp_is_not_kept(tmp_path: Path, authority: Autho
         authority.mode = ""
     assert told is not None and (told.stamped, told.waiting, told.code) == (0, 1, code)
     assert not list(checkpoint.folder(at, firm.CORP).glob("*.tsr"))
+
+
+def test_a_certificate_of_a_version_that_there_is_not_makes_no_stamp(authority: Authority) -> None:
+    note = b"a note\n"
+    request = stamps.request_for(note)
+    answer = authority.reply(request)
+    version = b"\xa0\x03\x02\x01\x02"  # [0] { INTEGER 2 }: a certificate's first field
+    assert version in answer
+    roots = stamp_check.certificates(authority.roots.read_bytes())
+    assert stamp_check.checked(note, answer, roots, request=request).at_ms
+    with pytest.raises(stamp_check.NotAStamp):
+        stamp_check.checked(note, answer.replace(version, b"\xa0\x03\x02\x01\x30"), roots, request=request)
+
+
+class _Dripping(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(1_000):
+                self.wfile.write(b"x")
+                time.sleep(0.02)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_an_answer_that_drips_in_holds_nothing_up(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = configured(firm.home(tmp_path), authority)
+    firm.run(at, firm.page(tmp_path, "1.json", {1: firm.message(1, "第1句")}))
+    checkpoint.make(at, firm.CORP)
+    monkeypatch.setattr(stamps, "LONGEST_S", 0.2)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Dripping) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        durable.replace(
+            at.path / "liuhen.toml", config.changed((at.path / "liuhen.toml").read_text("utf-8"), "evidence.stamp_url", f"http://127.0.0.1:{server.server_port}/").encode()
+        )
+        told = stamps.ask(Home(at.path), firm.CORP)
+        server.shutdown()
+    assert told is not None and (told.stamped, told.waiting, told.code) == (0, 1, "STAMP_UNREACHABLE") and "longer" in told.why
 
 
 def test_stamps_come_at_most_so_often(tmp_path: Path, authority: Authority) -> None:

@@ -149,6 +149,14 @@ def test_nobody_hands_evidence_out_alone(ask: Ask, tmp_path: Path) -> None:
     assert ask("officer", *words, "--approval", request).code == 0 and (tmp_path / "case.zip").exists()
 
 
+def test_an_erasure_that_a_hold_covers_whole_is_refused_and_not_done_in_silence(ask: Ask) -> None:
+    assert ask("officer", "matter", "open", "M7", "--title", "dispute", "--customer", "wmE").code == 0
+    for more in ([], ["--dry-run"]):
+        ended = ask("privacy", "erase", "--customer", "wmE", "--request", "letter", *more)
+        assert ended.code == 8 and "REMOVAL_HELD" in ended.err and "M7" in ended.err
+    assert ask("officer", "sql", "select seq from messages where seq = 8").rows == [{"seq": 8}]
+
+
 def test_requests_about_other_departments_are_not_shown(ask: Ask, tmp_path: Path) -> None:
     assert ask("officer", "matter", "open", "M8", "--title", "about wang", "--customer", "wmC").code == 0
     assert ask("officer", "export", "--matter", "M8", "--customer", "wmC", "-o", str(tmp_path / "case.zip")).code == 8
