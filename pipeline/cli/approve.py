@@ -51,7 +51,7 @@ def approve(
                 raise UsageError("APPROVE_WHAT", "expected list, ID, show ID or refuse ID", remedy="for example `liuhen approve list`")
         told["result"] = found[0].state if request or what != "list" else f"{len(found)} requests"
         emit(COLUMNS, [_row(s) for s in found], format=format, output=output, kinds=KINDS)
-    if CALL.home.config.demo or any(s.request.mode == "single" for s in found[:1]):
+    if any(s.request.mode == "single" for s in found):
         say(t("mode.single"))
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import typer
 import typer.main
 
-from pipeline.cli.root import CALL, t
+from pipeline.cli import usage
+from pipeline.cli.root import CALL, LANG, t
 from pipeline.errors import ArchiveError, NotAllowed, UsageError
 
 TWO_PERSONS = frozenset({"consent import", "erase", "restricted open", "restricted remove", "retention remove"})
@@ -24,6 +25,7 @@ def guarded(group: Any) -> Any:
     for name, command in leaves(group):
         if command.callback is not None:
             command.callback = _checked(name, command.callback)
+        command.short_help = command.short_help or usage.in_a_list(command.help or "", LANG)
         names = {p.name for p in command.params}
         if names & {"output", "html"} or name in TWO_PERSONS:
             command.params += [option for word, option in kept.items() if word not in names]

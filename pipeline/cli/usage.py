@@ -23,6 +23,14 @@ SENTENCES = (
 )
 
 
+def in_a_list(help: str, lang: Lang) -> str | None:
+    """Return what a list of commands says of one: its first Chinese sentence; None for English, which the library shortens well.
+
+    The library cuts between words. A Chinese sentence is one word to it, and a long one was left out whole.
+    """
+    return help.split("\n", 1)[0].split("。", 1)[0] if lang == "zh" else None
+
+
 def sentence(text: str, lang: Lang) -> str:
     """Return the library's sentence, in Chinese with what was meant where that was guessed; in English as it came."""
     if lang == "en":

@@ -9,6 +9,8 @@ Rules, each with a test:
      restricted, failed and control records is said by them alone.
  (2) A box is believed when it opens and its stamp fits; otherwise the rows are read from the records file itself.
  (3) Rows, not counts: what a person may see of them is chosen by the filter that records themselves have.
+ (4) Only the newest of what is kept of a record is handed on, before that filter: where it is hidden from a person, an earlier one (failed, and
+     withheld once its key came) is not shown as if it still stood.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import durable, schema, stamps
@@ -96,6 +99,17 @@ def _context(file: DataFile) -> bytes:
     return f"rest\0{file.path}".encode()
 
 
+def newest(rows: pa.Table) -> pa.Table:
+    """Return the rows with the highest fate_no of their record (rule 4). A record is an origin, a seq (maybe none) and a variant."""
+    record = ["origin", "variant", "seq", "numbered"]
+    seqs, places = rows["seq"], pa.array(range(rows.num_rows), pa.int64())
+    told = pa.table([rows["origin"], rows["variant"], pc.fill_null(seqs, 0), pc.is_valid(seqs), rows["fate_no"], places], [*record, "fate_no", "at"])
+    best = told.group_by(record).aggregate([("fate_no", "max")])
+    found = told.join(best, record)
+    kept_at = found.filter(pc.equal(found["fate_no"], found["fate_no_max"]))["at"]
+    return rows.take(kept_at.take(pc.sort_indices(kept_at)))
+
+
 class Rest(ds.InMemoryDataset):
     """The rows of all records files, read when first asked for."""
 
@@ -107,7 +121,7 @@ class Rest(ds.InMemoryDataset):
     def scanner(self, **asked: Any) -> Any:
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         if self._read is None:
-            self._read = ds.dataset(pa.concat_tables([columns().empty_table(), *map(self._rows, self._files())]))
+            self._read = ds.dataset(newest(pa.concat_tables([columns().empty_table(), *map(self._rows, self._files())])))
         return self._read.scanner(**asked)
 
     def _files(self) -> Sequence[DataFile]:

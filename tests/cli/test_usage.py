@@ -22,3 +22,11 @@ def test_a_wrong_call_is_told_in_the_language_of_the_caller(call: list[str], zh:
     told, own = liuhen(None, *call, lang="zh"), liuhen(None, *call)
     assert (told.code, own.code) == (2, 2)
     assert told.err.startswith(f"liuhen: {zh}") and own.err.startswith(f"liuhen: {en}")
+
+
+def test_the_list_of_commands_says_in_chinese_what_each_is_for() -> None:
+    lines = [line.split() for line in liuhen(None, "--help", lang="zh").out.splitlines()]
+    said = {line[0]: " ".join(line[1:]) for line in lines if line}
+    assert said["clock"] == "显示本机时钟是否可信"
+    assert said["index"].startswith("为还没有索引的消息文件建立搜索索引，删除已无文件的索引；`run`")
+    assert [name for name, words in said.items() if name != "Usage:" and "..." in words] == []

@@ -172,6 +172,17 @@ def test_a_token_that_is_no_text_belongs_to_nobody(ask: Ask, archive: tuple[Home
     assert ended.code == 8 and "NOT_ALLOWED" in ended.err
 
 
+def test_made_up_data_with_roles_are_not_said_to_be_in_single_mode(archive: tuple[Home, dict[str, str]], ask: Ask) -> None:
+    toml = archive[0].path / "liuhen.toml"
+    text = toml.read_text()
+    assert "\ndemo = false" in text
+    toml.write_text(text.replace("\ndemo = false", "\ndemo = true"))
+    told = ask("legal", "approve", "list")
+    toml.write_text(text)
+    assert told.code == 0 and "DEMO" in told.err
+    assert "single mode" not in told.err and "单人模式" not in told.err
+
+
 def test_an_import_that_restricts_very_many_needs_a_second_person(archive: tuple[Home, dict[str, str]], ask: Ask, tmp_path: Path) -> None:
     file = tmp_path / "refusals.jsonl"
     file.write_text(json.dumps({"userid": "wang", "external_userid": "wmC", "status": "Disagree", "changed_at": T0 // 1000}) + "\n")

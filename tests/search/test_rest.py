@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.home import Home
@@ -54,6 +55,30 @@ def test_views_of_fates_say_the_same_from_what_is_kept(archive: Home, monkeypatc
     monkeypatch.setattr(rest, "LEAST_ROWS", 1)
     assert told(archive) == before
     assert rest.build(archive, firm.CORP) == len(boxes) and told(archive) == before
+
+
+def test_only_the_newest_of_a_record_is_handed_on() -> None:
+    """Whoever may not see that a record was withheld at last must not be told that it failed still."""
+    found = [
+        ("sealed", 7, "", 0, "failed"), ("sealed", 7, "", 1, "withheld"),  # its key came
+        ("sealed", 8, "", 0, "failed"),  # stands
+        ("sealed", 8, "second", 0, "failed"), ("plain", 7, "", 0, "failed"),  # other records
+        ("sealed", 9, "", 0, "failed"), ("sealed", 9, "", 2, "archived"), ("sealed", 9, "", 1, "pending"),
+        ("sealed", None, "a", 0, "failed"), ("sealed", None, "b", 0, "failed"), ("sealed", None, "b", 1, "control"), ("sealed", 0, "b", 0, "failed"),
+    ]  # fmt: skip
+    fields = ("origin", "seq", "variant", "fate_no", "fate")
+    rows = pa.table({name: pa.array([row[i] for row in found], rest.columns().field(name).type) for i, name in enumerate(fields)})
+    assert [tuple(row.values()) for row in rest.newest(rows).to_pylist()] == [
+        ("sealed", 7, "", 1, "withheld"),
+        ("sealed", 8, "", 0, "failed"),
+        ("sealed", 8, "second", 0, "failed"),
+        ("plain", 7, "", 0, "failed"),
+        ("sealed", 9, "", 2, "archived"),
+        ("sealed", None, "a", 0, "failed"),
+        ("sealed", None, "b", 1, "control"),
+        ("sealed", 0, "b", 0, "failed"),
+    ]
+    assert rest.newest(rows.slice(0, 0)).num_rows == 0
 
 
 def test_what_is_kept_is_gone_with_its_file_and_shows_nothing(archive: Home, monkeypatch: pytest.MonkeyPatch) -> None:
