@@ -112,6 +112,11 @@ def test_every_column_of_the_views_has_a_title(column: str) -> None:
     assert words.title(column, "zh") != column
 
 
+@pytest.mark.parametrize(("column", "zh"), [("hold_id", "保全编号"), ("released_at", "解除时间"), ("records_waiting", "等待此钥的记录")])
+def test_columns_of_lists_that_are_no_views_have_titles_too(column: str, zh: str) -> None:
+    assert words.title(column, "zh") == zh
+
+
 def test_a_view_may_title_a_column_its_own_way() -> None:
     assert words.title("kind", "zh") == "类别"
     assert words.title("kind", "zh", view="media") == "媒体类型"
