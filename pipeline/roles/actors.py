@@ -83,9 +83,11 @@ def read(home: Path) -> Actors | None:
 def parse(data: bytes) -> Actors:
     """Return the checked content of the file (rule 1); raises UsageError ACTORS_INVALID naming the person, never a token."""
     try:
-        found = msgspec.convert(tomllib.loads(data.decode()), Actors)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        told = tomllib.loads(data.decode())
+    except (ValueError, RecursionError):  # also numbers of thousands of digits, and lists in lists without end
         raise _invalid("it is not TOML in UTF-8") from None
+    try:
+        found = msgspec.convert(told, Actors)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     for actor in found.actor:

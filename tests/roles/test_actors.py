@@ -107,3 +107,10 @@ def test_the_signature_of_a_token_is_of_that_token_and_those_bytes() -> None:
     assert not actors.signed(PUBLIC, made, b"what else")
     assert not actors.signed(actors.public_of("another"), made, b"what")
     assert not actors.signed("ed25519:AAAA", made, b"what")
+
+
+@pytest.mark.parametrize("data", [b"x=" + b"[" * 5_000 + b"]" * 5_000, b"x=" + b"1" * 5_000], ids=["lists in lists", "a number of 5,000 digits"])
+def test_a_file_that_breaks_the_parser_is_no_file_of_people(data: bytes) -> None:
+    with pytest.raises(UsageError) as refused:
+        actors.parse(data)
+    assert refused.value.code == "ACTORS_INVALID"
