@@ -4,7 +4,7 @@ SETUP := sh deploy/bootstrap/with-python.sh deploy/bootstrap/setup.py
 BIN := .venv/bin
 # As many processes as there are cores; TEST_JOBS=0 runs the tests in one.
 TEST_JOBS ?= auto
-JOBS := -n $(TEST_JOBS) --dist loadfile
+JOBS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 # What a contributor's shell holds must not be found before what is locked.
 unexport PYTHONPATH PYTHONHOME
 

@@ -40,6 +40,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test counts as failed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what forks come first: the lake's library does not survive a fork in a process that has used it (tests/crash/harness.py)."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    module = getattr(item, "module", None)
+    forks = getattr(module, "harness", None) is not None
+    return 2 if not forks else int(getattr(module, "THEN_USES_THE_LAKE", False))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure that still gives the skip's reason; an expected failure (xfail) is no skip."""

@@ -5,6 +5,9 @@ Before: ingest.py, reader.py, … After: the operator's shell.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
 
 
@@ -12,4 +15,16 @@ def main() -> None:
     """Run the command line of `liuhen` and exit with its code."""
     from pipeline.cli.root import run
 
-    sys.exit(run(sys.argv[1:]))
+    _end(run(sys.argv[1:]))
+
+
+def _end(code: int) -> None:
+    """End the process at once, with everything told and every handler run.
+
+    A question that had enough (LIMIT) leaves Arrow opening files it will not read; for their keys it asks Python. Once the interpreter is
+    going, the thread that asks is ended inside Arrow's pool, and the end of that pool waits for it for ever."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # who read it has gone
+            stream.flush()
+    os._exit(code)

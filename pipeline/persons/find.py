@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
@@ -33,14 +34,21 @@ hits AS (
            OR (kind = 'phone' AND length(digits) >= $tail AND digits = regexp_replace($text, '[ +-]', '', 'g')
                AND suffix(regexp_replace(value, '[^0-9]', '', 'g'), digits))
     UNION SELECT external_userid, 'id', external_userid FROM identities, asked WHERE contains(lower(external_userid), low)
-    UNION SELECT sender_id, 'id', sender_id FROM messages, asked WHERE contains(lower(sender_id), low)
-    UNION SELECT r, 'id', r FROM (SELECT DISTINCT unnest(recipient_ids) AS r FROM messages), asked WHERE contains(lower(r), low)
+    {by_id_in_messages}
 )
 SELECT id, list(DISTINCT found_by ORDER BY found_by) AS found_by FROM hits WHERE id IS NOT NULL GROUP BY id ORDER BY id LIMIT $limit
 """
+# Ids are ASCII: what holds anything else is looked for in no message.
+_ID = re.compile(r"[A-Za-z0-9_.@-]+")
+_BY_ID_IN_MESSAGES = """
+    UNION SELECT sender_id, 'id', sender_id FROM messages, asked WHERE contains(lower(sender_id), low)
+    UNION SELECT r, 'id', r FROM (SELECT DISTINCT unnest(recipient_ids) AS r FROM messages), asked WHERE contains(lower(r), low)
+"""
+FEW = 8  # so many people are looked up one by one, each in the row groups that may hold him
 _TALKS = """
 WITH parties AS (
-    SELECT origin, seq, dt, conversation_id, sender_id, recipient_ids, unnest(list_distinct(list_append(recipient_ids, sender_id))) AS id FROM messages
+    SELECT dt, conversation_id, unnest(list_distinct(list_append(recipient_ids, sender_id))) AS id FROM messages
+    WHERE list_contains($ids, sender_id) OR list_has_any(recipient_ids, $ids)
 )
 SELECT id, count(*) AS messages, min(dt) AS first_day, max(dt) AS last_day, list(DISTINCT conversation_id ORDER BY conversation_id) AS conversations
 FROM parties WHERE list_contains($ids, id) GROUP BY id
@@ -68,12 +76,24 @@ def find(reader: Reader, text: str, *, limit: int = 100) -> list[Found]:
     """Return who may be meant, whoever talked most first; raises UsageError CUSTOMER_TEXT for an empty text."""
     if not text.strip():
         raise UsageError("CUSTOMER_TEXT", "expected a name, an id, a number or the tail of a phone, got nothing", remedy="for example `liuhen customer find 王`")
-    rows = reader.rows(_FOUND, {"text": text.strip(), "tail": SHORTEST_TAIL, "limit": limit})
+    query = _FOUND.replace("{by_id_in_messages}", _BY_ID_IN_MESSAGES if _ID.fullmatch(text.strip()) else "")
+    rows = reader.rows(query, {"text": text.strip(), "tail": SHORTEST_TAIL, "limit": limit})
     ids = [r["id"] for r in rows]
-    talks = {r["id"]: r for r in reader.rows(_TALKS, {"ids": ids})}
+    talks = _talks(reader, ids)
     people, links, remarks = _people(reader, ids), _links(reader, ids), _remarks(reader, ids)
     found = [_found(r, people.get(r["id"], []), links.get(r["id"], []), remarks.get(r["id"], []), talks.get(r["id"], {})) for r in rows]
     return sorted(found, key=lambda f: (-f.messages, f.id))
+
+
+def _talks(reader: Reader, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """Return how much each of these people talked, by id."""
+    if len(ids) > FEW:
+        return {r["id"]: r for r in reader.rows(_TALKS, {"ids": ids})}
+    found = {}
+    for one in ids:
+        with reader.of_person(one):
+            found |= {r["id"]: r for r in reader.rows(_TALKS, {"ids": [one]})}
+    return found
 
 
 def _people(reader: Reader, ids: list[str]) -> dict[str, list[dict[str, Any]]]:

@@ -25,6 +25,7 @@ from tests.crash.harness import Fault
 from tests.crash.test_ingest_killed import ingest, prepare_late_key, source, state
 
 pytestmark = pytest.mark.crash
+THEN_USES_THE_LAKE = True  # the last tests do, in this process
 SAMPLE = int(os.environ.get("LIUHEN_FAULT_SAMPLE", "6"))
 ERRNOS = {errno.ENOSPC: True, errno.EROFS: True, errno.EIO: False, errno.EMFILE: False}
 

@@ -115,3 +115,11 @@ def test_fifty_cold_readers_all_come_back_with_the_same_right_answer(archive: Ho
     assert len(answers) == READERS
     wrong = [a for a in answers if a != json.dumps(ANSWER)]
     assert not wrong, f"{len(wrong)} of {READERS}: {wrong[0]}"
+
+
+def test_a_question_that_has_enough_ends_its_process(archive: Home) -> None:
+    """Arrow goes on opening files that nobody will read; the process must not wait for that, nor break at it."""
+    words = [sys.executable, "-m", "pipeline.cli", "--home", str(archive.path), "sql", "SELECT msgid FROM messages WHERE text LIKE '%句%' LIMIT 1"]
+    for _ in range(10):
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=ROOT, stdin=subprocess.DEVNULL)
+        assert (ended.returncode, ended.stdout.count("\n"), ended.stderr) == (0, 1, "")
