@@ -89,7 +89,7 @@ def _talks(reader: Reader, ids: list[str]) -> dict[str, dict[str, Any]]:
     """Return how much each of these people talked, by id."""
     if len(ids) > FEW:
         return {r["id"]: r for r in reader.rows(_TALKS, {"ids": ids})}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for one in ids:
         with reader.of_person(one):
             found |= {r["id"]: r for r in reader.rows(_TALKS, {"ids": [one]})}
