@@ -134,7 +134,15 @@ class Pull:
         if new and not doubtful:
             self._move(max(new), now)
             if ref.source != "pull" or ref.page in self._foreign:
+                self._note(ref, asked, answer)
                 self._save()
+
+    def _note(self, ref: PageRef, asked: int, answer: Answer) -> None:
+        """Keep how a page was pulled that a saved answer had brought before: the archive keeps one row a page, the custody log every call."""
+        params = {
+            "page": ref.page, "requested_seq": asked, "answer_code": answer.errcode, "library": self.source.library, "clock_offset_ms": self._offset_ms,
+        }  # fmt: skip
+        self.home.custody.append(command="pull", phase="page", params=params, result="had already", run_id=self.told.run_id)
 
     def _asked_twice(self, answer: Answer) -> bool:
         """Rule 4: whether the source gives the same jump a second time."""

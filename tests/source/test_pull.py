@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -121,6 +122,21 @@ def test_a_saved_answer_with_the_same_bytes_does_not_hold_the_cursor_back(tmp_pa
     again = Fake(records)
     pull(at, again)
     assert [seq for seq, _ in again.asked] == [2]
+
+
+def test_how_a_page_was_pulled_that_was_there_already_stands_in_the_custody_log(tmp_path: Path) -> None:
+    at, records = firm.home(tmp_path), sealed(1, 2)
+    body = firm.answer(records.values())
+    (tmp_path / "same.json").write_bytes(body)
+    firm.run(at, tmp_path / "same.json")
+    pull(at, Fake(records))
+    (entry,) = [e for e in at.custody.entries() if (e.command, e.phase) == ("pull", "page")]
+    told = at.custody.params(entry)
+    assert {k: told[k] for k in ("page", "requested_seq", "answer_code", "library", "clock_offset_ms")} == {
+        "page": hashlib.sha256(body).hexdigest(), "requested_seq": 0, "answer_code": 0, "library": Fake(records).library, "clock_offset_ms": None,
+    }  # fmt: skip
+    pull(at, Fake(sealed(1, 2, 3)))
+    assert len([e for e in at.custody.entries() if e.phase == "page"]) == 1
 
 
 def test_a_page_that_comes_again_is_kept_once_and_ends_the_pull(home: Home) -> None:
