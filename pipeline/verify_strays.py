@@ -24,7 +24,7 @@ from pipeline.verify_report import STRAYS, Report
 
 HOME = {
     "liuhen.toml", "keys", "landing", "staging", "lake", "custody", "lexicon", "locks", "anchors", "alerts", "callbacks", "source", "media", "metrics",
-    "register", "matching", "evidence", "search",
+    "register", "matching", "evidence", "search", "approvals", "retention",
 }
 _PAGE = re.compile(r"(\d{20})-([0-9a-f]{64})\.page\Z")
 _IMPORT = re.compile(r"(\d{20})-([0-9a-f]{32})\.page\Z")
@@ -36,7 +36,7 @@ _PURGE_KEYS = {"v", "version", "not_before_ms", "paths", "token", "folders"}
 _HEADER = {"v", "source", "name", "captured_at_ms", "first_seq", "last_seq", "records", "requested_seq"}
 _PULLED = {"answer_code", "library", "clock_offset_ms"}
 # Folders of sealed boxes and sealed files, opened by their owners in places of their own; here their form is looked at.
-_SEALED_FOLDERS = ("alerts", "callbacks", "media")
+_SEALED_FOLDERS = ("alerts", "callbacks", "media", "approvals", "retention")
 _BOX = re.compile(rb"[^#\x00-\x1f]{1,300}#\d{1,9}\Z")
 _MANIFEST_KEYS = {"v", "corp_id", "pages", "lexicon_version", "policy_version", "files", "outline"}
 # Keys that only an opened message has; a sealed record has encrypt_random_key and encrypt_chat_msg.

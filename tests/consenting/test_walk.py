@@ -65,6 +65,8 @@ REFUSED = {
     "alerts send": "ALERTS_OFF", "alerts test": "ALERTS_OFF", "consent sync": "SECRET_FORM", "directory sync": "SECRET_FORM", "media fetch": "LIBRARY_NOT_SET",
     "pull": "LIBRARY_NOT_SET", "doctor": "", "export --customer wmLate": "SCOPE_EMPTY", "reveal m11": "MSGID_UNKNOWN",
 }  # fmt: skip
+# A hold of the matter covers him: nothing of his can be removed.
+HELD = ("restricted remove --customer wmLate",)
 AUDIT = {"customer": "wmLate", "employee": "zhangsan", "conversation": "wmLate|zhangsan", "room": "wr1", "days": "7", "department": "1"}
 
 
@@ -139,6 +141,8 @@ def judged(words: list[str], ended: Told) -> str:
     if line.startswith("restricted open"):  # waits for its second step: nothing is shown before
         return "" if ended.code == 8 and "APPROVAL_NEEDED" in ended.err and not ended.out else f"{line}: {ended.code}, {ended.err[-200:]}"
     refusal = next((code for start, code in REFUSED.items() if line.startswith(start)), None)  # doctor tells in rows
+    if line.startswith(HELD):
+        return "" if ended.code == 8 and "REMOVAL_HELD" in ended.err else f"{line}: {ended.code}, {ended.err[-300:]}"
     if line in LACKING or refusal is not None:
         return "" if ended.code == 2 and (refusal or "") in ended.err else f"{line}: {ended.code}, {ended.err[-200:]}"
     return "" if ended.code in (0, 3) else f"{line}: {ended.code}, {ended.err[-300:]}"
