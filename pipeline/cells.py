@@ -78,7 +78,9 @@ def _cut(text: str, width: int) -> tuple[str, int]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return `text` (see `visible`) in lines of at most `width` cells, its own line breaks kept; nothing is dropped."""
+    """Return `text` (see `visible`) in lines of at most `width` cells, its own line breaks kept; nothing is dropped.
+
+    A line ends behind a space where one stands in its last third: no short Latin word is cut, and Chinese runs on."""
     return [part for line in text.split("\n") for part in _wrap(line, max(width, 2))]
 
 
@@ -87,10 +89,15 @@ def _wrap(line: str, width: int) -> Iterator[str]:
     if total <= width:
         yield line
         return
-    start = used = 0
-    for begin, _, cells in spans:
+    start = used = since = 0
+    space = -1  # where the line would end behind its last space
+    for begin, end, cells in spans:
         if used + cells > width and begin > start:
-            yield line[start:begin]
-            start, used = begin, 0
+            at = space if space > start else begin
+            yield line[start:at]
+            start, used, space = at, since if at == space else 0, -1
         used += cells
+        since += cells
+        if line[begin:end] == " " and used > width * 2 // 3:
+            space, since = end, 0
     yield line[start:]

@@ -281,9 +281,11 @@ def test_the_shown_demo_is_the_demo(name: str, told: Truth) -> None:
     summary = msgspec.json.decode(next(line for line in shown.splitlines() if line.startswith("{")))
     assert {f: summary[f] for f in told.fates} == {**told.fates, "failed": told.fates["failed"] + broken_pages}
     assert summary["landed"] == told.records + broken_pages
-    status = [int(n.replace(",", "")) for n in re.findall(r"^  .*  ([\d,]+)$", shown.split("$ liuhen")[-1], re.MULTILINE)]
+    lines = re.findall(r"^  +\S+ +([\d,]+)(?: +\S+ +([\d,]+))?$", shown.split("$ liuhen")[-1], re.MULTILINE)
+    landed, archived = ([int(n.replace(",", "")) for n in column if n] for column in zip(*lines, strict=True))
     later = {**told.fates_later, "failed": told.fates_later["failed"] + broken_pages}
-    assert status == [sum(later.values()), *(later.get(f, 0) for f in commit.FATES)]
+    assert landed == [sum(later.values()), *(later.get(f, 0) for f in commit.FATES)]
+    assert archived == [later["archived"], later["archived"], 0, 0]  # all of them active, none restricted or removed
 
 
 # --- the map and the decisions ---

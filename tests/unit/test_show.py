@@ -114,12 +114,25 @@ def test_a_fitted_line_has_exactly_its_width(text: str, width: int) -> None:
     assert cell_len(cells.fit(cells.one_line(text), width)) == width
 
 
-@given(st.text(alphabet=st.sampled_from("ab保本👨👩❤\u200d\ufe0f\n"), max_size=40), st.integers(2, 12))
+@given(st.text(alphabet=st.sampled_from("ab保本👨👩❤\u200d\ufe0f\n "), max_size=40), st.integers(2, 12))
 def test_wrapping_drops_nothing(text: str, width: int) -> None:
     text = cells.visible(text)
     lines = cells.wrapped(text, width)
     assert "".join(lines) == text.replace("\n", "")
     assert all(cell_len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        pytest.param("said by employee · literal", 20, ["said by employee · ", "literal"], id="behind a space"),
+        pytest.param("ab cdefghijklmnop", 10, ["ab cdefghi", "jklmnop"], id="a space too early leaves half a line empty"),
+        pytest.param("保本保息保本", 8, ["保本保息", "保本"], id="no space"),
+        pytest.param("abcdefgh ij", 9, ["abcdefgh ", "ij"], id="the space ends the line"),
+    ],
+)
+def test_a_line_ends_behind_a_word_where_one_ends_late_in_it(text: str, width: int, lines: list[str]) -> None:
+    assert cells.wrapped(text, width) == lines
 
 
 # ---- table
