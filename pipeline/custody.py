@@ -19,7 +19,6 @@ import os
 import pwd
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar, Token
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +70,6 @@ class Acting(NamedTuple):
     mode: str
 
 
-_OF_TASK: ContextVar[Acting | None] = ContextVar("liuhen-custody", default=None)
 _OF_PROCESS: list[Acting] = []
 
 
@@ -80,19 +78,9 @@ def act_as(acting: Acting | None) -> None:
     _OF_PROCESS[:] = [acting] if acting else []
 
 
-def task_acts_as(acting: Acting) -> Token[Acting | None]:
-    """Let this task be recorded as one person until `task_ends` is called with what comes back."""
-    return _OF_TASK.set(acting)
-
-
-def task_ends(mark: Token[Acting | None]) -> None:
-    """Let this task be recorded as before."""
-    _OF_TASK.reset(mark)
-
-
 def acting() -> Acting:
     """Return who is recorded now; an OS account alone is an owner in single mode."""
-    return _OF_TASK.get() or (_OF_PROCESS[0] if _OF_PROCESS else Acting(_account(), "owner", "single"))
+    return _OF_PROCESS[0] if _OF_PROCESS else Acting(_account(), "owner", "single")
 
 
 def actor() -> str:

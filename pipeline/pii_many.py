@@ -1,6 +1,6 @@
 """Personal data in many texts at once: the few that can hold any are looked through, the others told apart by their characters alone.
 
-Before: pii.py, match/arrays.py. After: match/screen.py, stage.py.
+Before: pii.py, match/arrays.py. After: match/screen.py.
 
 A text can hold some only when it has eleven digits in a row, words among them, or three ASCII characters in a row and three digits in a
 row, a sign or a firm's own pattern: what `pii.find` asks first, asked here of all texts in one pass over an array of code points.
@@ -8,18 +8,16 @@ row, a sign or a firm's own pattern: what `pii.find` asks first, asked here of a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import cache
-from typing import Any, Final
 
 import numpy as np
 
 from pipeline import pii
-from pipeline.match.arrays import Classes, Folds, Joined, Mask, joined
-from pipeline.pii import Kind, Pii
+from pipeline.match.arrays import Classes, Folds, Joined, Mask
+from pipeline.pii import Kind
 
 _VISIBLE, _DIGIT, _WORDED, _SIGN = 1, 2, 4, 8
-_LONGEST: Final = 4_096  # code points: longer texts are looked through by themselves
 
 
 @cache
@@ -35,14 +33,6 @@ def _bits_of(char: str) -> int:
         | _WORDED * (char in "0123456789" or ord(char) in pii.DIGIT_WORDS)
         | _SIGN * bool(pii.OTHER_SIGN.match(char))
     )
-
-
-def find_many(texts: Sequence[str], policies: tuple[Any, ...] = ()) -> dict[int, list[Pii]]:
-    """Return the number of each text that holds personal data, with what `pii.find` finds in it."""
-    short = [number for number, text in enumerate(texts) if len(text) <= _LONGEST]
-    page = joined([texts[number] for number in short])
-    numbers = {short[at] for at in possible(page, policies=bool(policies))} | {n for n, text in enumerate(texts) if len(text) > _LONGEST}
-    return {number: found for number in sorted(numbers) if (found := pii.find(texts[number], policies))}
 
 
 def possible(page: Joined, *, policies: bool = False, kinds: Collection[Kind] | None = None) -> list[int]:

@@ -237,7 +237,6 @@ class Matched(msgspec.Struct, frozen=True):
 
     gated: Gated
     findings: tuple[Finding, ...] = ()
-    findings_dropped: int = 0
 
 
 class MatchedPage(msgspec.Struct, frozen=True):

@@ -36,7 +36,6 @@ Held = Literal["pending", "withheld"]
 Row = dict[str, Any]
 # (the gate's decision now, the record's newest row) → what becomes of it, None: it stays
 Judge = Callable[[Decision, Row], Decision | None]
-RECORDS_A_PAGE = 1_000
 
 
 def decide_again(home: Home, corp_id: str, run_id: str, kind: Held, wanted: Callable[[Row], bool], judge: Judge) -> dict[str, int]:

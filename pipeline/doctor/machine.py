@@ -24,7 +24,6 @@ from pipeline.errors import ArchiveError, Exit
 LOW_BYTES: Final = 2 << 30
 NONE_BYTES: Final = 256 << 20
 LOW_INODES: Final = 10_000
-OPEN_FILES: Final = 1_024
 # What others could read: what lies here is secret by itself. Everything else is ciphertext, but nobody's business either.
 SECRET_FILES: Final = ("liuhen.toml", "keys/master.key", "keys/keyring.json")
 

@@ -9,7 +9,7 @@ fold drops, joins with or looks beyond, so that nothing depends on the neighbour
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,8 +147,3 @@ def repeated(codes: Codes, letters: Mask) -> Mask:
 def holding(page: Joined, mask: Mask) -> list[int]:
     """Return the numbers of the texts that hold a marked code point, ascending."""
     return sorted(set(page.owners(np.flatnonzero(mask))))
-
-
-def table_of(mapping: dict[int, Any], plain: Callable[[Any], str] = str) -> Folds:
-    """Return a fold that puts what `mapping` says and leaves the rest."""
-    return Folds(lambda code: plain(mapping[code]) if code in mapping else chr(code))

@@ -238,11 +238,6 @@ def as_written(text: str) -> str:
     return text if text.isascii() or not _SURROGATE.search(text) else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def as_written_map(text: str) -> tuple[str, list[int]]:
-    """Return `as_written(text)` and its map, which is the identity."""
-    return as_written(text), list(range(len(text)))
-
-
 def has_firm_edges(term: str) -> bool:
     """Whether each occurrence of `term` as written is also one after folding.
 

@@ -25,7 +25,6 @@ from pipeline.resources import data_folder
 from pipeline.roles.table import Words
 
 Sort = Literal["customers", "internal"]
-FROM_RECORD = ("message", "last_message")
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,11 +12,8 @@ Rules:
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
-from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -61,7 +58,6 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MACHINE = Access(actor="machine", mode="machine", role="machine", clear=True)
-_OF_TASK: ContextVar[Access | None] = ContextVar("liuhen-access", default=None)
 _OF_PROCESS: dict[str, Access] = {}
 
 
@@ -81,8 +77,8 @@ def access_of(home: Path) -> Access:
 
 
 def current(home: Path) -> Access:
-    """Return who acts now: whoever this task or process was given to, else whoever calls."""
-    return _OF_TASK.get() or _OF_PROCESS.get(str(home)) or access_of(home)
+    """Return who acts now: whoever this process was given to, else whoever calls."""
+    return _OF_PROCESS.get(str(home)) or access_of(home)
 
 
 def require(home: Home, capability: str, *, asked: str = "") -> Access:
@@ -134,18 +130,6 @@ def end(home: Path) -> None:
     """Let the process act for nobody in particular again."""
     _OF_PROCESS.pop(str(home), None)
     custody.act_as(None)
-
-
-@contextlib.contextmanager
-def task(access: Access) -> Iterator[Access]:
-    """Let this task (a request of a server, a step of a run) act for one person."""
-    mark, records = _OF_TASK.set(access), custody.task_acts_as(custody.Acting(access.actor, access.role, access.mode)) if access.mode != "machine" else None
-    try:
-        yield access
-    finally:
-        _OF_TASK.reset(mark)
-        if records is not None:
-            custody.task_ends(records)
 
 
 # -- what the home remembers of its roles -----------------------------------------------------------------------------------

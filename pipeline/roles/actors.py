@@ -27,7 +27,7 @@ import re
 import secrets
 import tomllib
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -196,8 +196,3 @@ def _public_key(public: str) -> Ed25519PublicKey | None:
 def named(actors: Actors, name: str) -> Actor | None:
     """Return the person of this name."""
     return next((a for a in actors.actor if a.name == name), None)
-
-
-def of_role(actors: Actors, role: str) -> Sequence[Actor]:
-    """Return who holds a role."""
-    return [a for a in actors.actor if role in a.roles]

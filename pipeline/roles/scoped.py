@@ -35,8 +35,8 @@ Mask = Callable[[pa.RecordBatch], pa.Array]
 class View:
     """The lake as one person sees it, over one snapshot. hidden: the condition that `hidden.py` puts on some kinds."""
 
-    def __init__(self, lake: Lake, snapshot: Snapshot, access: Access, months: Sequence[str] | None = None) -> None:
-        self.lake, self.snapshot, self.access, self._months = lake, snapshot, access, months
+    def __init__(self, lake: Lake, snapshot: Snapshot, access: Access) -> None:
+        self.lake, self.snapshot, self.access = lake, snapshot, access
         person = access.person if access.mode == "roles" else None
         bound = person is not None and bool(person.departments or person.employee or person.manager)
         self.scope = scope_of(person, _people(lake, snapshot), _handovers(lake, snapshot)) if bound else RowScope()

@@ -57,11 +57,6 @@ class Opened:
             raise VerifyFailed("FILE_DAMAGED", f"a file of kind {self._kind} was changed after it was written", remedy="restore it from its backup") from error
 
 
-def opened(lake: Lake, file: DataFile) -> Opened:
-    """Open a file."""
-    return Opened(lake, file)
-
-
 @lru_cache
 def leaves(kind: str, names: tuple[str, ...]) -> list[str]:
     """Return the leaf paths of columns of `kind`, as Parquet calls them."""

@@ -27,7 +27,7 @@ from pipeline.errors import ArchiveError, StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.search import grams, index_file, rest
-from pipeline.search.datafile import Opened, opened
+from pipeline.search.datafile import Opened
 from pipeline.search.grams import Keys
 from pipeline.search.index_file import Damaged, Group, Index
 
@@ -132,7 +132,7 @@ def _make(home: Home, lake: Lake, snapshot: Snapshot, file: DataFile) -> bool:
         key = filekeys.of(lake.root / file.path)
         if key is None:
             return False
-        data = opened(lake, file)
+        data = Opened(lake, file)
         groups, keys, bitmaps = index_of(data)
         sealed = index_file.sealed(lake.keyring, key, file.path, stamps.stamp(MAKER, snapshot, [file]), groups, keys, bitmaps)
     except (durable.Vanished, ArchiveError):

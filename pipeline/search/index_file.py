@@ -118,24 +118,10 @@ class Index:
         at = int(np.searchsorted(keys, np.uint64(key)))
         return int.from_bytes(bitmaps[at].tobytes(), "little") if at < len(keys) and keys[at] == key else 0
 
-    def holding(self, keys: Iterable[int]) -> int:
-        """Return the row groups that hold all of `keys`, as bits; all of them for no keys."""
-        found = self.every
-        for key in keys:
-            found &= self.groups_of(key)
-            if not found:
-                break
-        return found
-
     @property
     def every(self) -> int:
         """All row groups, as bits."""
         return (1 << len(self.head.groups)) - 1
-
-    def check(self) -> None:
-        """Open every block; raises Damaged."""
-        for n in range(len(self.head.lengths)):
-            self._read(n)
 
     def _block(self, n: int) -> tuple[Keys, np.ndarray]:
         if n not in self._blocks:

@@ -48,7 +48,6 @@ BATCH = 50
 BATCH_S = 20.0
 UNREADABLE = 10002
 PARAMETERS = 10000
-UNREACHABLE = "SOURCE_UNREACHABLE"
 MIB = 1 << 20
 WAITING = """
 SELECT origin, seq, msgid, ref_no, state_no, kind, path, sdkfileid, file_name, declared_size, declared_md5, dt, conversation_id, attempts, code

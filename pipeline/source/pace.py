@@ -1,7 +1,8 @@
 """How fast calls are made: slowly at first, faster while all goes well, never above the limit; slower when the source says so.
 
 Before: config.py. After: pull.py, media_fetch.py. The documented ceiling of GetChatData is 4,000 calls a minute (600 before 2026), of
-GetMediaData 25,000 (wecom-archive.md 1.3, 1.5); whether it counts a corp or a secret is not known, so it is kept for both.
+GetMediaData 25,000 (wecom-archive.md 1.3, 1.5); whether it counts a corp or a secret is not known, so it is kept for both:
+config.py takes no higher setting.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-CHAT_CEILING = 4_000
-MEDIA_CEILING = 25_000
 SLOW_START = 8  # calls at a quarter of the rate
 PAUSE_S = 60.0
 

@@ -148,7 +148,6 @@ class Client:
     ) -> None:  # fmt: skip
         """secret: name of a secret → its value."""
         self.corp_id = corp_id
-        self.server_date = ""  # the Date header of the newest answer, for checking the clock
         self._secret = secret
         self._http = http
         self._sleep = sleep
@@ -235,7 +234,6 @@ class Client:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             with self._http.stream(method, f"/cgi-bin/{path}", params=dict(query), content=body, headers=headers) as response:
-                self.server_date = response.headers.get("Date", "")
                 if response.status_code != 200:
                     error = Unreachable("WECOM_HTTP", f"WeCom answers {path} with HTTP status {response.status_code}, expected 200", remedy="try again later; check the proxy")
                     raise _Again(None, error)

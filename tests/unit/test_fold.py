@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.match import fold as fold_module
-from pipeline.match.fold import as_written, as_written_map, fold, fold_chars, fold_map, has_firm_edges
+from pipeline.match.fold import as_written, fold, fold_chars, fold_map, has_firm_edges
 
 LETTERS = "保本息险費穩著𠮷aB1é \u3000.-_·,，。：\n\t①⑫㈤Ａ％%+\u200b\ufe0f\u0301\u20e3😀👍🏻ßﬁ…は\u3099が\U000e0041(（"
 MIXED = st.text(st.sampled_from(LETTERS)) | st.text()
@@ -97,7 +97,6 @@ def test_each_folded_character_knows_where_it_came_from(written: str, origins: l
 def test_a_lone_surrogate_becomes_the_replacement_character() -> None:
     assert fold("保\ud83d本") == "保\ufffd本"
     assert as_written("保\ud83d本") == "保\ufffd本"
-    assert as_written_map("a\udc00") == ("a\ufffd", [0, 1])
 
 
 @given(MIXED)
