@@ -8,6 +8,7 @@ What everything stands on
     words.py             what people read, in Chinese and English
     schema.py            columns of every kind, from schemas/
     durable.py           write, fsync, link, rename, unlink, and what they promise
+    hints.py             how far a step came; lost, it costs work and nothing else
     masters.py           master keys: a file, a token, a key service
     master_token.py      the token (PKCS#11)
     master_service.py    the key service (AWS KMS and its kin)

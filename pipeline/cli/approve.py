@@ -43,9 +43,7 @@ def approve(
                 if not reason.strip():
                     raise UsageError("REASON_MISSING", "a refusal needs a reason", remedy="add --reason TEXT: who reads it later must see why")
                 found = [store.say(CALL.home, corp, request, "refuse", reason=reason)]
-            case "list" | "show" | "refuse", _:
-                raise UsageError("APPROVE_WHAT", "expected list, ID, show ID or refuse ID", remedy="for example `liuhen approve list`")
-            case _, "":
+            case _, "" if what not in ("show", "refuse"):
                 found = [store.say(CALL.home, corp, what, "approve", reason=reason)]
             case _:
                 raise UsageError("APPROVE_WHAT", "expected list, ID, show ID or refuse ID", remedy="for example `liuhen approve list`")

@@ -14,11 +14,19 @@
     trail.py        checkpoints, stamps and custody log in a bundle
     matter.py       matters that exports belong to
     scope.py        which conversations a bundle holds
+    gate.py         where a bundle goes: abroad only with an approval
     records.py      what is told of each record, with its openings
+    flat.py         the same as a table for spreadsheets
+    decryption.py   what shows that sealed bytes open to these words
     completeness.py what is in it, what is not, and why
+    report.py       page 1: what is in it, what is not, what it does not prove
     bundle.py       the parts → a BagIt in a zip, the same bytes every time
     check.py        `verify CASE.zip`
     check_files.py  a bundle's files, one at a time
+    check_parts.py  checks of decryption, masks, the table
     check_trail.py  checks of checkpoints, epochs, custody log, stamps
+    cycle_steps.py  the steps of `run`
+    pdf/            report and conversations as PDF/A
+    redaction/      the redacted set, and the search for what it masks
     bundled/        what travels in every bundle: verify.py (standard library alone), the reader's page
 """

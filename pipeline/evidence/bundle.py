@@ -162,8 +162,7 @@ def view(bundle: Bundle, conversation_id: str, shown: list[transcript.Line], lan
 def _view_pdf(bundle: Bundle, conversation_id: str, shown: list[transcript.Line], number: int, fonts: Fonts) -> Iterator[tuple[str, bytes]]:
     """Yield the same lines as PDF/A, Chinese, in parts."""
     about = [words.say("report.page_about", "zh", matter=bundle.matter.matter, leaves=bundle.point.size, root=bundle.point.root.hex())]
-    header = f"{bundle.matter.matter} · {bundle.corp_id}" + (f" · {words.say('demo.mark', 'zh')}" if bundle.demo else "")
-    made = pages.parts(shown, title=conversation_id, about=about, header=header, footer=f"liuhen {__version__}", lang="zh")
+    made = pages.parts(shown, title=conversation_id, about=about, header=report.header(bundle), footer=f"liuhen {__version__}", lang="zh")
     for part, data in enumerate(made, 1):
         yield f"view/{number:04d}-{part:03d}.pdf", render.pdf("conversation", data, fonts, at_ms=bundle.point.said.at_ms)
 

@@ -142,6 +142,11 @@ def _made(bundle: Bundle, lang: Lang) -> list[dict[str, Any]]:
     return [{"level": 2, "title": _say("how_made", lang), "text": [statement, _say("statement_system", lang)]}, {"level": 2, "title": _say("sign", lang), "lines": signed}]
 
 
+def header(bundle: Bundle) -> str:
+    """Return what stands above each printed page."""
+    return f"{bundle.matter.matter} · {bundle.corp_id}" + (f" · {words.say('demo.mark', 'zh')}" if bundle.demo else "")
+
+
 def html(bundle: Bundle, template: str) -> str:
     """Return the report as a page; the index with digests is in the PDF and in the manifest."""
     from jinja2 import Environment, Undefined
@@ -153,5 +158,4 @@ def html(bundle: Bundle, template: str) -> str:
 def data(bundle: Bundle, digests: Mapping[str, str]) -> dict[str, Any]:
     """Return what the template report.typ writes: both languages."""
     both = [s for lang in LANGS for s in ({**one, "break": one.get("break", False) or (lang == "en" and n == 0)} for n, one in enumerate(sections(bundle, digests, lang)))]
-    header = f"{bundle.matter.matter} · {bundle.corp_id}" + (f" · {words.say('demo.mark', 'zh')}" if bundle.demo else "")
-    return {"title": f"{_say('title', 'zh')} {bundle.matter.matter}", "author": "liuhen", "header": header, "footer": f"liuhen {__version__}", "sections": both}
+    return {"title": f"{_say('title', 'zh')} {bundle.matter.matter}", "author": "liuhen", "header": header(bundle), "footer": f"liuhen {__version__}", "sections": both}

@@ -1,6 +1,6 @@
 """Keywords: what is looked for, how texts are compared, and why a place counts.
 
-Before: ../errors.py, ../records.py. After: ../flow.py, ../rescan.py, `liuhen lexicon`.
+Before: ../errors.py, ../records.py. After: ../flow.py, ../rescan/, `liuhen lexicon`.
 
     fold.py       text as terms are compared, with the way back
     negation.py   whether the words before take a term back

@@ -8,4 +8,5 @@
     counts.py     seats of a day, WeCom's own counts
     told.py       what callbacks said
     sync.py       all of it in order, resumable
+    cycle_steps.py  the steps of `run`
 """

@@ -24,7 +24,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from pipeline import clock, durable
+from pipeline import clock, hints
 from pipeline.clock import DAY_MS, beijing_day
 from pipeline.directory import fold_userid, looks_robot
 from pipeline.errors import SourceRefused
@@ -333,9 +333,7 @@ class _Sync:
 
     def _reached(self, **until: Any) -> None:
         self.progress = msgspec.structs.replace(self.progress, **until)
-        path = _path(self.home, self.corp_id)
-        durable.make_folder(path.parent)
-        durable.replace(path, msgspec.json.encode(self.progress))
+        hints.write(_path(self.home, self.corp_id), self.progress)
 
 
 def _path(home: Home, corp_id: str) -> Path:
@@ -343,10 +341,7 @@ def _path(home: Home, corp_id: str) -> Path:
 
 
 def _load(home: Home, corp_id: str) -> Progress:
-    try:
-        return msgspec.json.decode(_path(home, corp_id).read_bytes(), type=Progress)
-    except (OSError, msgspec.DecodeError):
-        return Progress()  # asked once more than needed
+    return hints.read(_path(home, corp_id), Progress)  # lost: asked once more than needed
 
 
 def chatting(home: Home, corp_id: str, *, since_day: int) -> Chatting:

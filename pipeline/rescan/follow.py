@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import clock, durable
+from pipeline import clock, hints
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
@@ -79,16 +79,12 @@ def _path(home: Home, corp_id: str) -> Path:
 
 def read_mark(home: Home, corp_id: str) -> Mark:
     """Return how far the step has come; nowhere, when nobody knows: then all is looked at again."""
-    try:
-        return msgspec.json.decode(_path(home, corp_id).read_bytes(), type=Mark)
-    except (OSError, msgspec.DecodeError):
-        return Mark()
+    return hints.read(_path(home, corp_id), Mark)
 
 
 def write_mark(home: Home, corp_id: str, mark: Mark) -> None:
     """Remember how far the step has come."""
-    durable.make_folder(home.path / "matching")
-    durable.replace(_path(home, corp_id), msgspec.json.encode(mark))
+    hints.write(_path(home, corp_id), mark)
 
 
 # -- what to look at ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline import durable, lakerows
+from pipeline import hints, lakerows
 from pipeline.directory import Directory, fold_userid
 from pipeline.home import Home
 from pipeline.lake import Lake, Snapshot
@@ -86,16 +86,12 @@ def whose(lake: Lake, snapshot: Snapshot, note: Note, after: Directory) -> Whose
 
 def noted(home: Home, corp_id: str) -> Note:
     """Return the note; an empty one when there is none that can be read."""
-    try:
-        return msgspec.json.decode(_path(home, corp_id).read_bytes(), type=Note)
-    except (OSError, msgspec.DecodeError):
-        return Note()
+    return hints.read(_path(home, corp_id), Note)
 
 
 def note(home: Home, corp_id: str, found: Note) -> None:
     """Remember that everything was worked out up to here."""
-    durable.make_folder(_path(home, corp_id).parent)
-    durable.replace(_path(home, corp_id), msgspec.json.encode(found))
+    hints.write(_path(home, corp_id), found)
 
 
 def _path(home: Home, corp_id: str) -> Path:

@@ -5,4 +5,5 @@
     acting.py     who acts in this call, and `require`: the one place that says no
     rowscope.py   which messages a person sees: by department at message time, never himself or his line manager
     scoped.py     that scope as a filter on the data itself, under every view
+    used.py       who holds which role, what was used when
 """

@@ -22,14 +22,13 @@ from pipeline import layout
 from pipeline.clock import DAY_MS
 from pipeline.lake import DataFile, Snapshot
 from pipeline.search import grams, index
-from pipeline.search.datafile import Opened
+from pipeline.search.datafile import EPOCH, Opened
 from pipeline.search.index_file import Damaged, Group, Index
 from pipeline.search.question import Question
 
 if TYPE_CHECKING:
     from pipeline.reader import Reader
 
-EPOCH = date(1970, 1, 1).toordinal()
 BEIJING_MS = 8 * 3_600_000
 LONG_AGO, FAR_AHEAD = -1_000_000, 10_000_000
 

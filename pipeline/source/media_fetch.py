@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -93,8 +93,7 @@ def waiting(home: Home, corp_id: str, most: int = 1 << 40) -> list[dict[str, Any
 
 def _edge(home: Home) -> date:
     """Return the Beijing day before which a message must have left the window."""
-    first = clock.beijing_day(clock.now_ms() - round(home.config.source.window_days * clock.DAY_MS)) - 1
-    return date(1970, 1, 1) + timedelta(days=first)
+    return clock.date_of_day(clock.beijing_day(clock.now_ms() - round(home.config.source.window_days * clock.DAY_MS)) - 1)
 
 
 def status_of(declared_md5: str | None, declared_size: int | None, *, md5: str, size: int) -> str:

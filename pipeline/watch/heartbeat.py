@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipeline import clock, durable, status, words
+from pipeline import clock, hints, status, words
 from pipeline.alerts import channels
 from pipeline.config import Config
 from pipeline.errors import ArchiveError
@@ -128,16 +128,12 @@ def text(made: Beat, lang: Lang) -> str:
 
 def read(home: Home, corp_id: str) -> Noted:
     """Return what was told last; a missing or damaged note says nothing was."""
-    try:
-        return msgspec.json.decode((home.path / FOLDER / f"{corp_id}.json").read_bytes(), type=Noted)
-    except (OSError, msgspec.DecodeError):
-        return Noted()
+    return hints.read(home.path / FOLDER / f"{corp_id}.json", Noted)
 
 
 def write(home: Home, corp_id: str, noted: Noted) -> None:
     """Keep what was told, durably."""
-    durable.make_folder(home.path / FOLDER)
-    durable.replace(home.path / FOLDER / f"{corp_id}.json", msgspec.json.encode(noted))
+    hints.write(home.path / FOLDER / f"{corp_id}.json", noted)
 
 
 def _day(made: Beat) -> date:

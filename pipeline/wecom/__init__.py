@@ -12,4 +12,5 @@
     callback_events.py  which event means what
     callback_store.py   events wait here, encrypted, seen once
     callback_server.py  GET check and POST events
+    cycle_steps.py      the steps of `run`
 """

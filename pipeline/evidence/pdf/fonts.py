@@ -60,7 +60,7 @@ def find(folders: tuple[str, ...]) -> Fonts:
 
 def _below(at: Path) -> list[Path]:
     found = [at] if at.is_file() else sorted(at.rglob("*")) if at.is_dir() else []
-    # One weight in two: regular and bold are all that a page asks for.
+    # Pages are set without serifs; the serif fonts that lie beside hold the same characters.
     return [p for p in found if p.suffix.lower() in ENDINGS and "Serif" not in p.name]
 
 

@@ -142,7 +142,7 @@ class _Redaction:
             **line, **people, "text": text, "parts": parts, "conversation_id": self.conversation(line["conversation_id"]),
             "sender_name": line["sender_name"] if people["sender_id"] == line["sender_id"] else None,
             "recalled_by": self.person(line["recalled_by"]) if line["recalled_by"] else line["recalled_by"],
-            "media": [self._media(own, n, m) for n, m in enumerate(line["media"])],
+            "media": [_nameless(m) for m in line["media"]],
         }  # fmt: skip
         unread = told.row["unread"] and {**told.row["unread"], "sha256": ""}
         row = {**told.row, **{k: masked_line[k] for k in ("sender_id", "recipient_ids", "conversation_id", "text", "parts", "recalled_by")}}
@@ -170,10 +170,6 @@ class _Redaction:
             self._note({**own, "group": "parties", "path": path, "class": "third_party", "start_cp": None, "end_cp": None, "shown": shown})
         return shown
 
-    def _media(self, own: Mapping[str, Any], number: int, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a file's line without its name and digest (rule 4)."""
-        return {**item, "file_name": None, "sha256": None}
-
     def _note(self, entry: dict[str, Any]) -> None:
         self.log.append({**entry, "reason": self.choices.reason, "approver": self.choices.approver})
 
@@ -196,6 +192,11 @@ class _Redaction:
         """Return a notice masked; its id is left out: it is a plain digest over ids."""
         shown = {k: v for k, v in self._consent(notice).items() if k != "notice_id"}
         return {**shown, "document_version": self.text(notice["document_version"])}
+
+
+def _nameless(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's line without its name and digest (rule 4)."""
+    return {**item, "file_name": None, "sha256": None}
 
 
 def _closed(proof: Mapping[str, Any], closed: set[str]) -> dict[str, Any]:
