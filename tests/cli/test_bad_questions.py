@@ -42,7 +42,7 @@ def reader(empty: Home) -> Iterator[Reader]:
         pytest.param(["sql", "ATTACH '/tmp/x'"], 2, "SELECT", id="SQL that attaches"),
         pytest.param(["sql", "SET memory_limit = '1GB'"], 2, "SELECT", id="SQL that sets"),
         pytest.param(["sql", "SELECT 1; SELECT 2"], 2, "one", id="two statements"),
-        pytest.param(["sql", "SELECT * FROM read_csv('/etc/passwd')"], 2, "", id="SQL that reads files"),
+        pytest.param(["sql", "SELECT * FROM read_csv('/etc/passwd')"], 2, "SQL_FORBIDDEN", id="SQL that reads files"),
         pytest.param(["conversation", "wmA|nobody"], 2, "no such conversation", id="a conversation that is not there"),
         pytest.param(["customer", "find", " "], 2, "got nothing", id="nobody asked for"),
     ],

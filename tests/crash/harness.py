@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from deltalake import DeltaTable
 from pipeline.errors import ArchiveError
 from pipeline.lake import Lake
 
+SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 PIECE = os.environ.get("LIUHEN_CRASH_POINTS", "")
 CALLS = ("fsync", "link", "replace", "unlink")
 # Calls that can fail, by name: what `os` has of them, and the writing of the log, which is not Python's.
@@ -169,24 +170,61 @@ def failing(work: Callable[[], Any], *, below: Path, fault: Fault | None = None)
     return calls, ended
 
 
+class Undisturbed(NamedTuple):
+    """What was prepared; a copy of it over which the work ran to its end; the durable calls it made there, and what was found afterwards."""
+
+    template: Path
+    done: Path
+    calls: list[str]
+    found: Any
+
+    @property
+    def points(self) -> list[Point]:
+        """Every place to be killed at."""
+        return points(self.calls)
+
+
+def undisturbed(folder: Path, prepare: Callable[[Path], object], work: Callable[[Path], object], found: Callable[[Path], Any]) -> Undisturbed:
+    """Prepare a folder, run the work over a copy of it and look, each in a process of its own."""
+    template, done = folder / "template", folder / "done"
+    template.mkdir()
+    child(lambda: prepare(template))
+    shutil.copytree(template, done)
+    _, (_, calls) = child(lambda: work(done), trace=True)
+    assert calls, "no durable call was made: there is no place to be killed at"
+    return Undisturbed(template, done, calls, child(lambda: found(done))[1])
+
+
 def points(calls: list[str]) -> list[Point]:
     """Return every place to be killed at in a run that made these calls."""
     return [Point(n, after, what) for n, what in enumerate(calls) for after in (False, True)]
 
 
-def sampled(every: list[Point], sample: int, seed: int) -> list[Point]:
-    """Return a sample of points, always the same one for a seed; all of them where `sample` is 0.
+def sampled(every: list[Point], seed: int, *, share: int = 8) -> list[Point]:
+    """Return a sample of points, LIUHEN_CRASH_SAMPLE divided by `share` of them, always the same ones for a seed; all of them where it is not set.
 
     LIUHEN_CRASH_POINTS=FROM:TO takes those of the points, in order, and no sample: all of them can be run piece by piece."""
     if PIECE:
         low, high = (int(n) for n in PIECE.split(":"))
         return sorted(every)[low:high]
-    return random.Random(seed).sample(every, min(sample, len(every))) if sample else every
+    return random.Random(seed).sample(every, min(max(SAMPLE // share, 1), len(every))) if SAMPLE else every
 
 
-def killed(folder: Path, template: Path, point: Point, work: Callable[[Path], object], *then: Callable[[Path], Any]) -> Any:
+def each_killed(
+    run: Undisturbed, chosen: list[Point], work: Callable[[Path], object], *then: Callable[[Path], Any], say: Callable[[str], None]
+) -> Iterator[tuple[str, Any]]:
+    """Kill the work at each of these points, over a copy of what was prepared; do `then`, each in a process of its own.
+
+    Yields where it was killed, in words, and what the last of `then` gave: the caller compares."""
+    kinds = sorted({c.split(" (")[0][:40] if not c.startswith("commit") else "commit" for c in run.calls})
+    say(f"{len(run.points)} kill points, {len(chosen)} taken: {', '.join(kinds)}")
+    for point in sorted(chosen):
+        yield f"killed {'after' if point.after else 'before'} {point.what} ({point.number})", killed(run.template, point, work, *then)
+
+
+def killed(template: Path, point: Point, work: Callable[[Path], object], *then: Callable[[Path], Any]) -> Any:
     """Kill `work` at a point, over a copy of the template; do `then`, each in a process of its own, and return what the last one gives."""
-    at, answer = folder / f"{point.number}-{point.after}", None
+    at, answer = template.parent / f"{point.number}-{point.after}", None
     shutil.copytree(template, at)
     died, _ = child(lambda: work(at), kill_at=point)
     assert died == signal.SIGKILL, f"the run ended before {point}"

@@ -5,10 +5,7 @@ What is run is the compaction, then the unlinking of what it took out without th
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +14,10 @@ import pytest
 
 from tests import firm
 from tests.crash import harness
-from tests.crash.harness import Point
 from tests.crash.test_ingest_killed import state
 from tests.firm import CORP, T0, item, message, recall, refusal
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 
 
 def prepare(folder: Path) -> None:
@@ -69,28 +64,18 @@ def found(folder: Path) -> dict[str, Any]:
 def test_killed_at_any_durable_call_and_run_again_the_compacted_archive_is_the_same(tmp_path: Path, say: Callable[[str], None]) -> None:
     for version in (1, 2):
         firm.private_key(version)
-    template = tmp_path / "template"
-    template.mkdir()
-    harness.child(lambda: prepare(template))
-    _, before = harness.child(lambda: state(template))
-    done = tmp_path / "done"
-    shutil.copytree(template, done)
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: found(done))
-    assert {k: v for k, v in expected.items() if k in before} == before, "an undisturbed compaction changes nothing that can be asked"
-    assert expected["left behind"] == [] and expected["lists"] == [] and expected["missing"] == []
-    assert not [f for f in expected["files"] if f[2] == "hot"] and len(expected["hot keys"]) == 2
-    points = harness.points(calls)
-    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 11)
-    say(f"{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c if not c.startswith("commit") else "commit" for c in calls})))
-    for point in sorted(chosen):
-        after = harness.killed(tmp_path, template, point, work, partial(again, point=point))
-        assert after == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
+    run = harness.undisturbed(tmp_path, prepare, work, found)
+    _, before = harness.child(lambda: state(run.template))
+    assert {k: v for k, v in run.found.items() if k in before} == before, "an undisturbed compaction changes nothing that can be asked"
+    assert run.found["left behind"] == [] and run.found["lists"] == [] and run.found["missing"] == []
+    assert not [f for f in run.found["files"] if f[2] == "hot"] and len(run.found["hot keys"]) == 2
+    for where, after in harness.each_killed(run, harness.sampled(run.points, 11), work, again, say=say):
+        assert after == run.found, where
 
 
-def again(folder: Path, point: Point) -> dict[str, Any]:
+def again(folder: Path) -> dict[str, Any]:
     """Look at what the killed run left, run it again, and look once more."""
     between = state(folder)
-    assert between["missing"] == [] and between["messages"], f"the archive is not whole after {point}"
+    assert between["missing"] == [] and between["messages"], f"the archive is not whole after {folder.name}"
     work(folder)
     return found(folder)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from tests.crash.harness import Point
 from tests.firm import CORP
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 AT_MS = firm.T0 + 3_600_000
 AGREED = b"""<xml><CreateTime>1795143600</CreateTime><Event>change_external_contact</Event><ChangeType>msg_audit_approved</ChangeType>
 <UserID>zhangsan</UserID><ExternalUserID>wmA</ExternalUserID></xml>"""
@@ -73,21 +70,13 @@ def found(folder: Path) -> dict[str, Any]:
 
 
 def test_killed_at_any_durable_call_the_directory_ends_the_same(tmp_path: Path, say: Callable[[str], None]) -> None:
-    template = tmp_path / "template"
-    template.mkdir()
-    harness.child(lambda: prepare(template))
-    done = tmp_path / "done"
-    shutil.copytree(template, done)
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: found(done))
-    assert expected["consent"] == [["zhangsan", "wmA", "Agree", "callback", "2026-11-20 11:00:00+08:00"]] and (expected["waiting"], expected["seen"]) == (0, 3)
-    assert ["zhaoliu", "employee", "赵六", "一部", True] in expected["people"] and len(expected["people"]) == 4
-    points = harness.points(calls)
-    chosen = one_of_each(points, random.Random(SAMPLE)) if SAMPLE and not harness.PIECE else harness.sampled(points, 0, 0)
-    say(f"{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c if not c.startswith("commit") else "commit" for c in calls})))
-    for point in sorted(chosen):
-        after = harness.killed(tmp_path, template, point, work, again)
-        assert {**after, "unfinished": []} == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
+    run = harness.undisturbed(tmp_path, prepare, work, found)
+    consent = [["zhangsan", "wmA", "Agree", "callback", "2026-11-20 11:00:00+08:00"]]
+    assert (run.found["consent"], run.found["waiting"], run.found["seen"], run.found["unfinished"]) == (consent, 0, 3, [])
+    assert ["zhaoliu", "employee", "赵六", "一部", True] in run.found["people"] and len(run.found["people"]) == 4
+    chosen = one_of_each(run.points, random.Random(harness.SAMPLE)) if harness.SAMPLE and not harness.PIECE else harness.sampled(run.points, 0)
+    for where, after in harness.each_killed(run, chosen, work, again, say=say):
+        assert {**after, "unfinished": []} == run.found, where
 
 
 def one_of_each(points: list[Point], choice: random.Random) -> list[Point]:

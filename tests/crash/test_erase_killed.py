@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from tests.crash.test_ingest_killed import state
 from tests.firm import CORP, T0, message, recall
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 WHAT: dict[str, Any] = {"action": "erase", "params": {"customer": "wmA"}, "reason": "r"}
 
 
@@ -80,17 +77,8 @@ def found(folder: Path) -> dict[str, Any]:
 
 def test_killed_at_any_durable_call_and_run_again_the_customer_is_gone_once(tmp_path: Path, say: Callable[[str], None]) -> None:
     firm.private_key(1)
-    template = tmp_path / "template"
-    template.mkdir()
-    harness.child(lambda: prepare(template))
-    done = tmp_path / "done"
-    shutil.copytree(template, done)
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: found(done))
-    assert (expected["left behind"], expected["waits"], expected["hidden"], expected["findings"]) == ([], [], 0, [])
-    assert {r["msgid"] for r in expected["messages"]} == {"m2", "m4", "m6", "m8", "m12"}
-    points = harness.points(calls)
-    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 5)
-    say(f"{len(points)} kill points, {len(chosen)} taken")
-    for point in sorted(chosen):
-        assert harness.killed(tmp_path, template, point, work, work, found) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
+    run = harness.undisturbed(tmp_path, prepare, work, found)
+    assert (run.found["left behind"], run.found["waits"], run.found["hidden"], run.found["findings"]) == ([], [], 0, [])
+    assert {r["msgid"] for r in run.found["messages"]} == {"m2", "m4", "m6", "m8", "m12"}
+    for where, after in harness.each_killed(run, harness.sampled(run.points, 5), work, work, found, say=say):
+        assert after == run.found, where

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from tests.crash import harness
 from tests.firm import CORP, T0, message
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 WORDS = ("保本", "𠮷", "🧧", "没有")
 
 
@@ -85,18 +82,9 @@ def again(folder: Path) -> dict[str, Any]:
 def test_killed_anywhere_an_index_is_whole_or_not_there(tmp_path: Path, say: Callable[[str], None]) -> None:
     for version in (1, 2):
         firm.private_key(version)
-    template = tmp_path / "template"
-    template.mkdir()
-    harness.child(lambda: prepare(template))
-    done = tmp_path / "done"
-    shutil.copytree(template, done)
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: found(done))
-    assert all(expected["fit"]) and len(expected["fit"]) > 2
-    assert [len(a) for a in expected["answers"]] == [13, 6, 7, 0]
-    points = harness.points(calls)
-    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 5)
-    say(f"{len(points)} kill points, {len(chosen)} taken")
-    for point in chosen:
-        where = f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
-        assert harness.killed(tmp_path, template, point, work, again) == {**expected, "before it was run again": expected["answers"]}, where
+    run = harness.undisturbed(tmp_path, prepare, work, found)
+    assert all(run.found["fit"]) and len(run.found["fit"]) > 2
+    assert [len(a) for a in run.found["answers"]] == [13, 6, 7, 0]
+    expected = {**run.found, "before it was run again": run.found["answers"]}
+    for where, after in harness.each_killed(run, harness.sampled(run.points, 5), work, again, say=say):
+        assert after == expected, where

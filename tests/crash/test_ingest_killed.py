@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,6 @@ from tests.crash.harness import Point
 from tests.firm import T0, item, message, recall, refusal
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 # What may differ from run to run.
 TIMES = {
     "captured_at", "ingested_at", "recorded_at", "first_seen", "last_seen", "decided_at", "destroy_after", "since", "keep_until", "matched_at",
@@ -148,7 +146,7 @@ def test_killed_at_any_durable_call_and_run_again_the_archive_is_the_same(
     assert scene.expected["missing"] == [] and scene.expected["waiting"] == [] and scene.expected["leaf numbers"]
     assert scene.expected["messages"] and scene.expected["withheld"]
     all_points = harness.points(scene.calls)
-    chosen = harness.sampled(all_points, SAMPLE and max(SAMPLE // 4, 1), 7)
+    chosen = harness.sampled(all_points, 7, share=4)
     say(f"{len(all_points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(scene.calls))))
     for point in sorted(chosen):
         assert scene.killed_and_run_again(point) == scene.expected, f"another archive after being killed {'after' if point.after else 'before'} {point.what}"

@@ -6,8 +6,6 @@ fetched in slices, one with a wrong MD5 the first time in every run.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -23,7 +21,6 @@ from tests.source.fake import DAY, Fake, pull, sealed
 from tests.source.test_media import MD5, Files, fetch, image
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 LATE = T0 + 8 * DAY
 
 
@@ -96,29 +93,12 @@ def ingested(folder: Path) -> Any:
 
 def test_killed_at_any_durable_call_of_pull_and_media_and_run_again_nothing_is_lost_or_twice(tmp_path: Path, say: Callable[[str], None]) -> None:
     late()
-    template = tmp_path / "template"
-    template.mkdir()
-    harness.child(lambda: prepare(template))
-
-    def copy(name: str) -> Path:
-        return Path(shutil.copytree(template, tmp_path / name))
-
-    done = copy("undisturbed")
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: state(done))
+    run = harness.undisturbed(tmp_path, prepare, work, state)
+    expected = run.found
     assert expected["cursor"] == 44 and expected["seqs"] == [40, 41, 43, 44] and expected["left"] == [] and len(expected["gaps"]) == 1 and len(expected["unreadable"]) == 1
     assert expected["content"] == ["hello, files", "never it", "the same"]
     assert [r["status"] for r in expected["media"]] == ["verified", "unverifiable", "unverifiable", "mismatch"]
-    all_points = harness.points(calls)
-    chosen = harness.sampled(all_points, SAMPLE and max(SAMPLE // 4, 1), 3)
-    say(f"{len(all_points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(calls))))
-    for point in sorted(chosen):
-        at = copy(f"{point.number}-{point.after}")
-        died, _ = harness.child(lambda at=at, point=point: work(at), kill_at=point)  # type: ignore[misc]  # both bound now
-        assert died == 9, f"the run ended before {point}"
-        harness.child(lambda at=at: work(at))  # type: ignore[misc]  # bound now
-        _, found = harness.child(lambda at=at: state(at))  # type: ignore[misc]  # bound now
-        assert found == expected, f"killed {'after' if point.after else 'before'} {point.what}"
-        shutil.rmtree(at)
-    _, settled = harness.child(lambda: ingested(done))
+    for where, after in harness.each_killed(run, harness.sampled(run.points, 3, share=4), work, work, state, say=say):
+        assert after == expected, where
+    _, settled = harness.child(lambda: ingested(run.done))
     assert [seq for seq, _ in settled] == [1, 2, 3, 4, 5, 6, 40, 41, 43, 44]

@@ -6,8 +6,6 @@ One run meets everything: late refusals to hide and move, rows to bring back, pe
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from tests.crash.test_ingest_killed import state
 from tests.firm import CORP, T0, message, recall
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 VIEWS = ("messages", "matches", "withheld", "pending", "restricted", "counts")
 
 
@@ -90,17 +87,8 @@ def found(folder: Path) -> dict[str, Any]:
 
 def test_killed_at_any_durable_call_and_run_again_the_reconciled_archive_is_the_same(tmp_path: Path, say: Callable[[str], None]) -> None:
     firm.private_key(1)
-    template = tmp_path / "template"
-    template.mkdir()
-    harness.child(lambda: prepare(template))
-    done = tmp_path / "done"
-    shutil.copytree(template, done)
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: found(done))
-    assert expected["left behind"] == [] and expected["lists"] == [] and expected["withheld keys"] == []
-    assert [m for m, _ in expected["restricted"]] == ["m6", "m12", "m18", "m30"]
-    points = harness.points(calls)
-    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 5)
-    say(f"{len(points)} kill points, {len(chosen)} taken")
-    for point in sorted(chosen):
-        assert harness.killed(tmp_path, template, point, work, work, found) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
+    run = harness.undisturbed(tmp_path, prepare, work, found)
+    assert run.found["left behind"] == [] and run.found["lists"] == [] and run.found["withheld keys"] == []
+    assert [m for m, _ in run.found["restricted"]] == ["m6", "m12", "m18", "m30"]
+    for where, after in harness.each_killed(run, harness.sampled(run.points, 5), work, work, found, say=say):
+        assert after == run.found, where

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from tests.crash import harness
 from tests.firm import CORP, T0, message
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 WORDS = "select dt, msgid from matches where rule_id = 'words' order by all"
 EVERY = "select finding_id, rule_id, lexicon_version, suppressed_by from matches_all order by all"
 
@@ -52,25 +49,17 @@ def found(folder: Path) -> dict[str, Any]:
 
 def test_killed_at_any_durable_call_and_run_again_the_findings_are_the_same(tmp_path: Path, say: Callable[[str], None]) -> None:
     firm.private_key(1)
-    template, done = tmp_path / "template", tmp_path / "done"
-    template.mkdir()
-    harness.child(lambda: prepare(template))
-    _, before = harness.child(lambda: found(template))
-    shutil.copytree(template, done)
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: found(done))
-    assert before["words"] == [] and len(expected["words"]) == 2
-    points = harness.points(calls)
-    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 7)
-    say(f"{len(points)} kill points, {len(chosen)} taken")
-    for point in sorted(chosen):
-        at = tmp_path / f"{point.number}-{point.after}"
-        shutil.copytree(template, at)
-        died, _ = harness.child(lambda at=at: work(at), kill_at=point)  # type: ignore[misc]
-        assert died == 9, f"the run ended before {point}"
-        _, between = harness.child(lambda at=at: found(at))  # type: ignore[misc]
-        assert set(between["words"]) <= set(expected["words"]), f"something else is visible after {point}"
-        _, _ = harness.child(lambda at=at: work(at))  # type: ignore[misc]
-        _, after = harness.child(lambda at=at: found(at))  # type: ignore[misc]
-        assert after == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
-        shutil.rmtree(at)
+    run = harness.undisturbed(tmp_path, prepare, work, found)
+    _, before = harness.child(lambda: found(run.template))
+    assert before["words"] == [] and len(run.found["words"]) == 2
+    for where, after in harness.each_killed(run, harness.sampled(run.points, 7), work, again, say=say):
+        between = after.pop("between")
+        assert set(between["words"]) <= set(run.found["words"]), f"something else is visible, {where}"
+        assert after == run.found, where
+
+
+def again(folder: Path) -> dict[str, Any]:
+    """Look at what the killed run left, run it again, and look once more."""
+    between = found(folder)
+    work(folder)
+    return {**found(folder), "between": between}

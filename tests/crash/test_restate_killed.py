@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from tests.restating.test_restate import BAN, BOTH, TALKS, again, made, people, 
 from tests.source.fake import DAY
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 # wangwu was thought a colleague and is none: refused by him, his words are to be hidden. Of lisi nobody knew: what waited for her is archived.
 WANGWU = {"userid": "wangwu", "kind": "employee"}
 MORE = {11: refusal(11, "wangwu", "zhangsan", at_ms=T0 - DAY), 12: message(12, BAN, sender="wangwu", to=["zhangsan"]), 13: message(13, BAN, to=["lisi"], at_ms=T0 - 40 * DAY)}
@@ -45,17 +43,8 @@ def found(folder: Path) -> Any:
     return json.loads(json.dumps(seen(at), default=str))
 
 
-def test_killed_at_any_durable_call_and_run_again_the_archive_is_worked_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    template = tmp_path / "template"
-    template.mkdir()
-    harness.child(lambda: prepare(template))
-    done = Path(shutil.copytree(template, tmp_path / "undisturbed"))
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: found(done))
-    assert expected["restricted"] == [12]
-    points = harness.points(calls)
-    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 4, 1), 3)
-    with capfd.disabled():
-        print(f"\n{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted(set(calls))))
-    for point in sorted(chosen):
-        assert harness.killed(tmp_path, template, point, work, work, found) == expected, f"killed {'after' if point.after else 'before'} {point.what}"
+def test_killed_at_any_durable_call_and_run_again_the_archive_is_worked_out(tmp_path: Path, say: Callable[[str], None]) -> None:
+    run = harness.undisturbed(tmp_path, prepare, work, found)
+    assert run.found["restricted"] == [12]
+    for where, after in harness.each_killed(run, harness.sampled(run.points, 3, share=4), work, work, found, say=say):
+        assert after == run.found, where

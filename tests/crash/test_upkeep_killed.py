@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from tests.crash.test_ingest_killed import left_behind, state
 from tests.firm import CORP, item, message
 
 pytestmark = pytest.mark.crash
-SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 # By hand, of what `prepare` archives: a message with findings, a message in a room; of what waits: one of two.
 ERASED = {("sealed", 1), ("sealed", 15), ("sealed", 60)}
 
@@ -68,18 +65,9 @@ def test_killed_at_any_durable_call_and_run_again(
 ) -> None:
     for version in (1, 2):
         firm.private_key(version)
-    template = tmp_path / "template"
-    template.mkdir()
-    harness.child(lambda: prepared(template))
-    done = tmp_path / "done"
-    shutil.copytree(template, done)
-    _, (_, calls) = harness.child(lambda: work(done), trace=True)
-    _, expected = harness.child(lambda: found(done))
-    assert expected["findings"] == [] and expected["left behind"] == []
+    run = harness.undisturbed(tmp_path, prepared, work, found)
+    assert run.found["findings"] == [] and run.found["left behind"] == []
     if work is erase:
-        assert not any("'seq': '1'," in row or "'seq': '15'," in row for row in map(str, expected["messages"])) and expected["records a page"] == [1]
-    points = harness.points(calls)
-    chosen = harness.sampled(points, SAMPLE and max(SAMPLE // 8, 1), 5)
-    say(f"{len(points)} kill points, {len(chosen)} taken: " + ", ".join(sorted({c.split(" (")[0][:40] for c in calls})))
-    for point in sorted(chosen):
-        assert harness.killed(tmp_path, template, point, work, work, found) == expected, f"killed {'after' if point.after else 'before'} {point.what} ({point.number})"
+        assert not any("'seq': '1'," in row or "'seq': '15'," in row for row in map(str, run.found["messages"])) and run.found["records a page"] == [1]
+    for where, after in harness.each_killed(run, harness.sampled(run.points, 5), work, work, found, say=say):
+        assert after == run.found, where

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,6 @@ import msgspec
 from pipeline import ingest, schema
 from pipeline.consenting import notices
 from pipeline.evidence import bundle, checkpoint, decryption, matter, proving, scope
-from pipeline.evidence.check import check
 from pipeline.evidence.pdf.fonts import Fonts
 from pipeline.evidence.redaction import masking
 from pipeline.evidence.redaction.masking import Choices
@@ -23,7 +18,6 @@ from pipeline.home import Home
 from pipeline.reader import Reader
 from tests import firm
 
-SCRIPT = Path(bundle.__file__).parent / "bundled" / "verify.py"
 # What stands in the messages and must be found nowhere in a redacted set, in any spelling.
 SECRETS = ("13800138000", "11010519491231002X", "6222021234567890128", "王小明", "李四", "wmThird", "lisi42", "朝阳区建国路88号", "糖尿病", "小宝")
 SAID: dict[int, dict[str, Any]] = {
@@ -74,21 +68,3 @@ def export(at: Home, *, prove: bool = False, choices: Choices | None = None, fon
         closing = bundle.report_pdf(made, fonts) if fonts else None
         bundle.write(sink, bundle.files(reader, made, prover, fonts=fonts), info={"Source-Organization": firm.CORP}, closing=closing)
     return sink.getvalue(), values
-
-
-def unzipped(data: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {i.filename.removeprefix("case/"): archive.read(i) for i in archive.infolist()}
-
-
-def lines(files: dict[str, bytes], name: str = "data/02-messages.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in files[name].splitlines()]
-
-
-def verdicts(folder: Path, data: bytes, *more: str, opening: dict[str, Any] | None = None) -> tuple[str, int, str]:
-    """What both verifiers say: the fault of ours; exit code and words of verify.py, run with no package in sight."""
-    path = folder / "case.zip"
-    path.write_bytes(data)
-    report = check(path, opening=opening)
-    ended = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT), str(path), "--lang", "en", *more], capture_output=True, timeout=60, check=False, cwd=folder)
-    return next((f.fault for f in report.findings if f.fault), ""), ended.returncode, ended.stdout.decode() + ended.stderr.decode()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.home import Home
-from tests.evidence.test_bundle import export, unzipped, zipped
+from tests.evidence.bag import unzipped, zipped
+from tests.evidence.test_bundle import export
 from tests.evidence.test_stamps import authority, stamped  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.slow

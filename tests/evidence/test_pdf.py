@@ -16,6 +16,7 @@ from pipeline.evidence.pdf.fonts import Fonts
 from pipeline.evidence.redaction.masking import Choices
 from pipeline.home import Home
 from tests.evidence import case
+from tests.evidence.bag import unzipped, verdicts
 
 FOLDERS = Evidence().fonts
 AT = 1_795_140_000_000
@@ -52,14 +53,14 @@ def conversation(body: str, **more: Any) -> dict[str, Any]:
 
 
 def test_page_one_says_what_is_not_in_it_and_what_it_does_not_prove(full: bytes) -> None:
-    page = text_of(case.unzipped(full)["data/01-report.pdf"], 0)
+    page = text_of(unzipped(full)["data/01-report.pdf"], 0)
     counted = ("缺口（全存档）", "已拒存（全存档）", "待决（全存档）", "媒体文件", "其中被撤回", "其中由他处导入")
     for said in (*counted, "密文形式本身不能证明内容来自企业微信", "拉取记录 1 条", "检查点 1 个"):
         assert said in page, said
 
 
 def test_the_index_names_every_file_by_its_digest(full: bytes) -> None:
-    files = case.unzipped(full)
+    files = unzipped(full)
     digests = dict(line.split("  data/")[::-1] for line in files["manifest-sha256.txt"].decode().splitlines())
     del digests["01-report.pdf"]
     shown = text_of(files["data/01-report.pdf"])
@@ -70,7 +71,7 @@ def test_the_index_names_every_file_by_its_digest(full: bytes) -> None:
 
 
 def test_the_pages_show_the_conversation_recalls_and_what_cannot_be_read(full: bytes) -> None:
-    files = case.unzipped(full)
+    files = unzipped(full)
     shown = "".join(text_of(d) for n, d in files.items() if n.startswith("data/view/") and n.endswith(".pdf")).replace(" ", "")
     for said in ("方便聊聊吗", "稍后撤回", "原文保留", "=HYPERLINK(1)", "王小明也在群里"):
         assert said in shown, said
@@ -85,7 +86,7 @@ def test_the_pages_show_the_conversation_recalls_and_what_cannot_be_read(full: b
 def test_it_is_declared_as_pdf_a_with_every_font_inside(full: bytes) -> None:
     import pypdf
 
-    for name, data in case.unzipped(full).items():
+    for name, data in unzipped(full).items():
         if name.endswith(".pdf"):
             read = pypdf.PdfReader(io.BytesIO(data))
             metadata = read.xmp_metadata
@@ -105,7 +106,7 @@ def test_the_same_export_gives_the_same_bytes_with_pdf_too(archive: Home, full: 
 
 
 def test_a_bundle_with_pdf_passes_both_verifiers(full: bytes, tmp_path: Path) -> None:
-    ours, code, words = case.verdicts(tmp_path, full)
+    ours, (code, words) = verdicts(tmp_path, full)
     assert (ours, code) == ("", 0), words
 
 
@@ -156,7 +157,7 @@ def test_nothing_that_was_masked_is_in_the_pdf(archive: Home, known: Fonts) -> N
 
     made, values = case.export(archive, choices=Choices(chosen=("小宝",)), fonts=known)
     assert leaks.leaks(io.BytesIO(made), values) == []
-    for name, data in case.unzipped(made).items():
+    for name, data in unzipped(made).items():
         if name.endswith(".pdf"):
             shown = text_of(data).replace(" ", "")
             assert not [s for s in case.SECRETS if s in shown], name

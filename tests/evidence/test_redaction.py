@@ -18,9 +18,8 @@ from pipeline.evidence.redaction.masking import Choices
 from pipeline.evidence.redaction.rules import Rules, masked
 from pipeline.home import Home
 from tests.evidence import case
-from tests.evidence.test_bundle import edit, edit_lines, zipped
+from tests.evidence.bag import Files, at, edit, edit_lines, leaf_of, lines, refused_by_both, unzipped, verdicts, zipped
 
-Files = dict[str, bytes]
 DEFAULT = Choices(chosen=("小宝",), reason="默认", approver="test")
 
 
@@ -31,7 +30,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def full(archive: Home) -> Files:
-    return case.unzipped(case.export(archive)[0])
+    return unzipped(case.export(archive)[0])
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def redacted(archive: Home) -> bytes:
 
 @pytest.fixture(scope="module")
 def files(redacted: bytes) -> Files:
-    return case.unzipped(redacted)
+    return unzipped(redacted)
 
 
 @pytest.mark.parametrize("secret", case.SECRETS)
@@ -56,12 +55,12 @@ def test_nothing_that_was_masked_is_in_any_file(full: Files, files: Files, secre
 
 def test_the_two_sets_hold_the_same_records_at_the_same_positions(full: Files, files: Files) -> None:
     same = ("leaf", "origin", "seq", "msgid", "sent_at_ms", "msgtype", "kind")
-    assert [[r[k] for k in same] for r in case.lines(files)] == [[r[k] for k in same] for r in case.lines(full)]
-    assert len(case.lines(files)) == 10
+    assert [[r[k] for k in same] for r in lines(files)] == [[r[k] for k in same] for r in lines(full)]
+    assert len(lines(files)) == 10
 
 
 def test_what_stands_there_instead_is_a_class_or_a_pseudonym(files: Files) -> None:
-    told = {r["seq"]: r for r in case.lines(files)}
+    told = {r["seq"]: r for r in lines(files)}
     assert told[1]["text"] == "您好，方便聊聊吗？😀"
     assert told[2]["text"] == "我的电话 【手机号】，身份证【身份证号】"
     assert told[3]["text"] == "卡号 【银行卡号】"
@@ -74,23 +73,23 @@ def test_what_stands_there_instead_is_a_class_or_a_pseudonym(files: Files) -> No
 
 
 def test_what_these_people_were_told_is_there_and_third_parties_in_it_are_masked(full: Files, files: Files) -> None:
-    shown = [(n["notice"], n["external_userid"], n["document_digest"]) for n in case.lines(full, "data/consent/notices.jsonl")]
+    shown = [(n["notice"], n["external_userid"], n["document_digest"]) for n in lines(full, "data/consent/notices.jsonl")]
     assert shown[0] == ("notice_text", None, "ab" * 32)
     assert sorted(shown[1:]) == [("card", "wmThird", None), ("greeting", "wmA", None)]
-    hidden = {n["notice"]: n for n in case.lines(files, "data/consent/notices.jsonl")}
+    hidden = {n["notice"]: n for n in lines(files, "data/consent/notices.jsonl")}
     assert hidden["greeting"]["external_userid"] == "wmA" and re.fullmatch("客户-[0-9a-f]{8}", hidden["card"]["external_userid"])
     assert all("notice_id" not in n for n in hidden.values())
 
 
 def test_a_pseudonym_is_the_same_in_the_next_export_of_the_case(archive: Home, files: Files) -> None:
-    again = case.unzipped(case.export(archive, choices=DEFAULT)[0])
-    assert [r["sender_id"] for r in case.lines(again)] == [r["sender_id"] for r in case.lines(files)]
+    again = unzipped(case.export(archive, choices=DEFAULT)[0])
+    assert [r["sender_id"] for r in lines(again)] == [r["sender_id"] for r in lines(files)]
 
 
 def test_the_log_names_every_mask(files: Files) -> None:
-    log = case.lines(files, "data/redaction/log.jsonl")
+    log = lines(files, "data/redaction/log.jsonl")
     told = {(e["leaf"], e["path"], e["class"], e["start_cp"], e["end_cp"]) for e in log}
-    leaf = {r["seq"]: r["leaf"] for r in case.lines(files)}
+    leaf = {r["seq"]: r["leaf"] for r in lines(files)}
     assert {(leaf[2], "text", "mobile", 5, 18), (leaf[2], "text", "id_card", 22, 40), (leaf[3], "text", "bank_card", 3, 26)} <= told
     assert (leaf[5], "sender_id", "third_party", None, None) in told
     assert {e["class"] for e in log} == {"mobile", "id_card", "bank_card", "third_party", "address", "health", "chosen"}
@@ -98,7 +97,7 @@ def test_the_log_names_every_mask(files: Files) -> None:
 
 
 def test_only_what_was_masked_is_closed(files: Files) -> None:
-    groups = {r["seq"]: json.loads(files[f"data/proofs/{r['leaf']:012d}.json"])["groups"] for r in case.lines(files)}
+    groups = {r["seq"]: json.loads(files[f"data/proofs/{r['leaf']:012d}.json"])["groups"] for r in lines(files)}
     closed = {seq: sorted(n for n, g in one.items() if set(g) == {"digest"}) for seq, one in groups.items()}
     assert {seq: names for seq, names in closed.items() if names} == {2: ["text"], 3: ["text"], **{n: ["parties", "text"] for n in (4, 5, 6)}}
 
@@ -108,12 +107,12 @@ def test_bytes_files_and_custody_are_left_out(files: Files) -> None:
 
 
 def test_both_verifiers_pass_a_redacted_set(redacted: bytes, tmp_path: Path) -> None:
-    ours, code, words = case.verdicts(tmp_path, redacted)
+    ours, (code, words) = verdicts(tmp_path, redacted)
     assert (ours, code) == ("", 0), words
 
 
 def opening(full: Files, seq: int, group: str) -> dict[str, Any]:
-    leaf = next(r["leaf"] for r in case.lines(full) if r["seq"] == seq)
+    leaf = leaf_of(full, seq)
     return {"leaf": leaf, "group": group, **json.loads(full[f"data/proofs/{leaf:012d}.json"])["groups"][group]}
 
 
@@ -121,12 +120,11 @@ def test_a_court_can_have_one_group_opened_without_the_rest(full: Files, redacte
     one = opening(full, 5, "text")
     assert one["fields"]["text"] == "我是李四" and "lisi42" not in json.dumps(one)
     (tmp_path / "opening.json").write_text(json.dumps(one), "utf-8")
-    ours, code, words = case.verdicts(tmp_path, redacted, "--opening", "opening.json", opening=one)
+    ours, (code, words) = verdicts(tmp_path, redacted, "--opening", "opening.json", opening=one)
     assert (ours, code) == ("", 0), words
     one["fields"]["text"] = "我是王五"
     (tmp_path / "opening.json").write_text(json.dumps(one), "utf-8")
-    ours, code, words = case.verdicts(tmp_path, redacted, "--opening", "opening.json", opening=one)
-    assert "not what was committed to" in ours and code == 6 and "not what was committed to" in words
+    refused_by_both(tmp_path, redacted, "not what was committed to", opening=one)
 
 
 def _unlogged(files: Files) -> None:
@@ -134,7 +132,7 @@ def _unlogged(files: Files) -> None:
 
 
 def _one_mask_less(files: Files) -> None:
-    leaf = next(r["leaf"] for r in case.lines(files) if r["seq"] == 3)
+    leaf = leaf_of(files, 3)
     edit_lines(files, lambda rows: rows.__setitem__(slice(None), [r for r in rows if r["leaf"] != leaf]), "data/redaction/log.jsonl")
 
 
@@ -147,12 +145,12 @@ def _open_but_logged(files: Files) -> None:
 
 
 def _other_digest(files: Files) -> None:
-    name = f"data/proofs/{next(r['leaf'] for r in case.lines(files) if r['seq'] == 3):012d}.json"
+    name = at(files, 3, "")
     edit(files, name, lambda p: p["groups"].update(text={"digest": "00" * 32}))
 
 
 def _rest_closed(files: Files) -> None:
-    name = f"data/proofs/{next(r['leaf'] for r in case.lines(files) if r['seq'] == 3):012d}.json"
+    name = at(files, 3, "")
     edit(files, name, lambda p: p["groups"].update(rest={"digest": "00" * 32}))
 
 
@@ -181,14 +179,12 @@ def _open_words_changed(files: Files) -> None:
 def test_both_verifiers_name_what_was_changed(files: Files, tmp_path: Path, damage: Any, named: str) -> None:
     changed = dict(files)
     damage(changed)
-    ours, code, words = case.verdicts(tmp_path, zipped(changed))
-    assert ours and named in ours and code == 6 and named in words and "Traceback" not in words
+    refused_by_both(tmp_path, zipped(changed), named)
 
 
 def test_a_full_set_may_not_hide_anything(full: Files, files: Files, tmp_path: Path) -> None:
-    name = f"data/proofs/{next(r['leaf'] for r in case.lines(full) if r['seq'] == 3):012d}.json"
-    ours, code, words = case.verdicts(tmp_path, zipped({**full, name: files[name]}))
-    assert "not shown" in ours and code == 6 and "not shown" in words
+    name = at(full, 3, "")
+    refused_by_both(tmp_path, zipped({**full, name: files[name]}), "not shown")
 
 
 def packed(name: str, data: bytes) -> io.BytesIO:
@@ -232,6 +228,7 @@ def test_a_masked_value_is_found_wherever_it_hides(name: str, data: bytes) -> No
     ("value", "text"),
     [
         pytest.param("13800138000", "138001380001", id="inside a longer number"),
+        pytest.param("13800138000", "913800138000", id="at the end of a longer number"),
         pytest.param("lisi", "lisinan", id="inside a longer name"),
         pytest.param("1234", "leaf 1234", id="too short to mean anything outside what was said"),
         pytest.param("王小明", "王大明", id="another name"),

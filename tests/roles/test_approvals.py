@@ -11,7 +11,7 @@ import pytest
 from pipeline import clock
 from pipeline.approvals import store
 from pipeline.approvals.request import Request, Said, state, to_sign
-from pipeline.errors import NotAllowed, UsageError
+from pipeline.errors import NotAllowed, UsageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.roles import actors
 from tests import firm
@@ -128,9 +128,9 @@ def test_a_file_that_was_changed_or_renamed_does_not_open(at: tuple[Home, As]) -
     request = asked(home)
     folder = home.path / "approvals" / CORP
     (folder / f"{request}.request").rename(folder / "aother00000.request")
-    with pytest.raises(Exception) as error:
+    with pytest.raises(VerifyFailed) as error:
         store.find(home, CORP, "aother00000")
-    assert type(error.value).__name__ in ("VerifyFailed", "UsageError")
+    assert error.value.code == "BOX_DAMAGED"
     refused("APPROVAL_UNKNOWN", lambda: store.find(home, CORP, request))
     refused("APPROVAL_UNKNOWN", lambda: store.find(home, CORP, "../keys/x"))
 

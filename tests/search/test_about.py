@@ -44,7 +44,8 @@ def test_a_part_of_the_archive_says_the_same_of_one_conversation(tmp_path: Path,
         assert inside == before
         assert asked(reader, conversation) == before
         assert reader.rows("SELECT count(*) AS n FROM messages") == [{"n": 33}]
-        assert narrowed[0]["n"] <= 33
+        if compacted or not before["messages"]:  # a hot file has few row groups; in a sorted one nothing else is read
+            assert narrowed == [{"n": len(before["messages"])}]
         assert len(before["messages"]) == {"wr1": 8, "wmA|zhangsan": 13, "nobody|wmZ": 0}[conversation]
 
 

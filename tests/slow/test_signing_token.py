@@ -14,7 +14,8 @@ from pipeline.evidence import checkpoint, matter, note, signer
 from pipeline.home import Home
 from pipeline.verify import verify_archive
 from tests import firm
-from tests.evidence.test_bundle import export, verdicts
+from tests.evidence.bag import verdicts
+from tests.evidence.test_bundle import export
 from tests.slow.test_masters_real import PIN, token  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.slow
