@@ -153,6 +153,12 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fonts: tuple[str, ...] = ("/usr/share/fonts/opentype/noto", "/usr/share/fonts/truetype/noto")
 
 
+class Matters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """review_days: days after which a matter's holds are looked at again where `--review-on` says nothing, 0 for never."""
+
+    review_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 365
+
+
 class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where roles are configured: how long a request waits, and what needs a second person by its size."""
 
@@ -185,6 +191,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat: Heartbeat = Heartbeat()
     expiry: Expiry = Expiry()
     pii: Pii = Pii()
+    matters: Matters = Matters()
     approvals: Approvals = Approvals()
     lexicon: Lexicon = Lexicon()
     evidence: Evidence = Evidence()
@@ -326,6 +333,10 @@ stamp_roots = ""
 stamp_credentials = ""
 # 两次时间戳至少间隔的小时数，0 = 每个检查点 / hours between two stamps at least; 0: every checkpoint
 stamp_hours = 0
+
+[matters]
+# 立案时未写 --review-on 的，多少天后复核其保全，0 为不设 / days until a matter's holds are looked at again where --review-on says nothing; 0: never
+review_days = 365
 
 [approvals]
 # 配置了角色时：第二人批准的有效小时数 / where roles are configured: hours that a request waits for its second person

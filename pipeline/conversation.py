@@ -110,6 +110,27 @@ def media_text(item: MediaItem, lang: Lang) -> str:
     return words.say("list.join", lang).join(filter(None, (name, size, status)))
 
 
+_ENDING = re.compile(r"\.([0-9A-Za-z]{1,5})\Z")
+_SIGNS = {"video": "▶", "voice": "♪", "meeting_voice_call": "♪"}
+
+
+def icon_of(item: MediaItem, lang: Lang) -> tuple[str, str]:
+    """Return what stands for a file that has no picture: its kind for the colour (`pdf`, `sheet`, `text`, `talk`, `pack`, `sound`, `film`, `other`),
+    and the few letters on it: the ending of its name, else a sign or the beginning of the word of its kind."""
+    found = _ENDING.search(cells.one_line(item.file_name or ""))
+    ending = found[1].upper() if found else ""
+    kind = next((kind for kind, endings in _ENDINGS.items() if ending in endings), "other")
+    if item.kind in _SIGNS:
+        kind = "film" if item.kind == "video" else "sound"
+    return kind, ending or _SIGNS.get(item.kind) or words.label("msgtype", cells.one_line(item.kind), lang)[:2]
+
+
+_ENDINGS = {
+    "pdf": ("PDF", "OFD"), "text": ("DOC", "DOCX", "WPS", "RTF", "TXT", "MD"), "sheet": ("XLS", "XLSX", "ET", "CSV"), "talk": ("PPT", "PPTX", "DPS"),
+    "pack": ("ZIP", "RAR", "7Z", "GZ", "TAR"), "sound": ("MP3", "AMR", "WAV", "M4A"), "film": ("MP4", "MOV", "AVI", "MKV"),
+}  # fmt: skip
+
+
 def type_text(line: MessageLine, lang: Lang) -> str:
     """Return the kind of a message where neither its text nor its files say it, and that there is nothing to read; else nothing."""
     empty = not (line.blocks or line.media)
@@ -255,6 +276,7 @@ def render_html(lines: Sequence[Line], meta: Meta, lang: Lang, *, pictures: Mapp
         pieces=pieces,
         block_label=lambda path: block_label(path, lang),
         type_text=lambda line: type_text(line, lang),
+        icon_of=lambda item: icon_of(item, lang),
         media_text=lambda item: media_text(item, lang),
         note_text=lambda line: note_text(line, lang),
         recall_text=lambda line: recall_text(line, lang),

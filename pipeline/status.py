@@ -5,6 +5,7 @@ Before: reader.py, left_over.py, watch/. After: the command `status`, watch/hear
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from pipeline import cells, clock, left_over, words
+from pipeline.evidence import matter
 from pipeline.home import Home
 from pipeline.landing import waiting
 from pipeline.reader import Reader
@@ -46,9 +48,16 @@ def gather(reader: Reader) -> dict[str, Any]:
         **_pulled(reader),
         "waiting_for_key": left_over.waiting_by_key(reader.home, reader.corp_id),
         "keys": [k.version for k in reader.home.enterprise_keys(reader.corp_id) if not k.retired],
+        "hold_reviews": _reviews(reader),
         "mode": acting.current(reader.home.path).mode,
         **last,
     }
+
+
+def _reviews(reader: Reader) -> dict[str, int]:
+    """Return on which Beijing days (ISO) the holds of how many matters are looked at again."""
+    days = matter.reviews(reader.home, reader.lake, reader.snapshot).values()
+    return dict(sorted(Counter(day.isoformat() for day in days).items()))
 
 
 def _pulled(reader: Reader) -> dict[str, Any]:
@@ -68,13 +77,13 @@ def alarms_of(home: Home, found: dict[str, Any], *, now_ms: int) -> list[Alarm]:
     """Return what is alarming in what `gather` found. Nobody runs a home without a source every quarter of an hour: there silence is no alarm."""
     source, silent = home.config.source, home.config.heartbeat.silent_hours
     hours = silent if source.library else 0.0
-    return alarms.of(found, expiry.endings(home), now_ms=now_ms, alarm_hours=source.window_alarm_hours, silent_hours=hours)
+    return alarms.of(found, expiry.endings(home, found["hold_reviews"]), now_ms=now_ms, alarm_hours=source.window_alarm_hours, silent_hours=hours)
 
 
 def told(home: Home, found: dict[str, Any]) -> dict[str, Any]:
     """Return the counts with their alarms and what ends, as programs want them."""
     today = words.moment(clock.now_ms()).date()
-    ends = [{"kind": e.kind, "name": e.name, "day": e.day.isoformat(), "days": e.days_left(today)} for e in expiry.endings(home)]
+    ends = [{"kind": e.kind, "name": e.name, "day": e.day.isoformat(), "days": e.days_left(today)} for e in expiry.endings(home, found["hold_reviews"])]
     alarming = [{"code": a.code, "values": a.values} for a in alarms_of(home, found, now_ms=clock.now_ms())]
     return {**found, "alarms": alarming, "endings": ends}
 
@@ -99,7 +108,7 @@ def _times(home: Home, found: dict[str, Any], lang: Lang) -> list[str]:
     if found["window_hours_left"] is not None:
         lines.append((words.say("status.left", lang), words.say("status.window", lang, hours=found["window_hours_left"])))
     today = words.moment(clock.now_ms()).date()
-    for ending in expiry.endings(home):
+    for ending in expiry.endings(home, found["hold_reviews"]):
         what = " ".join(filter(None, (words.say(f"status.expiry.{ending.kind}", lang), ending.name)))
         lines.append((what, words.say("status.until", lang, day=ending.day, days=ending.days_left(today))))
     return _aligned(lines, right=False)

@@ -26,7 +26,7 @@ _LEAST_WHOLE = 16  # cells of a column that is folded
 # Columns whose values are folded into several lines, never cut (rule 2).
 _WHOLE = re.compile(
     r"(?:.*_)?(?:id|ids|userid|msgid|ref|digest|sha256|code|page|seq|batch|matter|audit|remedy|fix|do|to_do_zh|to_do_en|conversations|links|by|why|setting|file|question"
-    r"|result)"
+    r"|result|request|parameters|counts|said|remarks|actor|reviewer|scope|who|sender|of|holds)"
 )
 _READ = 4096  # code points of a value that are looked at at all
 
@@ -75,6 +75,13 @@ def table_lines(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, 
     yield _GAP.join("─" * size for size in widths)
     for row in _both(first, rest):
         yield from _folded(row, widths, right, whole)
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return `title  value` lines of a single thing, values under one another and whole."""
+    known = [(cells.one_line(title), cells.one_line(value)) for title, value in pairs]
+    width = max((cell_len(title) for title, _ in known), default=1)
+    return [f"{cells.fit(title, width)}{_GAP}{value}" for title, value in known]
 
 
 def _texts(row: Sequence[object], columns: Sequence[Column], lang: Lang) -> list[str]:

@@ -52,13 +52,14 @@ class Block(msgspec.Struct, frozen=True):
 
 
 class MediaItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a message; size in bytes as fetched, else as declared; status None when no state is recorded."""
+    """One file of a message; size in bytes as fetched, else as declared; status None when no state is recorded; declared_md5: as WeCom declares it."""
 
     kind: str
     file_name: str | None = None
     status: str | None = None
     size: int | None = None
     sha256: str | None = None
+    declared_md5: str | None = None
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -381,7 +382,9 @@ def _by_message(findings: Iterable[Row]) -> dict[str, list[_Place]]:
 
 def _media_item(row: Row) -> MediaItem:
     size = row.get("size") if row.get("size") is not None else row.get("declared_size")
-    return MediaItem(kind=row["kind"], file_name=row.get("file_name"), status=row.get("status"), size=size, sha256=row.get("sha256"))
+    return MediaItem(
+        kind=row["kind"], file_name=row.get("file_name"), status=row.get("status"), size=size, sha256=row.get("sha256"), declared_md5=row.get("declared_md5")
+    )
 
 
 def _origin(row: Row) -> str:

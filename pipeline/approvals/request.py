@@ -11,6 +11,7 @@ Rules:
  (4) Who has a token signs with it (Ed25519 over the digest and the decision): nobody else can, not even who can read every key of the home.
      Who has only an account is vouched for by the seal of the home.
  (5) It expires, and is used once.
+ (6) Where something that was said cannot be read it holds for nothing (`damaged`): it may have been a refusal. It is asked anew.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pipeline.roles.actors import Actors
 from pipeline.roles.table import granting
 
 Decision = Literal["approve", "refuse"]
-State = Literal["waiting", "approved", "refused", "expired", "used"]
+State = Literal["waiting", "approved", "refused", "expired", "used", "damaged"]
 LABEL = b"liuhen-approval-v1\0"
 
 
@@ -84,11 +85,13 @@ def to_sign(request: Request, decision: Decision, at_ms: int) -> bytes:
     return LABEL + request.digest + canonical([decision, at_ms])
 
 
-def state(request: Request, said: Iterable[Said], known: Actors | None, *, used: bool, now_ms: int) -> State:
-    """Return how a request stands (rules 2 to 5). known: the people of the home, None in single mode."""
+def state(request: Request, said: Iterable[Said], known: Actors | None, *, used: bool, now_ms: int, damaged: bool = False) -> State:
+    """Return how a request stands (rules 2 to 6). known: the people of the home, None in single mode; damaged: something said cannot be read."""
     counting = [s for s in said if counts(request, s, known)]
     if used:
         return "used"
+    if damaged:
+        return "damaged"
     if any(s.decision == "refuse" for s in counting):
         return "refused"
     if now_ms >= request.expires_ms:

@@ -6,6 +6,7 @@ Before: request.py, keyring.py, custody.py. After: the command `approve`, and wh
     approvals/<corp>/<id>.said-<n>     what one person said; n from the person's name, so that everybody says one thing
     approvals/<corp>/<id>.used         who used it; its name can be given once, which is what makes it good for one use
 Each file is sealed under the key `approvals`, bound to its own name: moved, copied or changed it does not open.
+The use stands in the custody log too: a marker that somebody removes does not make the approval good again.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ import msgspec
 
 from pipeline import clock, durable
 from pipeline.approvals.request import Decision, Request, Said, State, counts, state, to_sign
-from pipeline.errors import NotAllowed, UsageError
+from pipeline.errors import ArchiveError, NotAllowed, StorageError, UsageError
 from pipeline.home import Home
 from pipeline.roles import acting, actors
 from pipeline.roles.table import holders
 
 UNIT = "approvals"
 HOUR_MS = 3_600_000
+USED = "approval use"  # what the custody log calls it
 T = TypeVar("T")
 
 
@@ -37,6 +39,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     said: tuple[Said, ...]
     state: State
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A request whose own file cannot be read: its id is all that is known of it."""
+
+    id: str
 
 
 def two_persons(
@@ -119,7 +127,7 @@ def find(home: Home, corp_id: str, request_id: str) -> Standing:
     """Return one request and how it stands; raises UsageError APPROVAL_UNKNOWN."""
     if not request_id.isalnum() or not (_folder(home, corp_id) / f"{request_id}.request").exists():
         raise _unknown()
-    return _standing(home, corp_id, request_id)
+    return _standing(home, corp_id, request_id, _used(home))
 
 
 def _unknown() -> UsageError:
@@ -127,9 +135,15 @@ def _unknown() -> UsageError:
 
 
 def all_of(home: Home, corp_id: str) -> list[Standing]:
-    """Return every request, newest first."""
-    found = [_standing(home, corp_id, path.stem) for path in _folder(home, corp_id).glob("*.request")]
+    """Return every request that can be read, newest first; `unreadable` names the others."""
+    used = _used(home)
+    found = [_standing(home, corp_id, path.stem, used) for path in _folder(home, corp_id).glob("*.request") if _maybe(home, corp_id, path.name, Request) is not None]
     return sorted(found, key=lambda s: (-s.request.at_ms, s.request.id))
+
+
+def unreadable(home: Home, corp_id: str) -> list[Unreadable]:
+    """Return the requests whose own file is damaged."""
+    return [Unreadable(p.stem) for p in sorted(_folder(home, corp_id).glob("*.request")) if _maybe(home, corp_id, p.name, Request) is None]
 
 
 def shown(home: Home, corp_id: str) -> list[Standing]:
@@ -137,6 +151,13 @@ def shown(home: Home, corp_id: str) -> list[Standing]:
     access = acting.current(home.path)
     own = access.person is not None and bool(access.person.departments) and not access.may("approve")
     return [s for s in all_of(home, corp_id) if not own or s.request.by == access.actor]
+
+
+def shown_unreadable(home: Home, corp_id: str) -> list[Unreadable]:
+    """Return the damaged requests that whoever acts may see: whose they are is not known, so not who sees his own alone."""
+    access = acting.current(home.path)
+    own = access.person is not None and bool(access.person.departments) and not access.may("approve")
+    return [] if own else unreadable(home, corp_id)
 
 
 def shown_one(home: Home, corp_id: str, request_id: str) -> Standing:
@@ -147,12 +168,19 @@ def shown_one(home: Home, corp_id: str, request_id: str) -> Standing:
     return found
 
 
-def _standing(home: Home, corp_id: str, request_id: str) -> Standing:
+def _standing(home: Home, corp_id: str, request_id: str, used_before: frozenset[str]) -> Standing:
     folder = _folder(home, corp_id)
     request = _read(home, corp_id, f"{request_id}.request", Request)
-    said = sorted((_read(home, corp_id, p.name, Said) for p in folder.glob(f"{request_id}.said-*")), key=lambda s: (s.at_ms, s.by))
-    known, used = actors.read(home.path), (folder / f"{request_id}.used").exists()
-    return Standing(request=request, said=tuple(s for s in said if counts(request, s, known)), state=state(request, said, known, used=used, now_ms=clock.now_ms()))
+    read = [_maybe(home, corp_id, p.name, Said) for p in folder.glob(f"{request_id}.said-*")]
+    said = sorted((s for s in read if s is not None), key=lambda s: (s.at_ms, s.by))
+    known, used = actors.read(home.path), request_id in used_before or (folder / f"{request_id}.used").exists()
+    stands = state(request, said, known, used=used, now_ms=clock.now_ms(), damaged=len(said) < len(read))
+    return Standing(request=request, said=tuple(s for s in said if counts(request, s, known)), state=stands)
+
+
+def _used(home: Home) -> frozenset[str]:
+    """Return the requests that the custody log says were used."""
+    return frozenset(e.result for e in home.custody.entries() if e.command == USED)
 
 
 def _number(actor: str) -> str:
@@ -173,6 +201,16 @@ def _read(home: Home, corp_id: str, name: str, kind: type[T]) -> T:
     with durable.storage("reading an approval"):
         box = (_folder(home, corp_id) / name).read_bytes()
     return msgspec.json.decode(home.keyring.open(box, context=f"approvals/{corp_id}/{name}".encode()), type=kind)
+
+
+def _maybe(home: Home, corp_id: str, name: str, kind: type[T]) -> T | None:
+    """Return what a file says, None for one that was cut, changed or is another's; raises StorageError where the disk does not answer."""
+    try:
+        return _read(home, corp_id, name, kind)
+    except (ArchiveError, msgspec.DecodeError, ValueError) as error:
+        if isinstance(error, StorageError):
+            raise
+        return None
 
 
 def _record(home: Home, request: Request, step: str, more: Mapping[str, Any]) -> None:

@@ -32,11 +32,11 @@ def approve(
     """Show what waits for a second person, or say yes or no."""
     from pipeline.approvals import store
 
-    corp = CALL.corp
+    corp, unreadable = CALL.corp, []
     with recorded("approve", corp=corp, what=what, request=request) as told:
         match what, request:
             case "list", "":
-                found = store.shown(CALL.home, corp)
+                found, unreadable = store.shown(CALL.home, corp), store.shown_unreadable(CALL.home, corp)
             case "show", str() if request:
                 found = [store.shown_one(CALL.home, corp, request)]
             case "refuse", str() if request:
@@ -48,7 +48,8 @@ def approve(
             case _:
                 raise UsageError("APPROVE_WHAT", "expected list, ID, show ID or refuse ID", remedy="for example `liuhen approve list`")
         told["result"] = found[0].state if request or what != "list" else f"{len(found)} requests"
-        emit(COLUMNS, [_row(s) for s in found], format=format, output=output, kinds=KINDS)
+        damaged = [(u.id, None, t("approval.damaged"), *(None,) * (len(COLUMNS) - 3)) for u in unreadable]
+        emit(COLUMNS, [*(_row(s) for s in found), *damaged], format=format, output=output, kinds=KINDS)
     if any(s.request.mode == "single" for s in found):
         say(t("mode.single"))
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import msgspec
 import typer
 
-from pipeline import words
-from pipeline.cli.output import Format, OutputFile, emit, format_option, notes, output_option
+from pipeline import clock, words
+from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
 from pipeline.evidence import gate, report
@@ -80,7 +80,8 @@ def matter_open(
     from pipeline.reader import Reader
     from pipeline.search.question import day
 
-    corp, review = CALL.corp, day(review_on)
+    corp = CALL.corp
+    review = matter.review_day(CALL.home, day(review_on), at_ms=clock.now_ms())
     about = {"customer": customer, "employee": employee, "room": room}
     params = {"matter": name, "title": title, "reason": reason, "customer": customer, "employee": employee, "room": room}
     with recorded("matter open", corp=corp, **params) as told:
@@ -92,6 +93,8 @@ def matter_open(
             )
             destroying.keep_for(CALL.home, corp, held)
             say(t("matter.held", id=held.hold_id))
+            if review:
+                say(t("matter.review", day=review.isoformat()))
         say(t("matter.opened", matter=name))
         with Reader(CALL.home, corp) as reader:
             for what in matter.unknown(reader, about):
@@ -127,9 +130,11 @@ def matter_list(format: Format = format_option, output: OutputFile = output_opti
 
 
 @matter_app.command("show", help=t("usage.matter.show"))
-def matter_show(name: Name) -> None:
-    """Show a matter and its holds."""
-    from pipeline import holds
+def matter_show(name: Name, format: Format = format_option, output: OutputFile = output_option) -> None:
+    """Show a matter and its holds: for people the matter, then a table of its holds; for programs one object."""
+    from pipeline import holds, tables
+    from pipeline.cli.holds import HOLD
+    from pipeline.cli.holds import row as hold_row
     from pipeline.evidence import matter
 
     corp = CALL.corp
@@ -137,7 +142,19 @@ def matter_show(name: Name) -> None:
         found = matter.find(CALL.home, corp, name)
         lake = CALL.home.lake(corp)
         held = [h for h in holds.all_of(lake, lake.snapshot()) if h.matter == name]
-        print(msgspec.json.encode({**msgspec.structs.asdict(found), "holds": held}).decode())
+        told = {**msgspec.structs.asdict(found), "holds": msgspec.to_builtins(held)}
+        if chosen(format, output) == "table":
+            facts = [
+                ("matter", found.matter), ("title", found.title), ("reason", found.reason), ("actor", found.actor), ("opened_at", words.beijing(found.at_ms, LANG)),
+                ("review_on", found.review_on), ("closed_at", words.beijing(found.closed_at_ms, LANG) if found.closed_at_ms is not None else None),
+            ]  # fmt: skip
+            if output is None:
+                print("\n".join(tables.facts([(words.title(k, LANG), v) for k, v in facts if v])), end="\n\n")
+            emit(HOLD, [hold_row(h, found.review_on) for h in held], format=format, output=output)
+        elif chosen(format, output) == "json" and output is None:
+            print(msgspec.json.encode(told).decode())  # one matter, one object
+        else:
+            emit(list(told), [tuple(told.values())], format=format, output=output)
 
 
 @matter_app.command("close", help=t("usage.matter.close"))

@@ -5,14 +5,19 @@ Before: root.py. After: holds.py, consenting/destroying.py.
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import words
+from pipeline import clock, words
 from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 
+if TYPE_CHECKING:
+    from pipeline.holds import Hold
+
+HOLD = ("hold_id", "matter", "userid", "room_id", "external_userid", "reason", "actor", "at", "review_on", "review_in_days", "released_at")
 hold_app = typer.Typer(help=t("usage.hold"), no_args_is_help=True)
 app.add_typer(hold_app, name="hold")
 
@@ -45,19 +50,33 @@ def hold_list(format: Format = format_option, output: OutputFile = output_option
     """Show the holds."""
     from pipeline import holds
     from pipeline.evidence import matter as matters
+    from pipeline.watch.expiry import STEPS
 
     corp = CALL.corp
     with recorded("hold list", corp=corp):
         review_on = {m.matter: m.review_on for m in matters.all_of(CALL.home, corp)}
         lake = CALL.home.lake(corp)
         found = holds.all_of(lake, lake.snapshot())
-        names = ["hold_id", "matter", "userid", "room_id", "external_userid", "reason", "actor", "at", "review_on", "released_at"]
-        rows = [
-            (h.hold_id, h.matter, h.userid, h.room_id, h.external_userid, h.reason, h.actor, words.beijing(h.at_ms, LANG),
-             review_on.get(h.matter), words.beijing(h.released_at_ms, LANG) if h.released_at_ms is not None else None)
-            for h in found
-        ]  # fmt: skip
-        emit(names, rows, format=format, output=output)
+        emit(HOLD, [row(h, review_on.get(h.matter)) for h in found], format=format, output=output)
+    near = [h for h in found if (left := days_to_review(h, review_on.get(h.matter))) is not None and left <= STEPS[0]]
+    if near:
+        say(t("hold.reviews_due", n=len(near), days=STEPS[0]))
+
+
+def row(hold: Hold, review_on: str | None) -> tuple[object, ...]:
+    """Return a hold as a row under HOLD."""
+    released = words.beijing(hold.released_at_ms, LANG) if hold.released_at_ms is not None else None
+    return (
+        hold.hold_id, hold.matter, hold.userid, hold.room_id, hold.external_userid, hold.reason, hold.actor, words.beijing(hold.at_ms, LANG), review_on,
+        days_to_review(hold, review_on), released,
+    )  # fmt: skip
+
+
+def days_to_review(hold: Hold, review_on: str | None) -> int | None:
+    """Return in how many days an open hold is to be looked at again, below 0 when that is past; None for a released one, or without a day."""
+    if review_on is None or hold.released_at_ms is not None:
+        return None
+    return (date.fromisoformat(review_on) - words.moment(clock.now_ms()).date()).days
 
 
 @hold_app.command("release", help=t("usage.hold.release"))

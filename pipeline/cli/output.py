@@ -71,6 +71,8 @@ def _kind(at: int, rows: Sequence[Sequence[object]]) -> columns.Type:
         return "bool"
     if values and all(isinstance(v, int) for v in values):
         return "int"
+    if values and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        return "float"
     return "json" if values and all(isinstance(v, list | dict) for v in values) else "text"
 
 

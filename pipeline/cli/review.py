@@ -5,14 +5,14 @@ Before: root.py. After: review/, show.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline import columns
+from pipeline import columns, words
 from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, extract, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
@@ -129,22 +129,28 @@ def review_import(file: Annotated[Path, typer.Argument(help=t("usage.review.work
     with recorded("review import", corp=corp) as told:
         if not file.is_file():
             raise UsageError("INPUT_MISSING", f"there is no file {file}", remedy="give the workbook that `liuhen review export` wrote")
-        found, digest = worklist.read(file.read_bytes())
+        filled = worklist.read(file.read_bytes())
+        found = [d for _, d in filled.decisions]
         with Reader(CALL.home, corp) as reader:
-            refused = decisions.check(reader, found)
+            refused = decisions.check(reader, filled.decisions)
+            there = decisions.standing(reader, found, batch=filled.digest)
             (context,) = reader.rows("SELECT lexicon_version FROM lake_context")
         if refused:
-            _tell(refused)
+            _tell(refused, filled.letters)
             told["result"] = f"{len(refused)} refused"
             raise typer.Exit(Exit.USAGE)
-        kept = decisions.keep(CALL.home, corp, [d for _, d in found], batch=digest, lexicon_version=context["lexicon_version"])
-        told["result"] = f"{kept} decided"
+        new = [d for d in found if d.finding_id not in there]
+        kept = decisions.keep(CALL.home, corp, new, batch=filled.digest, lexicon_version=context["lexicon_version"])
+        told["result"] = f"{kept} decided, {len(there)} there already"
     say(t("review.decided", n=kept))
+    if there:
+        say(t("review.there_already", n=len(there)))
 
 
-def _tell(refused: Sequence[Any]) -> None:
+def _tell(refused: Sequence[Any], letters: Mapping[str, str]) -> None:
     for one in refused:
-        say(t("review.refused_line", line=one.line, why=t(f"review.refused.{one.code}")))
+        title = words.title(one.column, LANG, view="matches")
+        say(t("review.refused_line", line=one.line, column=letters[one.column], title=title, why=t(f"review.refused.{one.code}")))
     say(t("review.nothing_taken", n=len(refused)))
 
 

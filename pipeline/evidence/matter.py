@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline import clock, custody, schema
+from pipeline import clock, custody, holds, schema, words
 from pipeline.errors import UsageError
 from pipeline.home import Home
 
 if TYPE_CHECKING:
+    from pipeline.lake import Lake, Snapshot
     from pipeline.reader import Reader
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
 
 class Matter(msgspec.Struct, frozen=True, kw_only=True):
-    """One matter; times in ms, UTC; closed_at_ms: None while it is open. review_on: Beijing day (ISO) on which its hold is looked at again."""
+    """One matter; times in ms, UTC; closed_at_ms: None while it is open. review_on: Beijing day (ISO) on which its hold is looked at
+    again, by [matters] review_days where none was given; None: never."""
 
     matter: str
     title: str
@@ -37,12 +40,17 @@ class Matter(msgspec.Struct, frozen=True, kw_only=True):
 def all_of(home: Home, corp_id: str) -> list[Matter]:
     """Return every matter, oldest first, closed ones included."""
     lake = home.lake(corp_id)
+    return _all_of(home, lake, lake.snapshot())
+
+
+def _all_of(home: Home, lake: Lake, snapshot: Snapshot) -> list[Matter]:
     found: dict[str, Matter] = {}
-    for row in sorted(lake.read("matters", lake.snapshot().of("matters")).to_pylist(), key=lambda r: r["at"]):
+    for row in sorted(lake.read("matters", snapshot.of("matters")).to_pylist(), key=lambda r: r["at"]):
         at = round(row["at"].timestamp() * 1000)
         if row["phase"] == "open":
-            fields = {k: row[k] for k in ("matter", "title", "reason", "actor", "review_on")}
-            found[row["matter"]] = Matter(**fields, at_ms=at)
+            fields = {k: row[k] for k in ("matter", "title", "reason", "actor")}
+            day = review_day(home, date.fromisoformat(row["review_on"]) if row["review_on"] else None, at_ms=at)
+            found[row["matter"]] = Matter(**fields, at_ms=at, review_on=day.isoformat() if day else None)
         elif row["matter"] in found:
             found[row["matter"]] = msgspec.structs.replace(found[row["matter"]], closed_at_ms=at)
     return list(found.values())
@@ -81,6 +89,19 @@ def end(home: Home, corp_id: str, name: str, *, reason: str) -> None:
     open_of(home, corp_id, name)
     _need_reason(reason)
     _append(home, corp_id, name, "close", None, reason, None)
+
+
+def review_day(home: Home, given: date | None, *, at_ms: int) -> date | None:
+    """Return the Beijing day on which the holds of a matter opened at `at_ms` are looked at again: the one given, else by [matters] review_days."""
+    days = home.config.matters.review_days
+    return given or (words.moment(at_ms).date() + timedelta(days=days) if days else None)
+
+
+def reviews(home: Home, lake: Lake, snapshot: Snapshot) -> dict[str, date]:
+    """Return, for each matter with an open hold, the day on which its holds are looked at again. Closing a matter releases none of them."""
+    held = {h.matter for h in holds.open_of(lake, snapshot)} if snapshot.of("holds") else set()
+    known = _all_of(home, lake, snapshot) if held else []
+    return {m.matter: date.fromisoformat(m.review_on) for m in known if m.matter in held and m.review_on}
 
 
 def _need_reason(reason: str) -> None:

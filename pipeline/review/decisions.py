@@ -7,6 +7,8 @@ Rules:
  (2) Every decision but `escalated` needs a reason (regulators ask why a hit was dismissed, not only that it was).
  (3) The finding must be there: an id that the archive does not hold is refused, and with it the whole batch.
  (4) A decision hangs on finding_id, which depends on corp, rule and places only: it survives rescans.
+ (5) A worklist that comes back once more adds nothing: neither a line that says what stands already (decision, reason, remedy, whoever said it),
+     nor one of a workbook that was taken before, byte for byte.
 """
 
 from __future__ import annotations
@@ -38,11 +40,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A decision that cannot be taken: where it stands (line of a worklist, 1 for a single one) and the code of the reason."""
+    """A decision that cannot be taken: where it stands (line of a worklist, 1 for a single one; what does not fit there) and the code of the reason."""
 
     line: int
     finding_id: str
     code: str
+    column: str = ""
 
 
 def check(reader: Reader, decisions: Sequence[tuple[int, Decision]]) -> list[Refused]:
@@ -54,7 +57,8 @@ def check(reader: Reader, decisions: Sequence[tuple[int, Decision]]) -> list[Ref
         code = _fault(decision, known, seen)
         seen.add(decision.finding_id)
         if code:
-            refused.append(Refused(line, decision.finding_id, code))
+            column = "remedy" if code == "TOO_LONG" and len(decision.remedy) > MOST_CHARACTERS else _COLUMNS[code]
+            refused.append(Refused(line, decision.finding_id, code, column))
     return refused
 
 
@@ -63,6 +67,8 @@ def _fault(decision: Decision, known: frozenset[str], seen: set[str]) -> str:
         return "FINDING_UNKNOWN"
     if decision.finding_id in seen:
         return "DECIDED_TWICE"
+    if not decision.decision:
+        return "DECISION_MISSING"
     if decision.decision not in DECISIONS:
         return "DECISION_UNKNOWN"
     if decision.decision in NEEDS_REASON and not decision.reason.strip():
@@ -73,6 +79,28 @@ def _fault(decision: Decision, known: frozenset[str], seen: set[str]) -> str:
 def _known(reader: Reader, ids: Iterable[str]) -> frozenset[str]:
     found = reader.rows("SELECT DISTINCT finding_id FROM matches_all WHERE list_contains($ids, finding_id)", {"ids": list(ids)})
     return frozenset(r["finding_id"] for r in found)
+
+
+def standing(reader: Reader, decisions: Iterable[Decision], *, batch: str) -> frozenset[str]:
+    """Return the findings of which these decisions say nothing new (rule 5). batch: digest of the workbook they come from."""
+    given = {d.finding_id: d for d in decisions}
+    rows = reader.rows(_STANDING, {"ids": list(given), "batch": batch})
+    return frozenset(r["finding_id"] for r in rows if r["taken"] or (r["decision"], r["reason"] or "", r["remedy"] or "") == _content(given[r["finding_id"]]))
+
+
+_STANDING = """
+SELECT
+    finding_id,
+    bool_or(coalesce(batch = $batch, FALSE)) AS taken,
+    arg_max(decision, decided_at) AS decision,
+    arg_max({'reason': reason, 'remedy': remedy}, decided_at).reason AS reason,
+    arg_max({'reason': reason, 'remedy': remedy}, decided_at).remedy AS remedy
+FROM lake_reviews WHERE decision <> 'claimed' AND list_contains($ids, finding_id) GROUP BY finding_id
+"""
+
+
+def _content(one: Decision) -> tuple[str, str, str]:
+    return one.decision, one.reason.strip(), one.remedy.strip()
 
 
 def keep(home: Home, corp_id: str, decisions: Sequence[Decision], *, batch: str = "", lexicon_version: str = "") -> int:
@@ -108,8 +136,14 @@ def refuse(refused: Sequence[Refused]) -> None:
 _SENTENCES = {
     "FINDING_UNKNOWN": "the archive has no finding of this id",
     "DECIDED_TWICE": "the same finding is decided twice",
+    "DECISION_MISSING": "a reason or a remedy, but no decision",
     "DECISION_UNKNOWN": f"expected one of {', '.join(DECISIONS)}",
     "REASON_MISSING": "this decision needs a reason",
     "TOO_LONG": f"expected at most {MOST_CHARACTERS} characters of reason and remedy",
 }
+# Where in a line of a worklist it stands that does not fit.
+_COLUMNS = {
+    "FINDING_UNKNOWN": "finding_id", "DECIDED_TWICE": "finding_id", "DECISION_MISSING": "decision", "DECISION_UNKNOWN": "decision", "REASON_MISSING": "reason",
+    "TOO_LONG": "reason",
+}  # fmt: skip
 _REMEDIES = {"REASON_MISSING": "add --reason TEXT: who reads it later must see why", "TOO_LONG": "shorten it"}

@@ -5,7 +5,8 @@ Before: queue.py. After: decisions.py.
 Rules:
  (1) What comes back is taken whole or not at all: every line that does not fit is named with its line number and why.
  (2) Only finding_id, decision, reason and remedy are read. What else was changed in the workbook changes nothing.
- (3) A line without a decision is left open. Decisions are accepted in the words of either language.
+ (3) A line without decision, reason and remedy is left open; one that says why but not what does not fit. Decisions are accepted in the words
+     of either language.
  (4) Text is written as text (sheets.py); a finding's id is the first column, so that sorting and filtering in Excel do no harm.
 """
 
@@ -17,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Any, BinaryIO, get_args
+from typing import Any, BinaryIO, NamedTuple, get_args
 
 import msgspec
 
@@ -51,11 +52,21 @@ _TYPES: dict[str, columns.Type] = {"dt": "date", "age_days": "int"}
 def _cells(item: Item, lang: Lang) -> list[object]:
     values: dict[str, Any] = msgspec.structs.asdict(item)
     values["decision"] = None if item.decision == "open" else words.label("decision", item.decision, lang)
+    if item.decision == "open":  # why it was reopened is nobody's reason for what is decided now
+        values["reason"] = values["remedy"] = None
     return [values[name] for name in WRITTEN]
 
 
-def read(data: bytes) -> tuple[list[tuple[int, Decision]], str]:
-    """Return the decisions of a workbook with the line each stands on, and the digest of its bytes.
+class Filled(NamedTuple):
+    """What a workbook says: decisions with the line each stands on, the digest of its bytes, the letter of each column that is read."""
+
+    decisions: list[tuple[int, Decision]]
+    digest: str
+    letters: dict[str, str]
+
+
+def read(data: bytes) -> Filled:
+    """Return what a workbook says.
 
     Raises UsageError WORKLIST_UNREADABLE for what is no workbook, WORKLIST_COLUMNS when a needed column is missing or there twice."""
     rows = _rows(data)
@@ -64,9 +75,14 @@ def read(data: bytes) -> tuple[list[tuple[int, Decision]], str]:
     found = []
     for line, row in enumerate(rows, 2):
         cells = {name: str(row[n]).strip() if n < len(row) and row[n] is not None else "" for name, n in at.items()}
-        if cells["decision"]:
+        if cells["decision"] or cells["reason"] or cells["remedy"]:
             found.append((line, Decision(**{**cells, "decision": _decision(cells["decision"])})))
-    return found, hashlib.sha256(data).hexdigest()
+    return Filled(found, hashlib.sha256(data).hexdigest(), {name: _letter(n) for name, n in at.items()})
+
+
+def _letter(number: int) -> str:
+    """Return what a spreadsheet calls the column of this number, counted from 0: A to Z, then AA."""
+    return (_letter(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 
 def _rows(data: bytes) -> Iterator[list[Any]]:

@@ -12,7 +12,8 @@ Before: table.py. After: acting.py.
     manager = "LiLei"                      # the line manager's userid, never reviewed by him either
 
 Rules:
- (1) Every person has an account or a token, and no two share one. The token is drawn by us (256 bits), so its public half tells nothing about it.
+ (1) Every person has an account or a token, and no two share one, however it is written (a name, or uid:NUMBER).
+     The token is drawn by us (256 bits), so its public half tells nothing about it.
  (2) A token counts before the account: several people may share the service's account.
  (3) Nobody but its owner may write the file: another's line would be a role.
  (4) The account is the one the kernel knows; LOGNAME and USER are anybody's to set.
@@ -94,9 +95,18 @@ def parse(data: bytes) -> Actors:
         _check(actor)
     for what in ("name", "account", "token"):
         given = [getattr(a, what) for a in found.actor if getattr(a, what)]
+        given = [same_account(a) for a in given] if what == "account" else given
         if len(set(given)) != len(given):
             raise _invalid(f"two actors have the same {what}")
     return found
+
+
+def same_account(given: str) -> str:
+    """Return what two ways of naming one account have in common: `uid:N` of this machine, else the name as it stands."""
+    try:
+        return f"uid:{int(given[4:]) if given.startswith('uid:') else pwd.getpwnam(given).pw_uid}"
+    except (KeyError, OSError):
+        return given
 
 
 def _check(actor: Actor) -> None:

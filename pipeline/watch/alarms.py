@@ -81,6 +81,7 @@ def text(alarm: Alarm, lang: Lang) -> str:
             return words.say("list.join", lang).join(parts)
         case "expiry":
             what = " ".join(filter(None, (words.say(f"status.expiry.{values['kind']}", lang), values["name"])))
-            key = "status.expired" if values["days"] < 0 else "status.expires"
+            reviewed = "review_" if values["kind"] == "review" else ""
+            key = f"status.{reviewed}expired" if values["days"] < 0 else f"status.{reviewed}expires"
             return words.say(key, lang, what=what, day=values["day"], days=values["days"])
     return words.say(f"status.{alarm.code}", lang, **values)

@@ -1,4 +1,4 @@
-"""What ends when: the archive service, seats, certificates; and which warnings are due.
+"""What ends when: the archive service, seats, certificates; holds to be looked at again; and which warnings are due.
 
 Before: ../config.py. After: alarms.py, heartbeat.py.
 
@@ -6,6 +6,7 @@ Rules:
  (1) Days are those of the configuration ([expiry]), Beijing days; WeCom's calls tell none. The certificate of wecom.ca_file is read itself.
  (2) A warning is due at 60, 30 and 7 days, and when the day has passed. Each is sent once (heartbeat.py keeps which); `status` shows
      what ends within 60 days for as long as it does. A new day in the configuration begins anew.
+ (3) The review days of holds are warned of in the same way, by their day and how many matters it is of, never by a matter's name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -26,7 +28,7 @@ STEPS: Final = (60, 30, 7, 0)
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """Something that ends: kind (`service`, `seats`, `certificate`), the certificate's name, its last Beijing day."""
+    """Something that ends: kind (`service`, `seats`, `certificate`, `review`), the certificate's name (of reviews: how many), its last Beijing day."""
 
     kind: str
     name: str
@@ -42,10 +44,10 @@ class Ending(msgspec.Struct, frozen=True):
         return (self.day - today).days
 
 
-def endings(home: Home) -> list[Ending]:
-    """Return what is known to end, soonest first."""
+def endings(home: Home, reviews: Mapping[str, int] = MappingProxyType({})) -> list[Ending]:
+    """Return what is known to end, soonest first. reviews: Beijing day (ISO) → how many matters have their holds looked at again then."""
     settings = home.config.expiry
-    found = [*configured(settings), *_certificate(home.path, home.config.wecom.ca_file)]
+    found = [*configured(settings), *_certificate(home.path, home.config.wecom.ca_file), *(Ending("review", f"× {n}", date.fromisoformat(day)) for day, n in reviews.items())]
     return sorted(found, key=lambda e: (e.day, e.kind, e.name))
 
 

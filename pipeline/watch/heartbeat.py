@@ -74,7 +74,7 @@ def look(home: Home, corp_id: str, noted: Noted, *, now_ms: int) -> Beat:
     with Reader(home, corp_id, access=acting.MACHINE) as reader:
         found = status.gather(reader)
     told = status.alarms_of(home, found, now_ms=now_ms)
-    due = expiry.due(expiry.endings(home), noted.warned, words.moment(now_ms).date())
+    due = expiry.due(expiry.endings(home, found["hold_reviews"]), noted.warned, words.moment(now_ms).date())
     counts = {name: found[name] for name in COUNTS}
     return Beat(hashlib.sha256(f"{corp_id}\0{now_ms}".encode()).hexdigest()[:32], corp_id, now_ms, counts, told, due)
 

@@ -118,6 +118,7 @@ def test_a_claim_is_seen_by_others_and_is_no_decision(archive: Home, monkeypatch
         pytest.param({"finding_id": "no such"}, "FINDING_UNKNOWN", id="no such finding"),
         pytest.param({"decision": "fine"}, "DECISION_UNKNOWN", id="no such decision"),
         pytest.param({"reason": "  "}, "REASON_MISSING", id="a blank reason"),
+        pytest.param({"decision": ""}, "DECISION_MISSING", id="why, but not what"),
         pytest.param({"remedy": "长" * 4001}, "TOO_LONG", id="a remedy without end"),
     ],
 )
@@ -155,7 +156,7 @@ def test_a_worklist_comes_back_with_decisions_in_either_language(archive: Home) 
         rows[1][1], rows[1][2] = "违规", "承诺收益"
         rows[2][1], rows[2][2], rows[2][3] = "Not a violation", "quoted", "talked to him"
 
-    read, digest = worklist.read(filled(workbook(items), fill))
+    read, digest, _ = worklist.read(filled(workbook(items), fill))
     assert read == [
         (2, Decision(finding_id=items[0].finding_id, decision="violation", reason="承诺收益")),
         (3, Decision(finding_id=items[1].finding_id, decision="not_violation", reason="quoted", remedy="talked to him")),
@@ -174,10 +175,52 @@ def _nonsense(rows: list[list[Any]]) -> None:
 
 
 def test_a_worklist_edited_into_nonsense_is_refused_line_by_line(archive: Home) -> None:
-    read, _ = worklist.read(filled(workbook(ask(archive)), _nonsense))
+    read, _, letters = worklist.read(filled(workbook(ask(archive)), _nonsense))
+    assert letters == {"finding_id": "A", "decision": "B", "reason": "C", "remedy": "D"}
     with Reader(archive, firm.CORP) as reader:
         refused = decisions.check(reader, read)
-    assert [(r.line, r.code) for r in refused] == [(2, "DECISION_UNKNOWN"), (3, "DECIDED_TWICE"), (len(ask(archive)) + 2, "FINDING_UNKNOWN")]
+    last = len(ask(archive)) + 2
+    assert [(r.line, r.column, r.code) for r in refused] == [(2, "decision", "DECISION_UNKNOWN"), (3, "finding_id", "DECIDED_TWICE"), (last, "finding_id", "FINDING_UNKNOWN")]
+
+
+def _took(home: Path, data: bytes, *, code: int = 0) -> str:
+    """What `review import` says of a workbook."""
+    (home.parent / "back.xlsx").write_bytes(data)
+    ended = liuhen(home, "review", "import", str(home.parent / "back.xlsx"))
+    assert ended.code == code, ended.err
+    return ended.err
+
+
+def test_a_worklist_taken_twice_is_kept_once_and_the_second_time_says_so(archive: Home) -> None:
+    def fill(rows: list[list[Any]]) -> None:
+        rows[1][1], rows[1][2] = "违规", "承诺收益"
+        rows[2][1], rows[2][2] = "不违规", "转述"
+
+    data = filled(workbook(ask(archive)), fill)
+    first = ask(archive)[0].finding_id
+    assert "2 decisions kept" in _took(archive.path, data) and "already" not in _took(archive.path, filled(workbook([]), lambda rows: None))
+    assert "0 decisions kept\n2 more were there already" in _took(archive.path, data)
+    again = filled(data, lambda rows: rows.append(rows.pop(1)))  # other bytes, the same said
+    assert "0 decisions kept" in _took(archive.path, again)
+    assert not decide(archive, Decision(finding_id=first, decision="reopened", reason="客户投诉"))
+    assert "0 decisions kept" in _took(archive.path, data)  # an old workbook does not undo what came since
+    said = firm.rows(archive, "SELECT decision FROM reviews ORDER BY decided_at, decision")
+    assert [r["decision"] for r in said] == ["not_violation", "violation", "reopened"]
+
+
+def test_a_reopened_finding_goes_out_without_the_reason_it_was_reopened_for(archive: Home) -> None:
+    assert not decide(archive, Decision(finding_id=ask(archive)[0].finding_id, decision="reopened", reason="客户投诉"))
+    assert worklist.read(workbook(ask(archive)))[0] == []
+
+
+def test_a_line_that_does_not_fit_is_named_with_row_and_column_and_nothing_is_taken(archive: Home) -> None:
+    def fill(rows: list[list[Any]]) -> None:
+        rows[1][1], rows[1][2] = "违规", "承诺收益"
+        rows[2][3] = "约谈"
+
+    told = _took(archive.path, filled(workbook(ask(archive)), fill), code=2)
+    assert "line 3, column B (decision): a reason or a remedy, but no decision" in told
+    assert firm.rows(archive, "SELECT * FROM reviews") == []
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,26 @@ def test_the_signature_of_a_token_is_of_that_token_and_those_bytes() -> None:
     assert not actors.signed("ed25519:AAAA", made, b"what")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        pytest.param("root", "uid:0", False, id="one account by name and by number"),
+        pytest.param("uid:0", "uid:000", False, id="a number written twice"),
+        pytest.param("nosuchaccount", "nosuchaccount", False, id="one that this machine does not know"),
+        pytest.param("root", "uid:1", True, id="two"),
+        pytest.param("nosuchaccount", "uid:4000000001", True, id="two that this machine does not know"),
+    ],
+)
+def test_no_two_people_share_an_account_however_it_is_written(first: str, second: str, together: bool) -> None:
+    text = "".join(f'[[actor]]\nname = "a{n}"\naccount = "{a}"\nroles = ["officer"]\n' for n, a in enumerate((first, second)))
+    if together:
+        assert len(actors.parse(text.encode()).actor) == 2
+        return
+    with pytest.raises(UsageError, match="two actors have the same account") as refused:
+        actors.parse(text.encode())
+    assert refused.value.code == "ACTORS_INVALID"
+
+
 @pytest.mark.parametrize("data", [b"x=" + b"[" * 5_000 + b"]" * 5_000, b"x=" + b"1" * 5_000], ids=["lists in lists", "a number of 5,000 digits"])
 def test_a_file_that_breaks_the_parser_is_no_file_of_people(data: bytes) -> None:
     with pytest.raises(UsageError) as refused:

@@ -10,11 +10,12 @@ import pytest
 
 from pipeline import clock
 from pipeline.approvals import store
-from pipeline.approvals.request import Request, Said, state, to_sign
+from pipeline.approvals.request import Decision, Request, Said, state, to_sign
 from pipeline.errors import NotAllowed, UsageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.roles import actors
 from tests import firm
+from tests.cli.inside import Answer
 from tests.firm import CORP
 from tests.roles import homes
 
@@ -133,6 +134,52 @@ def test_a_file_that_was_changed_or_renamed_does_not_open(at: tuple[Home, As]) -
     assert error.value.code == "BOX_DAMAGED"
     refused("APPROVAL_UNKNOWN", lambda: store.find(home, CORP, request))
     refused("APPROVAL_UNKNOWN", lambda: store.find(home, CORP, "../keys/x"))
+
+
+@pytest.mark.parametrize("decision", ["approve", "refuse"])
+@pytest.mark.parametrize("left", [0, 3, 40], ids=lambda n: f"{n} bytes left")
+def test_an_answer_that_cannot_be_read_holds_for_nothing_and_stops_no_list(at: tuple[Home, As], decision: Decision, left: int) -> None:
+    home, who = at
+    who("privacy")
+    request, other = asked(home), store.ask(home, CORP, action="erase", params={"customer": "wmB"}, counts={}, reason="8").id
+    who("second")
+    store.say(home, CORP, request, "approve")
+    who("legal")
+    store.say(home, CORP, request, decision, reason="looked at it")
+    cut = home.path / "approvals" / CORP / f"{request}.said-{store._number('legal')}"
+    cut.chmod(0o600)
+    cut.write_bytes(cut.read_bytes()[:left])
+    assert {s.request.id: s.state for s in store.all_of(home, CORP)} == {request: "damaged", other: "waiting"}
+    refused("APPROVAL_DAMAGED", lambda: use(home, request))
+    refused("APPROVAL_OVER", lambda: store.say(home, CORP, request, "approve"))
+
+
+def test_a_request_that_cannot_be_read_is_listed_by_its_id(at: tuple[Home, As]) -> None:
+    home, who = at
+    who("privacy")
+    request, other = asked(home), store.ask(home, CORP, action="erase", params={"customer": "wmB"}, counts={}, reason="8").id
+    file = home.path / "approvals" / CORP / f"{request}.request"
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert [s.request.id for s in store.shown(home, CORP)] == [other]
+    assert [u.id for u in store.shown_unreadable(home, CORP)] == [request]
+    listed = Answer(home, "approve", "list")
+    assert listed.code == 0 and {(r["request"], r["action"]) for r in listed.rows} == {(request, None), (other, "erase")}
+    who("shanghai")
+    assert store.shown_unreadable(home, CORP) == []
+
+
+def test_a_use_whose_marker_was_removed_stays_a_use(at: tuple[Home, As]) -> None:
+    home, who = at
+    who("privacy")
+    request = asked(home)
+    who("second")
+    store.say(home, CORP, request, "approve")
+    who("privacy")
+    use(home, request)
+    (home.path / "approvals" / CORP / f"{request}.used").unlink()
+    assert store.find(home, CORP, request).state == "used"
+    refused("APPROVAL_USED", lambda: use(home, request))
 
 
 def test_in_single_mode_the_owner_takes_both_steps_and_both_say_so(tmp_path: Path) -> None:

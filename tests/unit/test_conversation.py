@@ -299,6 +299,26 @@ def test_everybody_is_listed_who_spoke_or_received() -> None:
 # ---- findings, parts, media
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "shown"),
+    [
+        pytest.param("file", "合同.PDF", '<span class="icon pdf" aria-hidden="true">PDF</span>', id="a document by its ending"),
+        pytest.param("file", "报价 v1.2.xlsx", '<span class="icon sheet" aria-hidden="true">XLSX</span>', id="the last ending counts"),
+        pytest.param("file", "说明", '<span class="icon other" aria-hidden="true">文件</span>', id="no ending"),
+        pytest.param("file", "x.<b>", '<span class="icon other" aria-hidden="true">文件</span>', id="what is no ending is not shown as one"),
+        pytest.param("video", None, '<span class="icon film" aria-hidden="true">▶</span>', id="a video without a name"),
+        pytest.param("voice", None, '<span class="icon sound" aria-hidden="true">♪</span>', id="a voice message"),
+    ],
+)
+def test_a_file_without_a_picture_has_an_icon_its_size_and_its_digest(kind: str, name: str | None, shown: str) -> None:
+    row = {"origin": "sealed", "seq": 1, "kind": kind, "file_name": name, "status": "pending", "size": None, "declared_size": 70961, "sha256": None, "declared_md5": "9e107d9d37"}
+    lines = lines_of([message(1, "lina", "", 0, msgtype=kind)], media=[row])
+    page = render_html(lines, Meta(corp_id="ww1", conversation_id="c"), "zh")
+    assert shown in page and "70,961 字节" in page and "MD5（平台声明） 9e107d9d37" in page
+    fetched = render_html(lines_of([message(1, "lina", "", 0, msgtype=kind)], media=[{**row, "sha256": "ab12"}]), Meta(corp_id="ww1", conversation_id="c"), "zh")
+    assert "SHA-256 ab12" in fetched and "MD5" not in fetched
+
+
 def test_findings_are_numbered_in_reading_order_and_the_longer_first() -> None:
     rows = [message(1, "lina", "保本保息", 0), message(2, "lina", "很稳", 1)]
     found = [
