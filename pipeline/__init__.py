@@ -5,6 +5,7 @@ What everything stands on
     records.py           the nouns: what a record is at each step
     clock.py             milliseconds since 1970 UTC, Beijing days
     resources.py         where schemas/, keywords/ and sql/ lie
+    sentences.py         what errors say, in Chinese
     words.py             what people read, in Chinese and English
     schema.py            columns of every kind, from schemas/
     durable.py           write, fsync, link, rename, unlink, and what they promise

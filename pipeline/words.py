@@ -19,6 +19,7 @@ from typing import Literal
 
 import yaml
 
+from pipeline import sentences
 from pipeline.clock import BEIJING
 from pipeline.errors import ArchiveError, UsageError
 from pipeline.resources import data_folder
@@ -83,12 +84,23 @@ def failure(code: str, lang: Lang) -> tuple[str, str]:
 
 
 def error_text(error: ArchiveError, lang: Lang) -> str:
-    """Return an error for a person: in English its own sentence, in Chinese the Chinese meaning of its code first, then the sentence."""
-    own = say("error.line", lang, code=error.code, what=str(error))
-    meaning = catalogue().get(f"error.{error.code}")
-    if lang == "en" or meaning is None:
-        return own
-    return "\n".join((say("error.line", lang, code=error.code, what=meaning[lang]), say("error.detail", lang, detail=str(error))))
+    """Return an error for a person, in one line or, in Chinese, with what to do in a second one.
+
+    A sentence without Chinese (somebody else's words) is told as detail behind the meaning of its code."""
+    if lang == "en":
+        return say("error.line", lang, code=error.code, what=str(error))
+    told, meaning = sentences.in_chinese(error.message), catalogue().get(f"error.{error.code}")
+    lines = [say("error.line", lang, code=error.code, what=told or (meaning[lang] if meaning else error.message))]
+    if meaning and not told:
+        lines.append(say("error.detail", lang, detail=error.message))
+    if error.remedy:
+        lines.append(say("error.remedy", lang, remedy=sentences.chinese_or_as_is(error.remedy)))
+    return "\n".join(lines)
+
+
+def sentence(text: str, lang: Lang) -> str:
+    """Return a sentence that the program stored or handed on in English, in the language asked for; as it is where nobody translated it."""
+    return sentences.chinese_or_as_is(text) if lang == "zh" else text
 
 
 def moment(at: int | datetime) -> datetime:

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline import errors, records, words
 from pipeline.errors import FAILURE_CODES, ArchiveError, Exit, UsageError
+from tests.raise_sites import modules
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,8 +140,8 @@ def test_no_sentence_is_kept_for_a_failure_code_that_is_gone() -> None:
 def calls_of_say() -> list[tuple[str, int, str, set[str] | None]]:
     """Every `words.say("key", …)` and `t("key", …)` of the program: file, line, key, names of its values (None: a mapping is given)."""
     found = []
-    for path in sorted((ROOT / "pipeline").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for path, nodes in modules().items():
+        for node, _ in nodes:
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and asks_for_words(node.func):
                 names = {k.arg for k in node.keywords if k.arg}
                 spread = any(k.arg is None for k in node.keywords)
@@ -251,13 +252,18 @@ def test_a_day_is_said_as_people_say_it() -> None:
     assert words.day_title(date(2026, 2, 2), "en") == "Monday 2 February 2026"
 
 
-def test_an_error_is_told_in_chinese_with_the_programs_own_sentence_as_detail() -> None:
-    error = UsageError("OUTPUT_NEEDED", "xlsx cannot be shown on a terminal", remedy="name a file with -o")
+def test_an_error_is_told_in_the_language_of_the_call() -> None:
+    error = UsageError("OUTPUT_NEEDED", "xlsx cannot be shown on a terminal", remedy="name a file with -o FILE")
+    assert words.error_text(error, "zh") == "错误 OUTPUT_NEEDED：xlsx 不能显示在终端上\n处理：用 -o 文件 指定"
+    assert words.error_text(error, "en") == "error OUTPUT_NEEDED: xlsx cannot be shown on a terminal; name a file with -o FILE"
+
+
+def test_what_somebody_else_said_is_the_detail_behind_the_meaning_of_the_code() -> None:
+    error = UsageError("SQL_FAILED", "Binder Error: no column x", remedy="the views and their columns are listed in docs/sql.md")
     assert words.error_text(error, "zh") == (
-        "错误 OUTPUT_NEEDED：这种格式不能显示在终端上，请用 -o 指定文件\n详情：xlsx cannot be shown on a terminal; name a file with -o"
+        "错误 SQL_FAILED：查询无法完成\n详情：Binder Error: no column x\n处理：视图及其各列见 docs/sql.md"
     )
-    assert words.error_text(error, "en") == "error OUTPUT_NEEDED: xlsx cannot be shown on a terminal; name a file with -o"
-    assert words.error_text(UsageError("NEW_CODE", "expected this, got that"), "zh") == "错误 NEW_CODE：expected this, got that"
+    assert words.error_text(UsageError("NEW_CODE", "Binder Error: no"), "zh") == "错误 NEW_CODE：Binder Error: no"
 
 
 def test_the_glossary_uses_the_words_of_the_catalogue() -> None:
@@ -271,8 +277,8 @@ def test_the_glossary_uses_the_words_of_the_catalogue() -> None:
 def codes() -> set[str]:
     """The codes of errors that end a command, read from where they are raised."""
     found = set()
-    for path in (ROOT / "pipeline").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for nodes in modules().values():
+        for node, _ in nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ENDING and node.args:
                 first = node.args[0]
                 if isinstance(first, ast.Constant):
@@ -284,5 +290,6 @@ ENDING = {kind.__name__ for kind in (errors.UsageError, errors.SourceRefused, er
 
 
 def test_every_error_that_ends_a_command_has_a_sentence_in_both_languages() -> None:
-    assert len(codes()) > 100
-    assert sorted(code for code in codes() if f"error.{code}" not in words.catalogue()) == []
+    raised = codes()
+    assert len(raised) > 100
+    assert sorted(code for code in raised if f"error.{code}" not in words.catalogue()) == []
