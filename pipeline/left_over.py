@@ -10,11 +10,13 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-import pyarrow.dataset as ds
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import clock, custody, schema
 from pipeline.errors import UsageError
 from pipeline.home import Home
+from pipeline.search import rest
 
 LEFT = ("failed", "pending")
 WAITS_FOR_KEY = ("KEY_MISSING", "KEY_WRONG")
@@ -29,30 +31,25 @@ class LeftOver(msgspec.Struct, frozen=True):
     leaf: int
 
 
-def current(home: Home, corp_id: str) -> list[LeftOver]:
-    """Return every record whose newest fate is failed or pending."""
+def current(home: Home, corp_id: str, rows: pa.Table | None = None) -> list[LeftOver]:
+    """Return every record whose newest fate is failed or pending. rows: what `rest.rows_of` returned, where it was asked already."""
     lake = home.lake(corp_id)
-    files = lake.snapshot().of("records")
-    columns = ["origin", "seq", "variant", "fate_no", "fate", "code", "key_version", "leaf"]
-    # Only keys that were left over once can be so now; a later fate of the same key has a higher fate_no.
-    rows = lake.read("records", files, columns=columns, where=ds.field("fate").isin(list(LEFT)) | (ds.field("fate_no") > 0)).to_pylist()
-    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        key = (row["origin"], row["seq"], row["variant"])
-        if key not in newest or newest[key]["fate_no"] < row["fate_no"]:
-            newest[key] = row
-    return [LeftOver(r["fate"], r["code"], r["key_version"], r["leaf"]) for r in newest.values() if r["fate"] in LEFT]
+    rows = rest.newest(rest.rows_of(home.path, lake, lake.snapshot()) if rows is None else rows)  # what was left over once is not simply archived
+    left = rows.filter(pc.is_in(rows["fate"], value_set=pa.array(LEFT)))
+    return [LeftOver(*row) for row in zip(*(left[c].to_pylist() for c in ("fate", "code", "key_version", "leaf")), strict=True)]
 
 
-def waiting_by_key(home: Home, corp_id: str) -> dict[int, int]:
-    """Return how many sealed records wait for the private key of each version."""
-    return dict(Counter(r.key_version for r in current(home, corp_id) if r.code in WAITS_FOR_KEY and r.key_version is not None))
+def waiting_by_key(home: Home, corp_id: str, left: list[LeftOver] | None = None) -> dict[int, int]:
+    """Return how many sealed records wait for the private key of each version. left: what `current` returned, where it was asked already."""
+    found = current(home, corp_id) if left is None else left
+    return dict(Counter(r.key_version for r in found if r.code in WAITS_FOR_KEY and r.key_version is not None))
 
 
-def unacknowledged(home: Home, corp_id: str) -> Counter[str]:
-    """Return how many records are left over that no acknowledgement covers, by fate."""
+def unacknowledged(home: Home, corp_id: str, left: list[LeftOver] | None = None) -> Counter[str]:
+    """Return how many records are left over that no acknowledgement covers, by fate. left: as for `waiting_by_key`."""
     until = {r["what"]: r["until_leaf"] for r in acknowledgements(home, corp_id)}
-    return Counter(r.fate for r in current(home, corp_id) if r.leaf > until.get(r.fate, -1))
+    found = current(home, corp_id) if left is None else left
+    return Counter(r.fate for r in found if r.leaf > until.get(r.fate, -1))
 
 
 def acknowledgements(home: Home, corp_id: str) -> list[dict[str, Any]]:

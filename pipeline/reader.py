@@ -81,7 +81,7 @@ class Reader:
         audit.create_views(self.connection)
         self.connection.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot), None))
         self.connection.execute("CREATE OR REPLACE VIEW lake_rest AS FROM lake_rest_kept")
-        self.connection.register("lake_doubled_kept", doubled.Doubled(self.lake, self.snapshot))
+        self.connection.register("lake_doubled_kept", doubled.Doubled(self.home.path, self.lake, self.snapshot))
         self.connection.execute("CREATE OR REPLACE VIEW lake_doubled AS FROM lake_doubled_kept")
         if self._lexicon:
             earlier_packs.use(self.connection, self._lexicon)

@@ -18,6 +18,7 @@ from pipeline.home import Home
 from pipeline.landing import waiting
 from pipeline.reader import Reader
 from pipeline.roles import acting
+from pipeline.search import rest
 from pipeline.source import gaps, state
 from pipeline.watch import alarms, expiry
 from pipeline.watch.alarms import Alarm
@@ -29,15 +30,17 @@ STATES = ("active", "restricted", "removed")
 
 def gather(reader: Reader) -> dict[str, Any]:
     """Return one flat record of counts: `landed` is the sum of the six fates, `archived` of active, restricted and removed."""
-    (counts,) = reader.rows("SELECT * FROM counts")
+    rows = rest.rows_of(reader.home.path, reader.lake, reader.snapshot)
+    counts = {"corp_id": reader.corp_id, **rest.counts(rows, reader.snapshot.rows("records"))}
     (last,) = reader.rows("SELECT max(finished_at) AS last_run_at, arg_max(exit_code, finished_at) AS last_exit_code FROM runs")
     (more,) = reader.rows(
-        "SELECT (SELECT count(*) FROM matches) AS findings, (SELECT count(*) FROM matches WHERE severity = 'high') AS findings_high,"
-        " (SELECT count(*) FROM consent) AS consent_events, (SELECT count(*) FROM people) AS people,"
+        "SELECT found.*, (SELECT count(*) FROM consent) AS consent_events, (SELECT count(*) FROM people) AS people,"
         " (SELECT count(*) FROM media WHERE status = 'pending') AS media_pending, (SELECT max(last_seq) FROM pulls) AS last_seq,"
         " (SELECT count(*) FROM pending WHERE reason = 'breaker') AS pending_breaker"
+        " FROM (SELECT count(*) AS findings, count(*) FILTER (severity = 'high') AS findings_high FROM matches) AS found"
     )
-    left = left_over.unacknowledged(reader.home, reader.corp_id)
+    over = left_over.current(reader.home, reader.corp_id, rows)
+    left = left_over.unacknowledged(reader.home, reader.corp_id, over)
     return {
         **counts,
         **more,
@@ -46,7 +49,7 @@ def gather(reader: Reader) -> dict[str, Any]:
         "unacknowledged_failed": left["failed"],
         "unacknowledged_pending": left["pending"],
         **_pulled(reader),
-        "waiting_for_key": left_over.waiting_by_key(reader.home, reader.corp_id),
+        "waiting_for_key": left_over.waiting_by_key(reader.home, reader.corp_id, over),
         "keys": [k.version for k in reader.home.enterprise_keys(reader.corp_id) if not k.retired],
         "hold_reviews": _reviews(reader),
         "mode": acting.current(reader.home.path).mode,

@@ -1,40 +1,97 @@
 """Findings that stand in the archive more than once (under several versions of the packs, or suppressed later): few, and looked up once a version.
 
-Before: ../lake.py. After: ../reader.py (the internal view `lake_doubled`, which the view `matches` compares them by).
+Before: ../lake.py, ../stamps.py. After: ../reader.py (the internal view `lake_doubled`, which the view `matches` compares them by), index.py (keeps them).
+
+    search/<corp>/findings.doubled    a box: stamp, then the rows as an Arrow stream
+
+A box is believed when it opens and its stamp fits the files of findings; otherwise the findings are looked through. An erasure takes it away.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import schema
+from pipeline import durable, schema, stamps
+from pipeline.errors import ArchiveError, StorageError
 from pipeline.lake import Lake, Snapshot
+from pipeline.stamps import Stamp
 
+MAKER = "findings that stand several times/1"
+FOLDER, NAME = "search", "findings.doubled"
+LEAST_ROWS = 20_000
 COLUMNS = ("finding_id", "dt", "matched_at", "lexicon_version")
+
+
+class _Box(msgspec.Struct, frozen=True):
+    stamp: Stamp
+    rows: bytes
+
+
+def columns() -> pa.Schema:
+    """Return the columns of the rows."""
+    return pa.schema([schema.kind("matches").arrow.field(c) for c in COLUMNS])
+
+
+def place(home_path: Path, corp_id: str) -> Path:
+    """Return where the rows are kept."""
+    return home_path / FOLDER / corp_id / NAME
+
+
+def build(home_path: Path, lake: Lake, snapshot: Snapshot) -> bool:
+    """Keep the rows where there are many findings and what is kept does not fit; return whether that was done. Caller holds `<corp>.search`."""
+    if snapshot.rows("matches") < LEAST_ROWS:
+        durable.remove(place(home_path, lake.corp_id))
+        return False
+    if kept(home_path, lake, snapshot) is not None:
+        return False
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns()) as stream:
+        stream.write_table(looked_up(lake, snapshot))
+    box = _Box(stamps.stamp(MAKER, snapshot, snapshot.of("matches")), sink.getvalue().to_pybytes())
+    durable.replace(place(home_path, lake.corp_id), lake.keyring.seal(f"{lake.corp_id}/search", msgspec.msgpack.encode(box), context=NAME.encode()))
+    return True
+
+
+def kept(home_path: Path, lake: Lake, snapshot: Snapshot) -> pa.Table | None:
+    """Return the rows that are kept; None when there are none that can be believed."""
+    try:
+        with durable.storage("reading what is kept of the findings"):
+            data = place(home_path, lake.corp_id).read_bytes()
+        box = msgspec.msgpack.decode(lake.keyring.open(data, context=NAME.encode()), type=_Box)
+    except (ArchiveError, msgspec.DecodeError, ValueError) as error:
+        if isinstance(error, StorageError) and not isinstance(error, durable.Vanished):
+            raise
+        return None
+    return pa.ipc.open_stream(box.rows).read_all() if stamps.fits(box.stamp, MAKER, snapshot, snapshot.of("matches")) else None
+
+
+def looked_up(lake: Lake, snapshot: Snapshot) -> pa.Table:
+    """Return the rows, by reading the ids of all findings."""
+    files = snapshot.of("matches")
+    counted = pc.value_counts(lake.read("matches", files, columns=["finding_id"])["finding_id"].combine_chunks())
+    doubled = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    if not len(doubled):
+        return columns().empty_table()
+    return lake.read("matches", files, columns=list(COLUMNS), where=ds.field("finding_id").isin(doubled)).cast(columns())
 
 
 class Doubled(ds.InMemoryDataset):
     """Their rows, found when first asked for. They hold ids and times: what a person may see of a finding is decided where it is shown."""
 
-    def __init__(self, lake: Lake, snapshot: Snapshot) -> None:
-        super().__init__(pa.schema([schema.kind("matches").arrow.field(c) for c in COLUMNS]).empty_table())
-        self._lake, self._snapshot = lake, snapshot
+    def __init__(self, home_path: Path, lake: Lake, snapshot: Snapshot) -> None:
+        super().__init__(columns().empty_table())
+        self._home, self._lake, self._snapshot = home_path, lake, snapshot
         self._read: ds.Dataset | None = None
 
     def scanner(self, **asked: Any) -> Any:
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         if self._read is None:
-            self._read = ds.dataset(self._rows().cast(self.schema))
+            found = kept(self._home, self._lake, self._snapshot)
+            self._read = ds.dataset(looked_up(self._lake, self._snapshot) if found is None else found)
         return self._read.scanner(**asked)
-
-    def _rows(self) -> pa.Table:
-        files = self._snapshot.of("matches")
-        counted = pc.value_counts(self._lake.read("matches", files, columns=["finding_id"])["finding_id"].combine_chunks())
-        doubled = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
-        if not len(doubled):
-            return self.schema.empty_table()
-        return self._lake.read("matches", files, columns=list(COLUMNS), where=ds.field("finding_id").isin(doubled))

@@ -26,7 +26,7 @@ from pipeline import durable, filekeys, stamps
 from pipeline.errors import ArchiveError, StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
-from pipeline.search import grams, index_file, rest
+from pipeline.search import doubled, grams, index_file, rest
 from pipeline.search.datafile import Opened
 from pipeline.search.grams import Keys
 from pipeline.search.index_file import Damaged, Group, Index
@@ -75,6 +75,7 @@ def build(
         durable.sweep_temporary(folder)
         files = wanted(snapshot)
         rest.build(home, corp_id)
+        doubled.build(home.path, lake, snapshot)
         told.removed = sweep(home, corp_id, [] if again else files)
         missing = [f for f in files if not _is_there(home, lake, snapshot, f)]
         end = time.monotonic() + budget_s
@@ -107,6 +108,7 @@ def purge(home: Home, corp_id: str, keys: object) -> int:
     folder = home.path / FOLDER / corp_id
     if not folder.is_dir():
         return 0
+    durable.remove(doubled.place(home.path, corp_id))
     return sweep(home, corp_id, wanted(home.lake(corp_id).snapshot()))
 
 

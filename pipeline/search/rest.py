@@ -7,7 +7,7 @@ Before: ../lake.py, ../stamps.py. After: ../reader.py (the internal view `lake_r
 Rules, each with a test:
  (1) Kept are the rows whose fate is another than archived, or which are not the first of their record. Whatever is said of withheld, pending,
      restricted, failed and control records is said by them alone.
- (2) A box is believed when it opens and its stamp fits; otherwise the rows are read from the records file itself.
+ (2) A box is believed when it opens, its stamp fits and it has the columns that records have now; otherwise the rows are read from the records file itself.
  (3) Rows, not counts: what a person may see of them is chosen by the filter that records themselves have.
  (4) Only the newest of what is kept of a record is handed on, before that filter: where it is hidden from a person, an earlier one (failed, and
      withheld once its key came) is not shown as if it still stood.
@@ -15,7 +15,7 @@ Rules, each with a test:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,10 @@ def kept(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> pa.
         if isinstance(error, StorageError) and not isinstance(error, durable.Vanished):
             raise
         return None
-    return pa.ipc.open_stream(box.rows).read_all() if stamps.fits(box.stamp, MAKER, snapshot, [file]) else None
+    if not stamps.fits(box.stamp, MAKER, snapshot, [file]):
+        return None
+    rows = pa.ipc.open_stream(box.rows).read_all()
+    return rows if rows.schema.equals(columns()) else None  # records have other columns since
 
 
 def _context(file: DataFile) -> bytes:
@@ -102,12 +105,53 @@ def _context(file: DataFile) -> bytes:
 def newest(rows: pa.Table) -> pa.Table:
     """Return the rows with the highest fate_no of their record (rule 4). A record is an origin, a seq (maybe none) and a variant."""
     record = ["origin", "variant", "seq", "numbered"]
-    seqs, places = rows["seq"], pa.array(range(rows.num_rows), pa.int64())
-    told = pa.table([rows["origin"], rows["variant"], pc.fill_null(seqs, 0), pc.is_valid(seqs), rows["fate_no"], places], [*record, "fate_no", "at"])
+    again = _again(rows)
+    some = rows.filter(again)
+    places = pc.indices_nonzero(again.combine_chunks())
+    told = pa.table([some["origin"], some["variant"], pc.fill_null(some["seq"], 0), pc.is_valid(some["seq"]), some["fate_no"], places], [*record, "fate_no", "at"])
     best = told.group_by(record).aggregate([("fate_no", "max")])
     found = told.join(best, record)
-    kept_at = found.filter(pc.equal(found["fate_no"], found["fate_no_max"]))["at"]
-    return rows.take(kept_at.take(pc.sort_indices(kept_at)))
+    kept_at = found.filter(pc.less(found["fate_no"], found["fate_no_max"]))["at"]
+    if not len(kept_at):
+        return rows
+    old = pc.is_in(pa.array(range(rows.num_rows), pa.uint64()), value_set=kept_at.combine_chunks())
+    return rows.filter(pc.invert(old))
+
+
+def _again(rows: pa.Table) -> pa.ChunkedArray:
+    """Return for each row whether others of its record may be here: only those of records that have a later row, which are few."""
+    later = rows.filter(pc.greater(rows["fate_no"], 0))["seq"]
+    return pc.is_in(rows["seq"], value_set=later.combine_chunks())  # a missing seq is among missing ones
+
+
+def rows_of(home_path: Path, lake: Lake, snapshot: Snapshot) -> pa.Table:
+    """Return the rows that rule 1 keeps of all records files: from what is kept beside them, else from the files."""
+
+    def rows(file: DataFile) -> pa.Table:
+        found = kept(home_path, lake, snapshot, file) if file.rows >= LEAST_ROWS else None
+        return (from_file(lake, file) if found is None else found).cast(columns())
+
+    return pa.concat_tables([columns().empty_table(), *map(rows, snapshot.of("records"))])
+
+
+def counts(rows: pa.Table, total: int) -> dict[str, int]:
+    """Return the columns of the view `counts` that are numbers, without reading what is simply archived.
+
+    rows: what `rows_of` returned; total: how many rows the log says records have. The view compares all records one by one, which takes seconds for
+    millions; where both say something else the archive is damaged, and `verify --archive` names the records."""
+    fates = Counter(newest(rows)["fate"].to_pylist())
+    fates["archived"] += total - rows.num_rows - _first_left_out(rows)
+    told = {fate: fates[fate] for fate in ("pending", "withheld", "failed", "control", "duplicate", "restricted", "removed")}
+    archived = fates["archived"] + fates["restricted"] + fates["removed"]
+    landed = total - (pc.sum(pc.greater(rows["fate_no"], 0)).as_py() or 0)
+    return {"landed": landed, "archived": archived, "active": fates["archived"], **told}
+
+
+def _first_left_out(rows: pa.Table) -> int:
+    """Return how many records have later rows here while the first one, archived then, is not among them: it does not count any more."""
+    some = rows.filter(_again(rows)).select(["origin", "variant", "seq", "fate_no"])
+    first = some.group_by(["origin", "variant", "seq"]).aggregate([("fate_no", "min")])["fate_no_min"]
+    return int(pc.sum(pc.greater(first, 0)).as_py() or 0)
 
 
 class Rest(ds.InMemoryDataset):
@@ -121,12 +165,5 @@ class Rest(ds.InMemoryDataset):
     def scanner(self, **asked: Any) -> Any:
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         if self._read is None:
-            self._read = ds.dataset(newest(pa.concat_tables([columns().empty_table(), *map(self._rows, self._files())])))
+            self._read = ds.dataset(newest(rows_of(self._home, self._lake, self._snapshot)))
         return self._read.scanner(**asked)
-
-    def _files(self) -> Sequence[DataFile]:
-        return self._snapshot.of("records")
-
-    def _rows(self, file: DataFile) -> pa.Table:
-        found = kept(self._home, self._lake, self._snapshot, file) if file.rows >= LEAST_ROWS else None
-        return (from_file(self._lake, file) if found is None else found).cast(columns())

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.home import Home
 from pipeline.reader import Reader
-from pipeline.search import index, rest
+from pipeline.search import doubled, index, rest
 from tests import firm
 from tests.firm import T0, message, page, run
 
@@ -79,6 +79,66 @@ def test_only_the_newest_of_a_record_is_handed_on() -> None:
         ("sealed", 0, "b", 0, "failed"),
     ]
     assert rest.newest(rows.slice(0, 0)).num_rows == 0
+
+
+def test_the_screen_counts_as_the_view_does(archive: Home, tmp_path: Path) -> None:
+    """The view compares every record; the screen adds up what is kept and what the log says."""
+    at = firm.home(tmp_path)
+    items = [firm.item(n, message(n, sender="wmX" if n % 3 == 0 else "wmA", to=["zhangsan"])) for n in range(1, 20)]
+    items += [firm.item(90, b"{nothing", msgid="m90"), firm.item(91, b"{nothing", msgid="m91")]
+    run(at, page(tmp_path, "a.json", items))
+    run(at, page(tmp_path, "b.json", [firm.item(95, firm.refusal(95, "wmX", "zhangsan", at_ms=T0 - DAY))]))  # known late: 6 messages are restricted
+    assert counted(archive) == {"landed": 21, "archived": 13, "active": 13, "pending": 0, "withheld": 6, "failed": 1, "control": 1, "duplicate": 0, "restricted": 0, "removed": 0}
+    assert counted(at) == {"landed": 22, "archived": 19, "active": 13, "pending": 0, "withheld": 0, "failed": 2, "control": 1, "duplicate": 0, "restricted": 6, "removed": 0}
+    for home in (archive, at):
+        with Reader(home, firm.CORP) as reader:
+            (view,) = reader.rows("SELECT * EXCLUDE (corp_id) FROM counts")
+        assert counted(home) == view
+
+
+def counted(at: Home) -> dict[str, int]:
+    lake = at.lake(firm.CORP)
+    snapshot = lake.snapshot()
+    return rest.counts(rest.rows_of(at.path, lake, snapshot), snapshot.rows("records"))
+
+
+def test_what_was_kept_with_other_columns_is_read_anew(archive: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "LEAST_ROWS", 1)
+    before = told(archive)
+    now = rest.columns()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(rest, "columns", lambda: pa.schema([f for f in now if f.name != "policy_version"]))
+        for path in kept(archive):
+            path.unlink()
+        assert rest.build(archive, firm.CORP)
+    assert told(archive) == before
+    assert rest.build(archive, firm.CORP) == len(kept(archive))
+
+
+def test_findings_that_stand_several_times_are_kept_while_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = firm.home(tmp_path)
+    run(at, page(tmp_path, "a.json", [firm.item(n, message(n, sender="zhangsan", to=["wmA"], text="保证收益，稳赚不赔")) for n in range(1, 4)]))
+    lake = at.lake(firm.CORP)
+    snapshot = lake.snapshot()
+    rows = lake.read("matches", snapshot.of("matches"))
+    again = rows.slice(0, 1).set_column(rows.schema.get_field_index("lexicon_version"), "lexicon_version", pa.array(["older"], pa.string()))
+    lake.commit(snapshot, [lake.write(again, "matches", month=snapshot.of("matches")[0].month, lexicon="older")], (), what="test")
+    snapshot = lake.snapshot()
+    monkeypatch.setattr(doubled, "LEAST_ROWS", 1)
+    index.build(at, firm.CORP)
+    assert sorted(doubled.looked_up(lake, snapshot)["finding_id"].to_pylist()) == [rows["finding_id"][0].as_py()] * 2
+    found = doubled.kept(at.path, lake, snapshot)
+    assert found is not None and found.equals(doubled.looked_up(lake, snapshot))
+    file = doubled.place(at.path, firm.CORP)
+    assert b"older" not in file.read_bytes()
+    box = file.read_bytes()
+    file.write_bytes(box[:-1])
+    assert doubled.kept(at.path, lake, snapshot) is None
+    file.write_bytes(box)
+    lake.commit(snapshot, [lake.write(rows.slice(1, 1), "matches", month=snapshot.of("matches")[0].month, lexicon="other")], (), what="test")
+    assert doubled.kept(at.path, lake, lake.snapshot()) is None
+    index.purge(at, firm.CORP, ())
+    assert not file.exists()
 
 
 def test_what_is_kept_is_gone_with_its_file_and_shows_nothing(archive: Home, monkeypatch: pytest.MonkeyPatch) -> None:
