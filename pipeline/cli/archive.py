@@ -21,9 +21,9 @@ from pipeline.errors import Exit, UsageError
 def ingest(
     source: Annotated[list[Path] | None, typer.Option("--from", help=t("usage.ingest.from"), metavar="PATH")] = None,
     plain: Annotated[list[Path] | None, typer.Option("--plain", help=t("usage.ingest.plain"), metavar="FILE")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help=t("usage.ingest.workers"), min=1, max=256)] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help=t("usage.ingest.workers"), metavar="N", min=1, max=256)] = None,
     runner: Annotated[str, typer.Option("--runner", help=t("usage.ingest.runner"), metavar="R")] = "",
-    more: Annotated[list[Path] | None, typer.Argument(help=t("usage.ingest.more"), metavar="[PATH]...", show_default=False)] = None,
+    more: Annotated[list[Path] | None, typer.Argument(help=t("usage.ingest.more"), metavar="PATH", show_default=False)] = None,
 ) -> None:
     """Land, open, gate, match, store."""
     from pipeline import ingest as work

@@ -37,7 +37,7 @@ app.add_typer(audit_app, name="audit")
 
 
 @app.command(help=t("usage.sql"))
-def sql(query: Annotated[str, typer.Argument(help=t("usage.sql.query"))], format: Format = format_option, output: OutputFile = output_option) -> None:
+def sql(query: Annotated[str, typer.Argument(help=t("usage.sql.query"), metavar="QUERY")], format: Format = format_option, output: OutputFile = output_option) -> None:
     """Ask one SELECT over the views."""
     from pipeline import sqlguard
     from pipeline.reader import Reader

@@ -13,6 +13,7 @@ import typer
 import typer.main
 
 from pipeline.cli import usage
+from pipeline.cli.helptext import Help
 from pipeline.cli.root import CALL, LANG, t
 from pipeline.errors import ArchiveError, NotAllowed, UsageError
 
@@ -22,6 +23,7 @@ TWO_PERSONS = frozenset({"consent import", "erase", "restricted open", "restrict
 def guarded(group: Any) -> Any:
     """Return the command line with every command behind its check."""
     kept = _kept()
+    group.context_class.formatter_class = Help
     for name, command in leaves(group):
         if command.callback is not None:
             command.callback = _checked(name, command.callback)

@@ -92,7 +92,7 @@ def _with(files: Sequence[Path] | None) -> Lexicon:
 
 @lexicon_app.command("test", help=t("usage.lexicon.test"))
 def lexicon_test(
-    text: Annotated[str | None, typer.Argument(help=t("usage.lexicon.text"))] = None,
+    text: Annotated[str | None, typer.Argument(help=t("usage.lexicon.text"), metavar="TEXT")] = None,
     party: Annotated[PartyName, typer.Option("--party", help=t("usage.lexicon.party"))] = PartyName.employee,
     files: Annotated[list[Path] | None, typer.Option("--with", help=t("usage.lexicon.with"), metavar="FILE")] = None,
     format: Format = format_option,

@@ -46,7 +46,7 @@ def init(
 
 
 @config_app.command("get", help=t("usage.config.get"))
-def config_get(key: Annotated[str | None, typer.Argument(help=t("usage.config.key"))] = None) -> None:
+def config_get(key: Annotated[str | None, typer.Argument(help=t("usage.config.key"), metavar="KEY")] = None) -> None:
     """Show one setting, or all."""
     text = settings.read(CALL.home_path / "liuhen.toml")
     with recorded("config get", setting=key):
@@ -59,7 +59,7 @@ def config_get(key: Annotated[str | None, typer.Argument(help=t("usage.config.ke
 
 @config_app.command("set", help=t("usage.config.set"))
 def config_set(
-    key: Annotated[str, typer.Argument(help=t("usage.config.key"))], value: Annotated[str, typer.Argument(help=t("usage.config.value"))]
+    key: Annotated[str, typer.Argument(help=t("usage.config.key"), metavar="KEY")], value: Annotated[str, typer.Argument(help=t("usage.config.value"), metavar="VALUE")]
 ) -> None:
     """Change one setting."""
     path = CALL.home_path / "liuhen.toml"

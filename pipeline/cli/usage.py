@@ -22,6 +22,8 @@ SENTENCES = (
     (r"Invalid value for '?(?P<name>.*?)'?: (?P<detail>.*)", "calling.wrong_value"),
 )
 
+_NAME = re.compile(r"(?<![\w.=-])[A-Z][A-Z_]*(?![\w=-])")  # as an option's value is called: DAY, FINDING_ID
+
 
 def in_a_list(help: str, lang: Lang) -> str | None:
     """Return what a list of commands says of one: its first Chinese sentence; None for English, which the library shortens well.
@@ -31,13 +33,18 @@ def in_a_list(help: str, lang: Lang) -> str | None:
     return help.split("\n", 1)[0].split("。", 1)[0] if lang == "zh" else None
 
 
+def named(text: str, lang: Lang) -> str:
+    """Return how a command is called, or an option, with the names of its values in the language of the call."""
+    return _NAME.sub(lambda name: words.label("metavar", name[0], lang), text)
+
+
 def sentence(text: str, lang: Lang) -> str:
     """Return the library's sentence, in Chinese with what was meant where that was guessed; in English as it came."""
     if lang == "en":
         return text
     for pattern, key in SENTENCES:
         if found := re.fullmatch(pattern, text, re.DOTALL):
-            given = {k: v or "" for k, v in found.groupdict().items()}
+            given = {k: named(v or "", lang) for k, v in found.groupdict().items()}
             return words.say(key, lang, **given) + _like(given.get("like", ""), lang)
     return text if text.startswith("Usage:") else words.say("calling.other", lang, detail=text)
 

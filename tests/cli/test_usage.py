@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from rich.cells import cell_len
 
 from tests.cli.liuhen import liuhen
 
 CASES = [
     pytest.param(["statu"], "没有命令 statu（`liuhen --help` 列出全部命令）。是否要用：status", "No such command 'statu'", id="a command with a letter missing"),
     pytest.param(["status", "--foo"], "没有选项 --foo（该命令加 --help 列出全部选项）。是否要用：--format", "No such option: --foo", id="an option"),
-    pytest.param(["search"], "缺少 TEXT（该命令加 --help 可看示例）", "Missing argument 'TEXT'", id="an argument that is missing"),
+    pytest.param(["search"], "缺少 文字（该命令加 --help 可看示例）", "Missing argument 'TEXT'", id="an argument that is missing"),
     pytest.param(["keys", "add"], "缺少 --version（该命令加 --help 可看示例）", "Missing option '--version'", id="an option that is missing"),
     pytest.param(["audit", "run", "x", "-p"], "选项 -p 后面缺少值", "Option '-p' requires an argument", id="an option without its value"),
     pytest.param(["status", "more"], "多出了参数：more", "Got unexpected extra argument", id="one word too many"),
@@ -29,4 +30,26 @@ def test_the_list_of_commands_says_in_chinese_what_each_is_for() -> None:
     said = {line[0]: " ".join(line[1:]) for line in lines if line}
     assert said["clock"] == "显示本机时钟是否可信"
     assert said["index"].startswith("为还没有索引的消息文件建立搜索索引，删除已无文件的索引；`run`")
-    assert [name for name, words in said.items() if name != "Usage:" and "..." in words] == []
+    assert [name for name, words in said.items() if not name.startswith("用法") and "..." in words] == []
+
+
+def test_a_page_of_help_is_chinese_but_for_what_is_typed() -> None:
+    page = liuhen(None, "search", "--help", lang="zh", COLUMNS="80").out
+    assert page.startswith("用法：liuhen search [选项] {文字}\n\n  按原文逐字搜索")
+    assert "\n参数：\n  文字  要找的文字，一个字也可以  [必填]\n\n选项：\n  --from 日期 " in page
+    assert "  --limit 数目                    最多显示多少条  [默认：50]\n" in page
+    assert page.endswith("  -h, --help                      显示本说明后退出\n")
+
+
+def test_a_page_of_help_stays_in_the_window_and_no_command_in_it_is_torn() -> None:
+    page = liuhen(None, "--help", lang="zh", COLUMNS="80").out.splitlines()
+    assert [line for line in page if cell_len(line) > 80] == []
+    assert "  findings-by-category" in page
+    assert [line for line in page if line.strip()[:1] in tuple("；，。、")] == []
+
+
+def test_an_english_page_of_help_has_the_headings_it_had() -> None:
+    page = liuhen(None, "search", "--help", COLUMNS="80").out
+    assert page.startswith("Usage: liuhen search [OPTIONS] {TEXT}\n")
+    assert [line for line in page.splitlines() if line and line[0] != " "][1:] == ["Arguments:", "Options:"]
+    assert "  TEXT  the text to find; one character will do  [required]\n" in page
