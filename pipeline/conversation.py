@@ -61,7 +61,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
 
     from_day, to_day: Beijing days asked for (None: open); stand: version or checkpoint of the archive it was read from;
     uninspected: counts by the words of `uninspected.*` that the caller knows better than the lines do;
-    with_findings: findings were asked for (else the page says that it carries none); notes: further sentences for the end."""
+    with_findings: findings were asked for (else the page says that it carries none); notes: further sentences for the end;
+    part: which part of how many the lines are, None for all of them; seen: what customers saw of an employee then, by id."""
 
     corp_id: str
     conversation_id: str
@@ -81,6 +82,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     uninspected: Mapping[str, int] = {}
     category_titles: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    part: tuple[int, int] | None = None
+    seen: Mapping[str, str] = {}
 
 
 # ---- words for parts of a line, the same on the terminal and on the page

@@ -75,6 +75,20 @@ def _nearest(rows: Iterable[_Named], at_ms: int) -> _Named | None:
     return min(rows, key=lambda row: min(abs(row.since_ms - at_ms), abs(row.until_ms - at_ms)), default=None)
 
 
+def seen_name(row: Row) -> str | None:
+    """Return what customers saw of a row of the view `people`: of an employee the alias, else the name, and the firm's short name
+    (`小张@某证券`); anybody else's name is the one they chose. None: not known."""
+    if row["kind"] != "employee":
+        return str(row["name"]) if row["name"] else None
+    name = row["alias"] or row["name"]
+    return f"{name}@{row['short_name']}" if name and row["short_name"] else name
+
+
+def seen_names(people: Iterable[Row]) -> Names:
+    """Return the names of people as customers saw them."""
+    return Names({**row, "name": seen_name(row)} for row in people)
+
+
 def person_key(userid: str, kind: str | None) -> str:
     """Return what two spellings of one person have in common."""
     return "".join(c.lower() if c.isascii() else c for c in userid) if kind == "employee" else userid

@@ -16,9 +16,9 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -160,12 +160,35 @@ def lines_of(
     milliseconds; `quotes` of a message are used when there); suppressed findings are left out.
     held: seq, origin and `fate` of the records of this conversation that stay unopened.
     """
-    placed = [_Placed(ms_of(row.get("sent_at")), _origin(row), row["seq"], 0, row) for row in messages]
+    (lines,) = parts_of(list(messages), findings=findings, media=media, gaps=gaps, held=held, people=people)
+    return lines
+
+
+def parts_of(
+    messages: Sequence[Row],
+    *,
+    size: int | None = None,
+    findings: Iterable[Row] = (),
+    media: Iterable[Row] = (),
+    gaps: Iterable[Row] = (),
+    held: Iterable[Row] = (),
+    people: Iterable[Row] = (),
+) -> Iterator[list[Line]]:
+    """Yield the same lines in parts, each made from `size` rows (None: all), at least one; each begins with its day.
+
+    messages: may read its rows from elsewhere each time it is asked; no more than one part of them is in memory. A row that bears its own
+    files says them as `media`; those of the others are looked for in `media`."""
+    placed, originals = [], set[str | None]()
+    for at, row in enumerate(messages):
+        placed.append(_Placed(ms_of(row.get("sent_at")), _origin(row), row["seq"], 0, at))
+        if row.get("kind") == "recall":
+            originals.add(row.get("recalls_msgid"))
     placed += [_Placed(ms_of(row.get("from_at")), "sealed", row.get("after_seq") or 0, 1, row) for row in gaps]
     placed += [_Placed(None, _origin(row), row["seq"], 2, row) for row in held]
     ordered = _in_order(placed)
-    make = _Maker([p.row for p in ordered if p.rank == 0], findings, media, people)
-    return list(_with_days(_joined(make.line(p) for p in ordered)))
+    make = _Maker(messages, [p.row for p in ordered if p.rank == 0], originals, findings, media, people)
+    for start in range(0, max(len(ordered), 1), size or max(len(ordered), 1)):
+        yield list(_with_days(_joined(make.line(p) for p in ordered[start : start + size if size else None])))
 
 
 def around(lines: Sequence[Line], msgid: str, *, before: int = 20, after: int = 20) -> list[Line]:
@@ -217,13 +240,13 @@ def counts(lines: Iterable[Line]) -> Counts:
 
 
 class _Placed(msgspec.Struct, frozen=True):
-    """A row and where it belongs; rank: 0 message or recall, 1 gap, 2 held."""
+    """A row and where it belongs; rank: 0 message or recall (row: its number among the messages), 1 gap, 2 held."""
 
     at_ms: int | None
     origin: str
     seq: int
     rank: int
-    row: Row
+    row: Any
 
 
 def _in_order(placed: Sequence[_Placed]) -> list[_Placed]:
@@ -276,12 +299,22 @@ def _joined(lines: Iterable[Line]) -> Iterator[Line]:
 class _Maker:
     """Everything a line needs to know about its neighbours."""
 
-    def __init__(self, messages: Sequence[Row], findings: Iterable[Row], media: Iterable[Row], people: Iterable[Row]) -> None:
+    def __init__(
+        self, messages: Sequence[Row], order: Sequence[int], originals: Set[str | None], findings: Iterable[Row], media: Iterable[Row], people: Iterable[Row]
+    ) -> None:  # fmt: skip
+        """order: numbers of the messages as they were said; originals: msgids of those that somebody recalled."""
         self.names = Names(people)
-        self.sent = {row["msgid"]: ms_of(row.get("sent_at")) for row in messages if row.get("kind") != "recall"}
-        self.kinds = {row["sender_id"]: row["sender_kind"] for row in messages if row.get("sender_id") and row.get("sender_kind")}
-        internal = all(row.get("direction") == "internal" for row in messages)
-        self.own = {next((row.get("sender_id") for row in messages), None)} if internal else None
+        self.messages = messages
+        self.sent: dict[str, int | None] = {}
+        self.kinds: dict[str, str] = {}
+        internal = True
+        for row in (messages[at] for at in order):
+            if row.get("kind") != "recall" and row["msgid"] in originals:
+                self.sent[row["msgid"]] = ms_of(row.get("sent_at"))
+            if row.get("sender_id") and row.get("sender_kind"):
+                self.kinds[row["sender_id"]] = row["sender_kind"]
+            internal = internal and row.get("direction") == "internal"
+        self.own = {messages[order[0]].get("sender_id") if order else None} if internal else None
         self.findings = _by_message(findings)
         self.numbers: dict[str, int] = {}
         self.media: dict[tuple[str, int], list[Row]] = {}
@@ -289,7 +322,7 @@ class _Maker:
             self.media.setdefault((_origin(row), row["seq"]), []).append(row)
 
     def line(self, placed: _Placed) -> Line:
-        row = placed.row
+        row = self.messages[placed.row] if placed.rank == 0 else placed.row
         if placed.rank == 2:
             return HeldLine(row["fate"], 1)
         if placed.rank == 1:
@@ -329,7 +362,7 @@ class _Maker:
             room=bool(row.get("room_id")),
             consent=row.get("consent") or "unknown",
             blocks=blocks,
-            media=tuple(_media_item(one) for one in self.media.get((_origin(row), row["seq"]), ())),
+            media=tuple(_media_item(one) for one in row.get("media") or self.media.get((_origin(row), row["seq"]), ())),
             marks=marks,
             recalled=self._recalled(row),
             unread=Unread(**row["unread"]) if row.get("unread") else None,

@@ -6,6 +6,7 @@ Before: root.py. After: evidence/.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -21,6 +22,7 @@ from pipeline.evidence import gate, report
 if TYPE_CHECKING:
     from pipeline.evidence.bundle import Bundle
     from pipeline.evidence.pdf.fonts import Fonts
+    from pipeline.evidence.pdf.writer import Writer
     from pipeline.evidence.proving import Prover
     from pipeline.evidence.redaction.masking import Choices
     from pipeline.reader import Reader
@@ -299,20 +301,27 @@ def _preview(gathered: Bundle) -> None:
 
 def _written(reader: Reader, full: Bundle, prover: Prover, output: Path, redacted: Path | None, choices: Choices, pdf: bool | None) -> list[str]:
     """Write the full set and, in the same run, the redacted one; return the digests of their manifests."""
-    from pipeline.evidence.redaction import leaks, masking
+    from pipeline.evidence.pdf.writer import Writer
 
     fonts = _fonts(pdf)
-    if fonts is None:
+    with Writer(fonts) if fonts else nullcontext() as writer:
+        return _both(reader, full, prover, output, redacted, choices, writer)
+
+
+def _both(reader: Reader, full: Bundle, prover: Prover, output: Path, redacted: Path | None, choices: Choices, writer: Writer | None) -> list[str]:
+    from pipeline.evidence.redaction import leaks, masking
+
+    if writer is None:
         full = msgspec.structs.replace(full, notes=(*full.notes, "no_pdf"))
     digests = []
     if redacted is not None:  # first: when something masked is found in it, nothing is written
         made = masking.redacted(reader, full, choices)
-        own = msgspec.structs.replace(made.bundle, notes=("redacted", *(() if fonts else ("no_pdf",))))
-        digests.append(_write(reader, own, prover, redacted, fonts, look=lambda sink: leaks.refuse(sink, made.values)))
+        own = msgspec.structs.replace(made.bundle, notes=("redacted", *(() if writer else ("no_pdf",))))
+        digests.append(_write(reader, own, prover, redacted, writer, look=lambda sink: leaks.refuse(sink, made.values)))
         say(t("export.redacted", file=redacted, masks=len(own.masks or ()), values=len(made.values)))
     for note in notes():
         say(note)
-    return [_write(reader, full, prover, output, fonts), *digests]
+    return [_write(reader, full, prover, output, writer), *digests]
 
 
 def _fonts(pdf: bool | None) -> Fonts | None:
@@ -331,7 +340,7 @@ def _fonts(pdf: bool | None) -> Fonts | None:
 
 
 def _write(
-    reader: Reader, gathered: Bundle, prover: Prover, output: Path, fonts: Fonts | None, look: Callable[[BinaryIO], None] = lambda _: None
+    reader: Reader, gathered: Bundle, prover: Prover, output: Path, writer: Writer | None, look: Callable[[BinaryIO], None] = lambda _: None
 ) -> str:  # fmt: skip
     """Write the zip beside its name, look it through, then rename; return the digest of its manifest."""
     from pipeline.evidence import bundle
@@ -342,9 +351,9 @@ def _write(
         "Liuhen-Checkpoint": f"{gathered.point.origin} {gathered.point.size}",
         **({"Liuhen-Note": "DEMO"} if gathered.demo else {}),
     }  # fmt: skip
-    closing = bundle.report_pdf(gathered, fonts) if fonts else None
+    closing = bundle.report_pdf(gathered, writer) if writer else None
     with replacing(output) as sink:
-        digest = bundle.write(sink, bundle.files(reader, gathered, prover, fonts=fonts), info=info, closing=closing, sm3=gathered.point.said.sm3 is not None)
+        digest = bundle.write(sink, bundle.files(reader, gathered, prover, writer=writer), info=info, closing=closing, sm3=gathered.point.said.sm3 is not None)
         look(sink)
     say(t("export.written", file=output, digest=digest))
     say(t("export.check", file=output))

@@ -14,26 +14,23 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from pipeline import __version__, conversation, transcript, words
-from pipeline.evidence import checkpoint, completeness, decryption, flat, records, report, trail
+from pipeline.evidence import checkpoint, completeness, decryption, flat, identity, records, report, trail, views
 from pipeline.evidence.checkpoint import Checkpoint
 from pipeline.evidence.matter import Matter
-from pipeline.evidence.pdf import pages, render
-from pipeline.evidence.pdf.fonts import Fonts
+from pipeline.evidence.pdf.writer import Writer
 from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, encode
 from pipeline.evidence.scope import Scope
 from pipeline.reader import Reader
 from pipeline.roles import acting
 from pipeline.source import media_store
-from pipeline.words import Lang
 
 BAG = "case"
 _STAMP = (1980, 1, 1, 0, 0, 0)
@@ -50,8 +47,9 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     corp_id: str
     scope: Scope
     point: Checkpoint
-    told: list[Told]
-    held: list[dict[str, Any]]
+    told: Sequence[Told]
+    leaves: Sequence[int]
+    held: Sequence[dict[str, Any]]
     coverage: dict[str, Any]
     accounts: list[dict[str, Any]]
     consent: list[dict[str, Any]]
@@ -61,27 +59,26 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     mode: str = "single"
     destination: str = ""
-    people: list[dict[str, Any]] = []
+    people: Sequence[dict[str, Any]] = []
     notices: list[dict[str, Any]] = []
-    masks: list[dict[str, Any]] | None = None
+    masks: Sequence[dict[str, Any]] | None = None
     keys: dict[int, tuple[int, int]] = {}
 
 
 def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bundle:
     """Ask the archive for everything a bundle holds, as of a checkpoint."""
     point = prover.point
-    told = records.tell(reader, scope, prover)
+    people = reader.rows("SELECT * FROM people")
+    found = records.tell(reader, scope, prover, people)
+    told, about = found.told, identity.named(found.told)
     kept_back = completeness.held(reader, scope, prover)
-    pulls = reader.rows(
-        "SELECT * FROM pulls WHERE digest IN (SELECT page FROM lake_records WHERE list_contains($leaves, leaf)) ORDER BY first_seq, digest",
-        {"leaves": [t.leaf for t in told]},
-    )
+    pulls = reader.rows("SELECT * FROM pulls WHERE digest IN (SELECT unnest($pages)) ORDER BY first_seq, digest", {"pages": found.pages})
     return Bundle(
-        matter=matter, corp_id=reader.corp_id, scope=scope, point=point, told=told, held=kept_back,
-        coverage=completeness.coverage(reader, scope, told, kept_back, point), accounts=list(records.accounts(reader, told)),
-        consent=records.consent_events(reader, told), pulls=[{k: records.plain(v) for k, v in p.items() if k != "corp_id"} for p in pulls],
+        matter=matter, corp_id=reader.corp_id, scope=scope, point=point, told=told, leaves=found.leaves, held=kept_back,
+        coverage=completeness.coverage(reader, scope, told, kept_back, point), accounts=list(identity.accounts(reader, about)),
+        consent=identity.consent_events(reader, about), pulls=[{k: records.plain(v) for k, v in p.items() if k != "corp_id"} for p in pulls],
         demo=reader.home.config.demo, points=sum(c.size <= point.size for c in checkpoint.all_of(reader.home, reader.corp_id)),
-        people=reader.rows("SELECT * FROM people"), notices=records.notices(reader, told), mode=acting.current(reader.home.path).mode,
+        people=people, notices=identity.notices(reader, about), mode=acting.current(reader.home.path).mode,
     )  # fmt: skip
 
 
@@ -91,15 +88,15 @@ Content = bytes | Iterable[bytes]
 Closing = Callable[[Mapping[str, str]], Iterable[tuple[str, Content]]]
 
 
-def files(reader: Reader, bundle: Bundle, prover: Prover, *, fonts: Fonts | None = None) -> Iterator[tuple[str, Content]]:
+def files(reader: Reader, bundle: Bundle, prover: Prover, *, writer: Writer | None = None) -> Iterator[tuple[str, Content]]:
     """Yield (path below data/, content) of every file of a bundle but the PDF report, in the order of their names within each part.
 
-    fonts: what PDF pages are written with; None leaves them out."""
+    writer: what writes PDF pages; None leaves them out."""
     yield "00-README.html", _bundled("README.html").encode()
     yield "01-report.html", report.html(bundle, _bundled("report.html")).encode("utf-8", "replace")
     yield "02-messages.csv", flat.table(t.line for t in bundle.told)
     yield "02-messages.jsonl", lines(t.line for t in bundle.told)
-    for path, data in trail.files(reader.home, bundle.corp_id, prover, bundle.matter.matter, [t.leaf for t in bundle.told]):
+    for path, data in trail.files(reader.home, bundle.corp_id, prover, bundle.matter.matter, bundle.leaves):
         if bundle.masks is None or not path.startswith("custody/"):  # the log of who did what names the firm's staff
             yield path, data
     yield "completeness/coverage.json", encode(bundle.coverage)
@@ -111,7 +108,7 @@ def files(reader: Reader, bundle: Bundle, prover: Prover, *, fonts: Fonts | None
     for version, (modulus, exponent) in sorted(bundle.keys.items()):
         yield f"decryption/key-{version:06d}.json", encode({"version": version, "n": f"{modulus:x}", "e": exponent})
     yield "identity/accounts.jsonl", lines(bundle.accounts)
-    for digest, month in sorted({d: m for told in bundle.told for m, d in told.media}.items()):
+    for digest, month in _media(bundle.told):
         yield f"media/{digest}.bin", media_store.read(reader.home, bundle.corp_id, month, digest)
     yield "source/pulls.jsonl", lines(bundle.pulls)
     for told in bundle.told:
@@ -122,13 +119,7 @@ def files(reader: Reader, bundle: Bundle, prover: Prover, *, fonts: Fonts | None
                 yield f"raw/{told.name}.envelope.json", told.envelope
         if told.envelope is not None and bundle.keys:
             yield f"decryption/{told.name}.json", encode(decryption.proof(told.leaf, told.envelope, reader.home.key_set(bundle.corp_id)))
-    gaps = reader.rows("SELECT * FROM gaps")
-    for number, conversation_id in enumerate(bundle.scope.conversations, 1):
-        shown = view_lines(bundle, conversation_id, gaps)
-        for lang in LANGS:
-            yield f"view/{number:04d}.{lang}.html", view(bundle, conversation_id, shown, lang).encode("utf-8", "replace")
-        if fonts is not None:
-            yield from _view_pdf(bundle, conversation_id, shown, number, fonts)
+    yield from views.files(bundle, reader.rows("SELECT * FROM gaps"), writer)
     yield "verify/verify.py", _bundled("verify.py").encode()
 
 
@@ -136,40 +127,19 @@ def _bundled(name: str) -> str:
     return (Path(__file__).parent / "bundled" / name).read_text("utf-8")
 
 
-def lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return JSON Lines, each object canonical (RFC 8785 for these types)."""
-    return b"".join(encode(r) + b"\n" for r in rows)
+def lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """Yield JSON Lines, each object canonical (RFC 8785 for these types)."""
+    return (encode(r) + b"\n" for r in rows)
 
 
-def view_lines(bundle: Bundle, conversation_id: str, gaps: list[dict[str, Any]]) -> list[transcript.Line]:
-    """Return the lines of a conversation: neutral, without findings; recalls, files, gaps and what is held back in their places."""
-    told = [t for t in bundle.told if t.line["conversation_id"] == conversation_id]
-    held = [{"seq": h["seq"], "origin": h["origin"], "fate": h["fate"]} for h in bundle.held]
-    media = [{"msgid": t.line["msgid"], "origin": t.line["origin"], "seq": t.line["seq"], **m} for t in told for m in t.line["media"]]
-    return transcript.lines_of([t.row for t in told], findings=[], media=media, gaps=gaps, held=held, people=bundle.people)
+def _media(told: Iterable[Told]) -> list[tuple[str, str]]:
+    """Return (digest, month) of every file that was fetched, each once, sorted."""
+    return sorted({digest: month for one in told for month, digest in one.media}.items())
 
 
-def view(bundle: Bundle, conversation_id: str, shown: list[transcript.Line], lang: Lang) -> str:
-    """Return the page of a conversation."""
-    meta = conversation.Meta(
-        corp_id=bundle.corp_id, conversation_id=conversation_id, room=any(isinstance(line, transcript.MessageLine) and line.room for line in shown),
-        from_day=bundle.scope.first_day, to_day=bundle.scope.last_day, made_at_ms=bundle.point.said.at_ms, program=f"liuhen {__version__}",
-        stand=str(bundle.point.size), demo=bundle.demo, single_mode=bundle.mode == "single", masked=bundle.masks is not None, with_findings=False,
-    )  # fmt: skip
-    return conversation.render_html(shown, meta, lang)
-
-
-def _view_pdf(bundle: Bundle, conversation_id: str, shown: list[transcript.Line], number: int, fonts: Fonts) -> Iterator[tuple[str, bytes]]:
-    """Yield the same lines as PDF/A, Chinese, in parts."""
-    about = [words.say("report.page_about", "zh", matter=bundle.matter.matter, leaves=bundle.point.size, root=bundle.point.root.hex())]
-    made = pages.parts(shown, title=conversation_id, about=about, header=report.header(bundle), footer=f"liuhen {__version__}", lang="zh")
-    for part, data in enumerate(made, 1):
-        yield f"view/{number:04d}-{part:03d}.pdf", render.pdf("conversation", data, fonts, at_ms=bundle.point.said.at_ms)
-
-
-def report_pdf(bundle: Bundle, fonts: Fonts) -> Closing:
+def report_pdf(bundle: Bundle, writer: Writer) -> Closing:
     """Return what makes the PDF report once the digests of all other files are known."""
-    return lambda digests: [("01-report.pdf", render.pdf("report", report.data(bundle, digests), fonts, at_ms=bundle.point.said.at_ms))]
+    return lambda digests: [("01-report.pdf", writer.pdf("report", report.data(bundle, digests), at_ms=bundle.point.said.at_ms))]
 
 
 def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str], closing: Closing | None = None, sm3: bool = False) -> str:

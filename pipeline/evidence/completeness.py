@@ -9,23 +9,23 @@ and the proof of the decision; what cannot be attributed to a conversation (fail
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.evidence.checkpoint import Checkpoint
 from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, opening, plain
 from pipeline.evidence.scope import Scope
+from pipeline.evidence.spool import Spool
 from pipeline.names import ms_of
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.reader import Reader
 from pipeline.register import pair_scope
 
 _HELD = """
-SELECT r.leaf, r.commitment, r.nonce, r.origin, r.seq, r.msgid, r.fate, r.reason, r.rule, r.code, r.dt, r.scope_ref, r.key_version, p.captured_at, s.envelope
+SELECT r.leaf, r.commitment, r.nonce, r.origin, r.seq, r.msgid, r.fate, r.reason, r.rule, r.code, r.dt, r.scope_ref, r.key_version, p.captured_at
 FROM lake_current_records AS r
 LEFT JOIN lake_pages AS p ON p.page = r.page
-LEFT JOIN lake_sealed AS s ON s.origin = r.origin AND s.seq = r.seq AND s.variant = r.variant
 WHERE r.leaf < $size AND r.fate IN ('withheld', 'pending', 'restricted', 'removed')
     AND (list_contains($rooms, r.room_id) OR list_contains($scopes, r.scope_ref))
 ORDER BY r.leaf
@@ -42,13 +42,16 @@ SELECT count(*) FILTER (fate = 'failed') AS failed, count(*) FILTER (fate = 'pen
 _FATES = "SELECT fate, count(*) AS n FROM lake_records WHERE leaf < $size GROUP BY fate ORDER BY fate"
 
 
-def held(reader: Reader, scope: Scope, prover: Prover) -> list[dict[str, Any]]:
+def held(reader: Reader, scope: Scope, prover: Prover) -> Spool[dict[str, Any]]:
     """Return the records of these conversations whose words are not in the bundle: where they stand, why, and the proof of the decision."""
     names = Pseudonyms(reader.home, reader.corp_id)
     pairs = [c.split("|") for c in scope.conversations if c.count("|") == 1]
     scopes = [names.scope_ref(s) for a, b in pairs for s in (pair_scope(a, b), pair_scope(b, a))]
     rows = reader.rows(_HELD, {"size": prover.point.records, "rooms": list(scope.conversations), "scopes": scopes})
-    return [_held(r, reader.corp_id, prover) for r in rows]
+    spool = Spool(reader.home.path, dict[str, Any])
+    for row in rows:
+        spool.append(_held(row, reader.corp_id, prover))
+    return spool
 
 
 def _held(row: dict[str, Any], corp_id: str, prover: Prover) -> dict[str, Any]:
@@ -63,18 +66,29 @@ def _held(row: dict[str, Any], corp_id: str, prover: Prover) -> dict[str, Any]:
 
 def coverage(reader: Reader, scope: Scope, told: Sequence[Told], kept_back: Sequence[dict[str, Any]], point: Checkpoint) -> dict[str, Any]:
     """Return what completeness/coverage.json says."""
-    in_bundle = Counter(t.line["conversation_id"] for t in told)
+    counted, media = _counted(told)
     (totals,) = reader.rows(_TOTALS, {"size": point.records})
     size = point.records
     return {
         "asked": scope.asked, "first_day": plain(scope.first_day), "last_day": plain(scope.last_day), "leaves": size,
         "first_leaf": told[0].leaf if told else None, "last_leaf": told[-1].leaf if told else None,
-        "records": len(told), "marked": sum(t.line["marked"] for t in told), "held": len(kept_back),
-        "conversations": [_conversation(reader, scope, c, in_bundle[c], size) for c in scope.conversations],
-        "recalled": sum(t.line["recalled_at_ms"] is not None for t in told), "imported": sum(t.line["origin"] == "imported" for t in told),
-        "media": dict(sorted(Counter(m["status"] for t in told for m in t.line["media"]).items())),
+        "records": len(told), "marked": counted["marked"], "held": len(kept_back),
+        "conversations": [_conversation(reader, scope, c, counted["in", c], size) for c in scope.conversations],
+        "recalled": counted["recalled"], "imported": counted["imported"], "media": dict(sorted(media.items())),
         "whole_archive": {**totals, "fates": {r["fate"]: r["n"] for r in reader.rows(_FATES, {"size": size})}, "gaps": _gaps(reader)},
     }  # fmt: skip
+
+
+def _counted(told: Iterable[Told]) -> tuple[Counter[Any], Counter[str]]:
+    """Return how many records are marked, recalled, imported and in each conversation ("in", id); and files by state."""
+    counted, media = Counter[Any](), Counter[str]()
+    for line in (t.line for t in told):
+        counted["in", line["conversation_id"]] += 1
+        counted["marked"] += line["marked"]
+        counted["recalled"] += line["recalled_at_ms"] is not None
+        counted["imported"] += line["origin"] == "imported"
+        media.update(m["status"] for m in line["media"])
+    return counted, media
 
 
 def _conversation(reader: Reader, scope: Scope, conversation_id: str, in_bundle: int, size: int) -> dict[str, Any]:

@@ -8,55 +8,69 @@ removed since is not handed out, whatever the checkpoint (interface, rules 5 and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import clock, leaf, words
 from pipeline.errors import VerifyFailed
 from pipeline.evidence.proving import Prover
 from pipeline.evidence.scope import Scope
-from pipeline.names import Names, ms_of
+from pipeline.evidence.spool import Spool
+from pipeline.names import Names, Row, ms_of, seen_names
 from pipeline.reader import Reader
 from pipeline.schema import leaf_schema
 
 encode = msgspec.json.Encoder(order="sorted").encode
-_MESSAGES = """
-WITH settled AS (
-    SELECT origin, seq, max({'leaf': leaf, 'commitment': commitment}) AS last FROM lake_records
-    WHERE fate = 'archived' AND variant = '' AND leaf < $size GROUP BY origin, seq
-)
-SELECT m.*, r.last.leaf AS leaf, r.last.commitment AS commitment, s.envelope
+CHUNK = 4_000  # records that are asked for at once
+FEW = 500  # of which so many are in memory as Python knows them
+# Where the records of these conversations stand in the log: the newest leaf under which each was archived before the checkpoint.
+_SETTLED = """
+SELECT max(r.leaf) AS leaf, m.origin, m.seq, m.dt, m.msgid, m.kind, m.recalls_msgid
 FROM lake_messages AS m
-JOIN settled AS r ON r.origin = m.origin AND r.seq = m.seq
+JOIN lake_records AS r ON r.origin = m.origin AND r.seq = m.seq
+WHERE list_contains($conversations, m.conversation_id) AND r.fate = 'archived' AND r.variant = '' AND r.leaf < $size
+    AND m.dt BETWEEN $first_day AND $last_day
+GROUP BY ALL ORDER BY leaf
+"""
+_MESSAGES = """
+SELECT m.*, r.leaf, r.commitment, r.page, s.envelope
+FROM lake_messages AS m
+JOIN lake_records AS r ON r.origin = m.origin AND r.seq = m.seq
 LEFT JOIN lake_sealed AS s ON s.origin = m.origin AND s.seq = m.seq AND s.variant = ''
-WHERE list_contains($conversations, m.conversation_id)
-ORDER BY leaf
+WHERE r.leaf BETWEEN $first AND $last AND r.leaf IN (SELECT unnest($leaves)) AND m.dt BETWEEN $first_day AND $last_day
+    AND list_contains($conversations, m.conversation_id)
+ORDER BY r.leaf
 """
 _MEDIA = """
 SELECT origin, seq, ref_no, kind, file_name, declared_md5, declared_size, status, sha256, size, dt FROM lake_media
-WHERE list_contains($keys, {'origin': origin, 'seq': seq})
+WHERE (origin, seq) IN (SELECT (unnest($origins), unnest($seqs)))
 QUALIFY row_number() OVER (PARTITION BY origin, seq, ref_no ORDER BY state_no DESC) = 1 ORDER BY origin, seq, ref_no
 """
 _RECALLS = """
 SELECT c.original_msgid, min({'at': c.recalled_at, 'who': c.recalled_by}) AS first FROM lake_recalls AS c
 JOIN lake_records AS r ON r.origin = c.origin AND r.seq = c.seq AND r.fate = 'archived' AND r.leaf < $size
-WHERE list_contains($msgids, c.original_msgid) GROUP BY c.original_msgid
+WHERE c.original_msgid IN (SELECT unnest($msgids)) GROUP BY c.original_msgid
 """
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """One record of a bundle. line: what 02-messages.jsonl says; proof: proofs/LEAF.json; raw: the JSON as received; envelope: the
-    sealed bytes; media: (month, SHA-256 in hex) of its files that were fetched."""
+    sealed bytes; quotes, unread: what its page needs beside the line; media: (month, SHA-256 in hex) of its files that were fetched."""
 
     leaf: int
     line: dict[str, Any]
     proof: dict[str, Any]
     raw: bytes
     envelope: bytes | None
-    row: dict[str, Any]
+    quotes: list[dict[str, Any]] | None = None
+    unread: dict[str, Any] | None = None
     media: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -64,35 +78,67 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         """The file name of its bytes, without ending: digits and a letter only."""
         return f"{self.leaf:012d}"
 
-
-def tell(reader: Reader, scope: Scope, prover: Prover) -> list[Told]:
-    """Return the records of a scope in leaf order, none outside its days; raises VerifyFailed LEAF_DIFFERS when a row is not what was settled."""
-    size = prover.point.records
-    rows = [r for r in reader.rows(_MESSAGES, {"size": size, "conversations": list(scope.conversations)}) if inside(scope, r["dt"])]
-    keys = [{"origin": r["origin"], "seq": r["seq"]} for r in rows]
-    media = _by_record(reader.rows(_MEDIA, {"keys": keys}) if keys else [])
-    msgids = [r["msgid"] for r in rows]
-    recalls = {r["original_msgid"]: r["first"] for r in reader.rows(_RECALLS, {"size": size, "msgids": msgids})} if msgids else {}
-    names = Names(reader.rows("SELECT * FROM people"))
-    originals = _originals(reader, rows)
-    rows = [{**r, "original": originals.get(r["recalls_msgid"]) if r["kind"] == "recall" else None} for r in rows]
-    return [_told(r, media.get((r["origin"], r["seq"]), []), recalls.get(r["msgid"]), names, scope, prover, reader.corp_id) for r in rows]
+    @property
+    def row(self) -> dict[str, Any]:
+        """What its page is made from (transcript.py): its line, times in ms, with its files."""
+        times = {name: self.line[f"{name}_ms"] for name in ("sent_at", "captured_at", "recalled_at")}
+        return {**self.line, **times, "quotes": self.quotes, "unread": self.unread}
 
 
-def _originals(reader: Reader, rows: list[dict[str, Any]]) -> dict[str, str]:
+class Who(NamedTuple):
+    """Names of a time: inside the firm, and as customers saw them."""
+
+    inside: Names
+    seen: Names
+
+
+class Records(msgspec.Struct, frozen=True):
+    """The records of a scope in leaf order, their leaves, and the digests of the pages they came in, sorted."""
+
+    told: Spool[Told]
+    leaves: array[int]
+    pages: list[bytes]
+
+
+def tell(reader: Reader, scope: Scope, prover: Prover, people: Sequence[Row]) -> Records:
+    """Return the records of a scope, none outside its days. people: rows of the view `people`; raises VerifyFailed LEAF_DIFFERS when a row is not what was settled."""
+    days = {"first_day": scope.first_day or date.min, "last_day": scope.last_day or date.max}
+    asked = {"size": prover.point.records, "conversations": list(scope.conversations), **days}
+    settled = reader.arrow(_SETTLED, asked)
+    originals = _originals(reader, settled)
+    names = Who(Names(people), seen_names(people))
+    spool, pages = Spool(reader.home.path, Told), set[bytes]()
+    for start in range(0, settled.num_rows, CHUNK):
+        for row, media, recall in _rows(reader, scope, prover.point.records, settled.slice(start, CHUNK)):
+            pages.add(row["page"])
+            row["original"] = originals.get(row["recalls_msgid"]) if row["kind"] == "recall" else None
+            spool.append(_told(row, media, recall, names, scope, prover, reader.corp_id))
+    return Records(spool, array("Q", settled["leaf"].to_numpy()), sorted(pages))
+
+
+def _rows(reader: Reader, scope: Scope, size: int, settled: pa.Table) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], Mapping[str, Any] | None]]:
+    """Yield (row, its files, its first recall) of the records that were settled so, in leaf order."""
+    leaves, days = settled["leaf"].to_pylist(), settled["dt"].to_pylist()
+    found = reader.arrow(_MESSAGES, {
+        "first": leaves[0], "last": leaves[-1], "leaves": leaves, "first_day": min(days), "last_day": max(days), "conversations": list(scope.conversations),
+    })  # fmt: skip
+    keys = {"origins": settled["origin"].to_pylist(), "seqs": settled["seq"].to_pylist()}
+    media = _by_record(reader.rows(_MEDIA, keys))
+    recalls = {r["original_msgid"]: r["first"] for r in reader.rows(_RECALLS, {"size": size, "msgids": settled["msgid"].to_pylist()})}
+    for batch in found.to_batches(max_chunksize=FEW):
+        for row in batch.to_pylist():
+            yield row, media.get((row["origin"], row["seq"]), []), recalls.get(row["msgid"])
+
+
+def _originals(reader: Reader, settled: pa.Table) -> dict[str, str]:
     """Return where the original of each recall is: in the bundle (here), elsewhere in the archive (outside), held back, or not known at all."""
-    asked = [r["recalls_msgid"] for r in rows if r["kind"] == "recall" and r["recalls_msgid"]]
+    recalls = settled.filter(pc.equal(settled["kind"], "recall"))["recalls_msgid"]
+    asked = [m for m in recalls.to_pylist() if m]
     where = dict.fromkeys(asked, "unknown")
-    query = "SELECT msgid FROM lake_rest_records WHERE fate IN ('withheld', 'pending', 'restricted', 'removed') AND list_contains($asked, msgid)"
+    query = "SELECT msgid FROM lake_rest_records WHERE fate IN ('withheld', 'pending', 'restricted', 'removed') AND msgid IN (SELECT unnest($asked))"
     where |= dict.fromkeys((r["msgid"] for r in reader.rows(query, {"asked": asked})), "held")
-    where |= dict.fromkeys((r["msgid"] for r in reader.rows("SELECT msgid FROM messages WHERE list_contains($asked, msgid)", {"asked": asked})), "outside")
-    here = {r["msgid"] for r in rows}
-    return {msgid: "here" if msgid in here else place for msgid, place in where.items()}
-
-
-def inside(scope: Scope, day: Any) -> bool:
-    """Whether a Beijing day lies in the scope's range."""
-    return (scope.first_day is None or day >= scope.first_day) and (scope.last_day is None or day <= scope.last_day)
+    where |= dict.fromkeys((r["msgid"] for r in reader.rows("SELECT msgid FROM messages WHERE msgid IN (SELECT unnest($asked))", {"asked": asked})), "outside")
+    return where | dict.fromkeys(settled.filter(pc.is_in(settled["msgid"], recalls))["msgid"].to_pylist(), "here")
 
 
 def _by_record(rows: list[dict[str, Any]]) -> dict[tuple[str, int], list[dict[str, Any]]]:
@@ -103,15 +149,14 @@ def _by_record(rows: list[dict[str, Any]]) -> dict[tuple[str, int], list[dict[st
 
 
 def _told(
-    row: dict[str, Any], media: list[dict[str, Any]], recall: Mapping[str, Any] | None, names: Names, scope: Scope, prover: Prover, corp_id: str
+    row: dict[str, Any], media: list[dict[str, Any]], recall: Mapping[str, Any] | None, names: Who, scope: Scope, prover: Prover, corp_id: str
 ) -> Told:  # fmt: skip
     fields = leaf_fields(row, media, corp_id)
     proof = opening(row["nonce"], fields, row["leaf"], row["commitment"], prover)
     fetched = tuple((f"{m['dt']:%Y-%m}", m["sha256"]) for m in media if m["sha256"])
-    recalled = {"recalled_at": recall["at"] if recall else None, "recalled_by": recall["who"] if recall else None}
     return Told(
         leaf=row["leaf"], line=_line(row, fields, media, recall, names, scope), proof=proof, raw=row["raw"].encode("utf-8", "surrogatepass"),
-        envelope=row["envelope"], media=fetched, row={**row, **recalled, "text": fields["text"], "parts": fields["parts"], "unread": _unread(row, media)},
+        envelope=row["envelope"], media=fetched, quotes=row["quotes"], unread=_unread(row, media),
     )  # fmt: skip
 
 
@@ -154,7 +199,7 @@ def opening(nonce: bytes, fields: Mapping[str, Any], number: int, commitment: by
 
 
 def _line(
-    row: Mapping[str, Any], fields: Mapping[str, Any], media: list[dict[str, Any]], recall: Mapping[str, Any] | None, names: Names, scope: Scope
+    row: Mapping[str, Any], fields: Mapping[str, Any], media: list[dict[str, Any]], recall: Mapping[str, Any] | None, names: Who, scope: Scope
 ) -> dict[str, Any]:  # fmt: skip
     sent_ms = fields["sent_at_ms"]
     same = ("origin", "seq", "msgid", "kind", "action", "msgtype", "sender_id", "recipient_ids", "room_id", "text", "parts", "key_version")
@@ -163,7 +208,8 @@ def _line(
         "sent_at_ms": sent_ms, "sent_at_beijing": words.iso(sent_ms) if sent_ms is not None else None,
         "sent_at_utc": clock.iso(sent_ms) if sent_ms is not None else None, "captured_at_ms": fields["captured_at_ms"],
         "conversation_id": row["conversation_id"], "direction": row["direction"], "sender_kind": row["sender_kind"],
-        "sender_name": names.person(row["sender_id"] or "", sent_ms, row["sender_kind"]).name,
+        "sender_name": names.inside.person(row["sender_id"] or "", sent_ms, row["sender_kind"]).name,
+        "sender_seen_as": names.seen.person(row["sender_id"] or "", sent_ms, row["sender_kind"]).name,
         "recalls_msgid": row["recalls_msgid"], "original": row["original"],
         "recalled_at_ms": ms_of(recall["at"]) if recall else None, "recalled_by": recall["who"] if recall else None,
         "consent": row["consent"], "consent_source": row["consent_source"], "consent_rule": row["consent_rule"], "consent_event": row["consent_event"],
@@ -172,43 +218,8 @@ def _line(
     }  # fmt: skip
 
 
-def accounts(reader: Reader, told: list[Told]) -> Iterator[dict[str, Any]]:
-    """Yield who the ids of a bundle were: every row of the directory and every number of the firm that is linked to them."""
-    ids = sorted({i for t in told for i in (t.line["sender_id"], *t.line["recipient_ids"]) if i})
-    for row in reader.rows("SELECT * FROM people WHERE list_contains($ids, userid) ORDER BY userid, valid_from NULLS FIRST, name", {"ids": ids}):
-        yield {"id": row["userid"], "says": "directory", **{k: plain(v) for k, v in row.items() if k not in ("corp_id", "userid")}}
-    query = "SELECT * FROM identities WHERE list_contains($ids, external_userid) ORDER BY external_userid, kind, value"
-    for row in reader.rows(query, {"ids": ids}):
-        yield {"id": row["external_userid"], "says": "identity", **{k: plain(v) for k, v in row.items() if k not in ("corp_id", "external_userid")}}
-    known = {r["userid"] for r in reader.rows("SELECT DISTINCT userid FROM people WHERE list_contains($ids, userid)", {"ids": ids})}
-    yield from ({"id": i, "says": "nothing"} for i in ids if i not in known)
-
-
-def consent_events(reader: Reader, told: list[Told]) -> list[dict[str, Any]]:
-    """Return every consent event of the pairs and rooms in a bundle, oldest first."""
-    people = sorted({i.lower() for t in told for i in (t.line["sender_id"], *t.line["recipient_ids"]) if i})
-    rooms = sorted({t.line["room_id"] for t in told if t.line["room_id"]})
-    query = (
-        "SELECT * FROM consent WHERE list_contains($people, lower(external_userid)) AND"
-        " (list_contains($people, lower(userid)) OR list_contains($rooms, room_id)) ORDER BY changed_at, recorded_at, external_userid, userid, room_id"
-    )
-    return [{k: plain(v) for k, v in r.items() if k != "corp_id"} for r in reader.rows(query, {"people": people, "rooms": rooms})]
-
-
-def notices(reader: Reader, told: list[Told]) -> list[dict[str, Any]]:
-    """Return what the people of a bundle were told, by digest, oldest first: greetings and cards, employees' notices, every version of the text."""
-    people = sorted({i.lower() for t in told for i in (t.line["sender_id"], *t.line["recipient_ids"]) if i})
-    query = (
-        "SELECT * FROM notices AS n WHERE (external_userid IS NULL OR list_contains($people, lower(external_userid)))"
-        " AND (userid IS NULL OR list_contains($people, lower(userid))) ORDER BY n.at NULLS FIRST, recorded_at, notice_id"
-    )
-    return [{k: plain(v) for k, v in r.items() if k != "corp_id"} for r in reader.rows(query, {"people": people})]
-
-
 def plain(value: Any) -> Any:
     """Return a value as JSON tells it: times in ms since 1970 UTC, days ISO."""
-    from datetime import date, datetime
-
     if isinstance(value, datetime):
         return ms_of(value)
     return value.isoformat() if isinstance(value, date) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipeline import ingest, schema
 from pipeline.consenting import notices
 from pipeline.evidence import bundle, checkpoint, decryption, matter, proving, scope
 from pipeline.evidence.pdf.fonts import Fonts
+from pipeline.evidence.pdf.writer import Writer
 from pipeline.evidence.redaction import masking
 from pipeline.evidence.redaction.masking import Choices
 from pipeline.home import Home
@@ -65,6 +67,7 @@ def export(at: Home, *, prove: bool = False, choices: Choices | None = None, fon
             masked = masking.redacted(reader, made, choices)
             made, values = masked.bundle, masked.values
         sink = io.BytesIO()
-        closing = bundle.report_pdf(made, fonts) if fonts else None
-        bundle.write(sink, bundle.files(reader, made, prover, fonts=fonts), info={"Source-Organization": firm.CORP}, closing=closing)
+        with Writer(fonts) if fonts else nullcontext() as writer:
+            closing = bundle.report_pdf(made, writer) if writer else None
+            bundle.write(sink, bundle.files(reader, made, prover, writer=writer), info={"Source-Organization": firm.CORP}, closing=closing)
     return sink.getvalue(), values

@@ -1,27 +1,21 @@
-"""The lines of a conversation as data for the template conversation.typ; long ones in parts, so that memory stays flat.
+"""The lines of a conversation as data for the template conversation.typ.
 
-Before: transcript.py, conversation.py (words of a line). After: render.py.
+Before: transcript.py, conversation.py (words of a line). After: views.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline import conversation, words
 from pipeline.transcript import DayLine, Line, MessageLine, RecallLine
 from pipeline.words import Lang
 
-PART = 4_000  # lines of one file
 
-
-def parts(lines: Sequence[Line], *, title: str, about: list[str], header: str, footer: str, lang: Lang) -> Iterator[dict[str, Any]]:
-    """Yield the data of each file of a conversation, at least one."""
-    several = len(lines) > PART
-    for number, start in enumerate(range(0, max(len(lines), 1), PART), 1):
-        named = f"{title} ({number})" if several else title
-        shown = [_line(line, lang) for line in lines[start : start + PART]]
-        yield {"title": named, "author": "liuhen", "about": about, "header": header, "footer": footer, "lines": shown}
+def lines_of(lines: Sequence[Line], lang: Lang) -> list[dict[str, Any]]:
+    """Return what the template writes of each line."""
+    return [_line(line, lang) for line in lines]
 
 
 def _line(line: Line, lang: Lang) -> dict[str, Any]:

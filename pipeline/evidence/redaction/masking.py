@@ -24,11 +24,15 @@ from pipeline import leaf, pii
 from pipeline.evidence.bundle import Bundle
 from pipeline.evidence.records import Told
 from pipeline.evidence.redaction.rules import Place, Rules, masked
+from pipeline.evidence.spool import Spool
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.reader import Reader
 from pipeline.words import say
 
 _SHOWN = {"employee": "colleague", "external": "customer", "robot": "robot"}
+
+
+_Masks = list[dict[str, Any]]
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,10 +76,16 @@ class _Redaction:
         self.full, self.choices = full, choices
         self.stay = {p.lower() for p in parties(full, choices.parties)}
         self.keyed = Pseudonyms(reader.home, reader.corp_id)
-        self.kinds = {t.line["sender_id"]: t.line["sender_kind"] for t in full.told} | {r["userid"]: r["kind"] for r in full.people}
+        self.kinds: dict[str | None, str] = {}
+        self.here: set[str] = set()
+        for line in (t.line for t in full.told):
+            self.kinds[line["sender_id"]] = line["sender_kind"]
+            self.here.update(i for i in (line["sender_id"], *line["recipient_ids"]) if i)
+        self.kinds |= {r["userid"]: r["kind"] for r in full.people}
         self.shown: dict[str, str] = {}
         self.values: set[str] = set()
-        self.log: list[dict[str, Any]] = []
+        self.folder = reader.home.path
+        self.log = Spool(self.folder, dict[str, Any])
         policies = pii.compiled(reader.home.config.pii.policy_patterns)
         self.rules = Rules(names=self._names(), chosen=choices.chosen, policies=policies, keep=choices.keep)
 
@@ -92,7 +102,7 @@ class _Redaction:
 
     def _names(self) -> dict[str, str]:
         """Return {name or id: pseudonym} of the firm's people and of everybody in these conversations, without the parties."""
-        here = {i for t in self.full.told for i in (t.line["sender_id"], *t.line["recipient_ids"]) if i}
+        here = self.here
         others = [r for r in self.full.people if r["userid"].lower() not in self.stay and (r["kind"] == "employee" or r["userid"] in here)]
         own = {r[k] for r in self.full.people if r["userid"].lower() in self.stay for k in ("name", "alias") if r[k]}
         names = {r[k]: self.person(r["userid"]) for r in others for k in ("name", "alias") if r[k] and r[k] not in own}
@@ -116,7 +126,9 @@ class _Redaction:
 
     def made(self) -> Redacted:
         full = self.full
-        told = [self.told(t) for t in full.told]
+        told = Spool(self.folder, Told)
+        for one in full.told:
+            told.append(self.told(one))
         coverage = self._coverage(full.coverage)
         bundle = msgspec.structs.replace(
             full, told=told, coverage=coverage, accounts=[*self._accounts()], consent=[self._consent(e) for e in full.consent],
@@ -128,50 +140,44 @@ class _Redaction:
         return Redacted(bundle=bundle, values=frozenset(self.values))
 
     def told(self, told: Told) -> Told:
-        """Return a record masked, its proof with the masked groups closed (rule 3)."""
-        before = len(self.log)
-        line, own = told.line, {"leaf": told.leaf}
+        """Return a record masked, its proof with the masked groups closed (rule 3); its masks go into the log."""
+        own, line = _Masks(), told.line
         text, parts = self._text(own, told)
         people: dict[str, Any] = {"sender_id": self._id(own, "sender_id", line["sender_id"])}
         people["recipient_ids"] = [self._id(own, f"recipient_ids[{n}]", i) for n, i in enumerate(line["recipient_ids"])]
-        closed = {entry["group"] for entry in self.log[before:]}
-        proof = _closed(told.proof, closed)
-        for entry in self.log[before:]:
-            entry["commitment"] = proof["groups"][entry["group"]]["digest"]
+        proof = _closed(told.proof, {entry["group"] for entry in own})
+        for entry in own:
+            known = {"leaf": told.leaf, "reason": self.choices.reason, "approver": self.choices.approver}
+            self.log.append({**entry, **known, "commitment": proof["groups"][entry["group"]]["digest"]})
+        stays = people["sender_id"] == line["sender_id"]
         masked_line = {
             **line, **people, "text": text, "parts": parts, "conversation_id": self.conversation(line["conversation_id"]),
-            "sender_name": line["sender_name"] if people["sender_id"] == line["sender_id"] else None,
-            "recalled_by": self.person(line["recalled_by"]) if line["recalled_by"] else line["recalled_by"],
-            "media": [_nameless(m) for m in line["media"]],
+            **{name: line[name] if stays else None for name in ("sender_name", "sender_seen_as")},
+            "recalled_by": self.person(line["recalled_by"]) if line["recalled_by"] else line["recalled_by"], "media": [_nameless(m) for m in line["media"]],
         }  # fmt: skip
-        unread = told.row["unread"] and {**told.row["unread"], "sha256": ""}
-        row = {**told.row, **{k: masked_line[k] for k in ("sender_id", "recipient_ids", "conversation_id", "text", "parts", "recalled_by")}}
-        row |= {"raw": None, "text_clear": None, "parts_clear": None, "quotes": None, "unread": unread}
-        return msgspec.structs.replace(told, line=masked_line, proof=proof, raw=b"", envelope=None, row=row, media=())
+        unread = told.unread and {**told.unread, "sha256": ""}
+        return msgspec.structs.replace(told, line=masked_line, proof=proof, raw=b"", envelope=None, quotes=None, unread=unread, media=())
 
-    def _text(self, own: Mapping[str, Any], told: Told) -> tuple[str | None, list[dict[str, Any]] | None]:
+    def _text(self, own: _Masks, told: Told) -> tuple[str | None, list[dict[str, Any]] | None]:
         text, parts = self._masked(own, "text", told.line["text"]), told.line["parts"]
         if parts is None:
             return text, None
         return text, [{**p, "text": self._masked(own, f"parts[{n}].text", p["text"])} for n, p in enumerate(parts)]
 
-    def _masked(self, own: Mapping[str, Any], path: str, text: str | None) -> str | None:
+    def _masked(self, own: _Masks, path: str, text: str | None) -> str | None:
         if not text:
             return text
         places = self.rules.places(text)
         self._hidden(text, places)
-        for p in places:
-            self._note({**own, "group": "text", "path": path, "class": p.kind, "start_cp": p.start_cp, "end_cp": p.end_cp, "shown": p.shown})
+        own += [{"group": "text", "path": path, "class": p.kind, "start_cp": p.start_cp, "end_cp": p.end_cp, "shown": p.shown} for p in places]
         return masked(text, places) if places else text
 
-    def _id(self, own: Mapping[str, Any], path: str, userid: str | None) -> str | None:
+    def _id(self, own: _Masks, path: str, userid: str | None) -> str | None:
         shown = self.person(userid) if userid else userid
         if shown != userid:
-            self._note({**own, "group": "parties", "path": path, "class": "third_party", "start_cp": None, "end_cp": None, "shown": shown})
+            own.append({"group": "parties", "path": path, "class": "third_party", "start_cp": None, "end_cp": None, "shown": shown})
         return shown
 
-    def _note(self, entry: dict[str, Any]) -> None:
-        self.log.append({**entry, "reason": self.choices.reason, "approver": self.choices.approver})
 
     def _coverage(self, coverage: Mapping[str, Any]) -> dict[str, Any]:
         whole = coverage["whole_archive"]
@@ -181,9 +187,15 @@ class _Redaction:
         return {**coverage, "asked": asked, "conversations": conversations, "whole_archive": {**whole, "gaps": gaps}}
 
     def _accounts(self) -> Iterable[dict[str, Any]]:
-        yield from (a for a in self.full.accounts if a["id"].lower() in self.stay)
+        yield from (self._account(a) for a in self.full.accounts if a["id"].lower() in self.stay)
         others = {a["id"] for a in self.full.accounts if a["id"].lower() not in self.stay}
         yield from ({"id": shown, "says": "masked"} for shown in sorted(map(self.person, others)))
+
+    def _account(self, account: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a party's account; a remark is a member's own words: who made it and whom it names are masked too."""
+        if account["says"] != "remark":
+            return dict(account)
+        return {**account, "by": self.person(account["by"]), "inside_firm": {"remark": self.text(account["inside_firm"]["remark"])}}
 
     def _consent(self, event: Mapping[str, Any]) -> dict[str, Any]:
         return {k: self.person(v) if k in ("userid", "external_userid") and v else v for k, v in event.items()}
