@@ -15,11 +15,14 @@
     matter.py       matters that exports belong to
     scope.py        which conversations a bundle holds
     gate.py         where a bundle goes: abroad only with an approval
+    spool.py        what is gathered, sealed on disk while a bundle is written
     records.py      what is told of each record, with its openings
+    identity.py     who the accounts were, inside the firm and as customers saw them
     flat.py         the same as a table for spreadsheets
     decryption.py   what shows that sealed bytes open to these words
     completeness.py what is in it, what is not, and why
     report.py       page 1: what is in it, what is not, what it does not prove
+    views.py        the pages of each conversation, in parts
     bundle.py       the parts → a BagIt in a zip, the same bytes every time
     check.py        `verify CASE.zip`
     check_files.py  a bundle's files, one at a time

@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import Evidence
 from pipeline.errors import UsageError
 from pipeline.evidence import report
-from pipeline.evidence.pdf import fonts, pages, render
+from pipeline.evidence.pdf import fonts, render, writer
 from pipeline.evidence.pdf.fonts import Fonts
 from pipeline.evidence.redaction.masking import Choices
 from pipeline.home import Home
@@ -144,12 +144,14 @@ def test_unseen_characters_are_shown(known: Fonts) -> None:
     assert "〈U+202E〉" in shown and "〈U+200B〉" in shown
 
 
-def test_a_long_conversation_is_written_in_parts() -> None:
-    from pipeline.transcript import HeldLine
-
-    lines = [HeldLine("withheld", 1)] * (2 * pages.PART + 1)
-    made = list(pages.parts(lines, title="会话", about=[], header="", footer="", lang="zh"))
-    assert [len(p["lines"]) for p in made] == [4000, 4000, 1] and [p["title"] for p in made] == ["会话 (1)", "会话 (2)", "会话 (3)"]
+def test_another_process_sets_the_same_bytes_and_is_replaced_when_it_has_set_enough(known: Fonts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ENOUGH", 1)
+    with writer.Writer(known) as one:
+        made = [one.pdf("conversation", conversation("您好"), at_ms=AT) for _ in range(2)]
+        with pytest.raises(UsageError) as told:
+            one.pdf("conversation", conversation("\U000f0000"), at_ms=AT)
+    assert made == [render.pdf("conversation", conversation("您好"), known, at_ms=AT)] * 2
+    assert told.value.code == "GLYPH_MISSING" and "U+F0000" in str(told.value)
 
 
 def test_nothing_that_was_masked_is_in_the_pdf(archive: Home, known: Fonts) -> None:

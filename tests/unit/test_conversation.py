@@ -17,7 +17,7 @@ from pipeline.conversation import Meta, around, counts, lines_of, participants, 
 from pipeline.errors import UsageError
 from pipeline.names import Names
 from pipeline.segments import QUOTE, Segment, Span, segments
-from pipeline.transcript import DayLine, GapLine, HeldLine, Line, MessageLine, MoreLine, RecallLine
+from pipeline.transcript import DayLine, GapLine, HeldLine, Line, MessageLine, MoreLine, RecallLine, parts_of
 
 START = datetime(2026, 11, 20, 1, 30, 5, tzinfo=UTC)  # 09:30:05 in Beijing
 META = Meta(corp_id="wwcorp", conversation_id="lina_wmwang", actor="os:officer", program="liuhen 0.1.0")
@@ -211,6 +211,13 @@ def test_a_gap_without_times_stands_after_its_lower_seq() -> None:
     rows = [message(1, "lina", "a", 0), message(9, "lina", "b", 10)]
     gap = {"after_seq": 1, "before_seq": 9, "from_at": None, "to_at": None, "cause": None}
     assert outline(lines_of(rows, gaps=[gap])) == ["11-20", "m1", "gap 1-9", "m9"]
+
+
+def test_a_long_conversation_comes_in_parts_that_together_say_the_same() -> None:
+    rows = [message(n, "lina", str(n), n) for n in range(1, 8)] + [recall(8, "lina", "m1", 8)]
+    parts = list(parts_of(rows, size=3))
+    assert [outline(lines) for lines in parts] == [["11-20", "m1", "m2", "m3"], ["11-20", "m4", "m5", "m6"], ["11-20", "m7", outline(lines_of(rows))[-1]]]
+    assert [outline(lines) for lines in parts_of([], size=3)] == [[]]
 
 
 def test_times_may_be_milliseconds_or_datetimes() -> None:

@@ -732,7 +732,7 @@ class Bundle:
 # The table, docs/formats.md, section 13.
 TABLE = (
     "leaf", "origin", "seq", "msgid", "kind", "action", "msgtype", "sent_at_beijing", "sent_at_utc", "conversation_id", "room_id", "direction", "sender_id",
-    "sender_name", "sender_kind", "recipient_ids", "text", "recalls_msgid", "original", "recalled_at_ms", "recalled_by", "consent", "consent_source",
+    "sender_name", "sender_seen_as", "sender_kind", "recipient_ids", "text", "recalls_msgid", "original", "recalled_at_ms", "recalled_by", "consent", "consent_source",
     "lawful_basis", "marked", "media",
 )  # fmt: skip
 
