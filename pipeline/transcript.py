@@ -305,7 +305,7 @@ class _Maker:
         """order: numbers of the messages as they were said; originals: msgids of those that somebody recalled."""
         self.names = Names(people)
         self.messages = messages
-        self.sent: dict[str, int | None] = {}
+        self.sent: dict[str | None, int | None] = {}
         self.kinds: dict[str, str] = {}
         internal = True
         for row in (messages[at] for at in order):
@@ -347,7 +347,7 @@ class _Maker:
 
     def _message(self, row: Row) -> MessageLine:
         at = ms_of(row.get("sent_at"))
-        sender = self._person(row.get("sender_id") or "", at)
+        sender = self.names.person(row.get("sender_id") or "", at, row.get("sender_kind") or self.kinds.get(row.get("sender_id") or ""))
         blocks, marks = self._blocks(row)
         return MessageLine(
             msgid=row["msgid"],
@@ -362,7 +362,7 @@ class _Maker:
             room=bool(row.get("room_id")),
             consent=row.get("consent") or "unknown",
             blocks=blocks,
-            media=tuple(_media_item(one) for one in row.get("media") or self.media.get((_origin(row), row["seq"]), ())),
+            media=tuple(_media_item(one) for one in row.get("media") or self.media.get((_origin(row), row["seq"])) or ()),
             marks=marks,
             recalled=self._recalled(row),
             unread=Unread(**row["unread"]) if row.get("unread") else None,
