@@ -274,7 +274,7 @@ def _trailing(home: Home, corp_id: str) -> tuple[tuple[int, int], ...]:
 def _write_run(home: Home, corp_id: str, at: Run, started_ms: int, command: str, exit_code: int) -> None:
     lake, now = home.lake(corp_id), clock.now_ms()
     bench = Workbench(home, corp_id, lake.snapshot())
-    history.keep(home, bench.packs, bench.lexicon_version)
+    history.keep(home, bench.packs, bench.lexicon_version, bench.approved)
     common = {"run_id": at.run_id, "command": command, "actor": custody.actor(), "started_at": started_ms}
     counts: dict[str, Any] = {"landed": at.landed, "reopened": at.reopened, **{f: at.counts[f] for f in FATES}}
     rows = [

@@ -10,13 +10,16 @@ Rules:
      nor repeats it.
  (2) A batch is removed when every configured channel has taken it and `told.box` holds its findings.
  (3) Sending is at least once: a crash between a channel's answer and our note of it sends the same batch with the same id again.
- (4) A record that is erased leaves the waiting batches too.
+ (4) A record that is erased leaves the waiting batches too, also while a round is at work: whoever looks for findings, notes what a channel
+     answered or takes records out holds the queue (`held`) for as long, reads the batch anew and never writes one that is gone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +46,16 @@ class Queue:
 
     def __init__(self, home: Home, corp_id: str) -> None:
         self.folder = home.path / FOLDER / corp_id
+        self._lock = home.path / "locks" / f"{corp_id}.alerts.lock"
         self._keyring = home.keyring
         self._corp_id = corp_id
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for, and hold, the right to change the batches (rule 4); never for as long as something is sent."""
+        with durable.storage("taking a lock"), open(self._lock, "ab") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
     def told(self) -> Told:
         """Return what was told, the waiting batches included (rule 1)."""
@@ -64,9 +75,22 @@ class Queue:
         found = [self._open(path) for path in self.folder.glob("*.batch") if _BATCH.match(path.stem)]
         return sorted(found, key=lambda batch: (batch.made_ms, batch.id))
 
+    def now(self, batch_id: str) -> Batch | None:
+        """Return a batch as it is by now; None when all of it was taken or erased."""
+        path = self._path(batch_id)
+        return self._open(path) if path.exists() else None
+
     def put(self, batch: Batch) -> None:
-        """Write a batch, or what became of it."""
+        """Write a batch."""
         self._store(self._path(batch.id), batch.id, msgspec.msgpack.encode(batch))
+
+    def change(self, batch_id: str, changed: Callable[[Batch], Batch]) -> Batch | None:
+        """Write what became of a batch that still waits, and return it; nothing, when it is gone (rule 4)."""
+        with self.held():
+            batch = self.now(batch_id)
+            if batch is not None:
+                self.put(batch := changed(batch))
+            return batch
 
     def drop(self, batch: Batch) -> None:
         """Remove a batch that every channel has taken."""
@@ -74,15 +98,16 @@ class Queue:
 
     def purge(self, keys: Collection[tuple[str, int]]) -> int:
         """Take records (origin, seq) out of the waiting batches; return how many alerts went (rule 4)."""
-        wanted, gone = set(keys), 0
-        for batch in self.waiting():
-            rest = tuple(alert for alert in batch.alerts if (alert.origin, alert.seq) not in wanted)
-            gone += len(batch.alerts) - len(rest)
-            if rest and len(rest) < len(batch.alerts):
-                self.put(msgspec.structs.replace(batch, alerts=rest))
-            elif not rest and not batch.test:
-                self.drop(batch)
-        return gone
+        with self.held():
+            return sum(self._without(batch, set(keys)) for batch in self.waiting())
+
+    def _without(self, batch: Batch, gone: Collection[tuple[str, int]]) -> int:
+        rest = tuple(alert for alert in batch.alerts if (alert.origin, alert.seq) not in gone)
+        if not rest and not batch.test:
+            self.drop(batch)
+        elif len(rest) < len(batch.alerts):
+            self.put(msgspec.structs.replace(batch, alerts=rest))
+        return len(batch.alerts) - len(rest)
 
     def _open(self, path: Path) -> Batch:
         return msgspec.msgpack.decode(self._keyring.open(path.read_bytes(), context=self._context(path.stem)), type=Batch)

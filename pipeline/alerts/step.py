@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -41,7 +42,8 @@ def run(home: Home, corp_id: str) -> Round:
         return Round(0, 0, 0, ())
     queue = Queue(home, corp_id)
     with home.lock(f"alerts-{corp_id}"):
-        fresh = gather.gather(home, corp_id, queue, now_ms=clock.now_ms())
+        with queue.held():  # a record that is erased meanwhile leaves the batch that is made of it, afterwards
+            fresh = gather.gather(home, corp_id, queue, now_ms=clock.now_ms())
         waiting = queue.waiting()
         errors = [code for batch in waiting for code in send(queue, batch, ways)]
         left = len(queue.waiting())
@@ -49,22 +51,30 @@ def run(home: Home, corp_id: str) -> Round:
 
 
 def send(queue: Queue, batch: Batch, ways: Sequence[Channel]) -> list[str]:
-    """Send a batch to the channels that have not taken it, note each answer at once; return the codes of what failed."""
+    """Send a batch, as it is by now, to the channels that have not taken it, note each answer at once; return the codes of what failed."""
     errors = []
+    now = queue.now(batch.id)
     for way in ways:
-        if way.name in batch.done:
+        if now is None or way.name in now.done:
             continue
         try:
-            way.send(batch)
+            way.send(now)
         except ArchiveError as error:
             errors.append(error.code)
-            batch = msgspec.structs.replace(batch, tries=batch.tries + 1, last=error.code)
+            now = queue.change(now.id, partial(_failed, code=error.code))
         else:
-            batch = msgspec.structs.replace(batch, done=(*batch.done, way.name))
-        queue.put(batch)
-    if {way.name for way in ways} <= set(batch.done):
-        queue.drop(batch)
+            now = queue.change(now.id, partial(_taken, by=way.name))
+    if now is not None and {way.name for way in ways} <= set(now.done):
+        queue.drop(now)
     return errors
+
+
+def _failed(batch: Batch, *, code: str) -> Batch:
+    return msgspec.structs.replace(batch, tries=batch.tries + 1, last=code)
+
+
+def _taken(batch: Batch, *, by: str) -> Batch:
+    return msgspec.structs.replace(batch, done=(*batch.done, by))
 
 
 def probe(home: Home, corp_id: str) -> dict[str, ArchiveError | None]:

@@ -153,10 +153,12 @@ def lexicon_diff(
 
 def _side(name: str) -> Kept:
     from pipeline.match import history, lexicon
+    from pipeline.scripts import store
+    from pipeline.scripts.covering import ApprovedTexts
     from pipeline.workbench import compiled_packs, packs_of
 
     if name == "home":
-        return history.kept(packs_of(CALL.home))
+        return history.kept(packs_of(CALL.home), ApprovedTexts(store.load(CALL.home)))
     if name == "shipped":
         return history.kept(compiled_packs(tuple(lexicon.shipped_packs())))
     if Path(name).suffix in (".yaml", ".yml", ".txt"):

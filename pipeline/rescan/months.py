@@ -102,7 +102,7 @@ def rescan(
         snapshot = lake.snapshot()
         bench = Workbench(home, corp_id, snapshot)
         version = bench.lexicon_version
-        history.keep(home, bench.packs, version)
+        history.keep(home, bench.packs, version, bench.approved)
         months = months_between(snapshot, first, last)
         total, scanned, added, skipped = snapshot.rows("messages"), 0, 0, 0
         for month in months:

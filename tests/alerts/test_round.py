@@ -202,6 +202,40 @@ def test_what_waits_lies_encrypted_and_goes_with_the_record(tmp_path: Path, set_
     assert Queue(home, firm.CORP).waiting() == []
 
 
+@pytest.mark.parametrize(("erased", "left"), [([1], ["m2"]), ([1, 2], [])], ids=["one of two", "all"])
+@pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "refused"])
+def test_what_is_erased_while_its_batch_is_sent_is_not_written_again(tmp_path: Path, set_hook: Receiver, erased: list[int], left: list[str], is_taken: bool) -> None:
+    home = firm_home(tmp_path, (1, PROMISE), (2, PROMISE))
+    queue = Queue(home, firm.CORP)
+    [batch] = gather.gather(home, firm.CORP, queue, now_ms=clock.now_ms())
+    sent: list[list[str]] = []
+
+    def send(told: Any) -> None:
+        sent.append([alert.msgid for alert in told.alerts])
+        if len(sent) == 1:
+            assert stores.REGISTRY["alerts"](home, firm.CORP, [("sealed", seq) for seq in erased]) == len(erased)
+        if not is_taken:
+            raise channels.NotTaken("ALERT_WEBHOOK", "no", remedy="-")
+
+    step.send(queue, batch, [channels.Channel("webhook", send), channels.Channel("wecom", send)])
+    assert sent == [["m1", "m2"], *([left] if left else [])]
+    assert [a.msgid for b in queue.waiting() for a in b.alerts] == ([] if is_taken else left)
+    assert bool(list((home.path / "alerts" / firm.CORP).glob("*.batch"))) == bool(left and not is_taken)
+
+
+def test_an_erasure_waits_for_a_look_at_what_was_found(tmp_path: Path, set_hook: Receiver) -> None:
+    home = firm_home(tmp_path, (1, PROMISE))
+    queue, gone = Queue(home, firm.CORP), threading.Event()
+    erasing = threading.Thread(target=lambda: (stores.REGISTRY["alerts"](home, firm.CORP, [("sealed", 1)]), gone.set()))
+    with queue.held():
+        erasing.start()
+        assert not gone.wait(0.2)
+        gather.gather(home, firm.CORP, queue, now_ms=clock.now_ms())
+        assert len(queue.waiting()) == 1
+    erasing.join(5)
+    assert gone.is_set() and queue.waiting() == []
+
+
 def test_one_channels_trouble_does_not_hold_up_the_other(tmp_path: Path, set_hook: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIUHEN_TEST_APP", "app-secret")
     settings = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,8 @@ from pipeline.match.lexicon import Lexicon, compile_packs, load_packs, said
 from pipeline.match.matching import examine, find
 from pipeline.match.packfile import PackSource, read_pack
 from pipeline.records import PartyKind
+from pipeline.scripts.covering import ApprovedTexts
+from pipeline.scripts.texts import ApprovedText
 
 HEAD = "id: p\nowner: o\nreason: r\nsince: 2026-01-01\nlanguage: zh\n"
 RULE = "rules:\n  - id: r\n    category: C01\n    title: {zh: 甲, en: a}\n    severity: high\n    party: employee\n"
@@ -300,3 +304,22 @@ def test_a_diff_names_what_changed_rule_by_rule() -> None:
         ("r", "terms", "removed", "返佣"), ("r", "terms", "added", "保息"), ("r", "negations", "changed", "false → true"),
     ]  # fmt: skip
     assert history.differences(before, before) == []
+
+
+def test_a_diff_names_everything_that_a_version_is_a_digest_of() -> None:
+    text = ApprovedText(id="T-9", approver="合规部", valid_from=datetime.date(2026, 1, 1), text="这段话由合规部批准使用")
+    before = history.kept(lexicon("basis: 旧法\nterms: [保本]\nexamples: {must_match: [保本吧]}"))
+    after = history.kept(lexicon("basis: 新法\nterms: [保本]\nexamples: {must_match: [保本哦]}", HEAD + "folds: {case: false}\n"), ApprovedTexts([text]))
+    assert before.tables and before.engine
+    tables = {**before.tables, "codewords": {**before.tables["codewords"], "小蜜蜂": "微信"}}
+    after = msgspec.structs.replace(after, tables=tables, engine={**before.engine, "matching": "99"})
+    assert [tuple(change)[:3] for change in history.differences(before, after)] == [
+        ("r", "basis", "changed"), ("r", "must_match", "removed"), ("r", "must_match", "added"), ("p", "folds", "changed"),
+        ("table/codewords", "entries", "added"), ("engine", "matching", "changed"), ("approved/T-9", "text", "added"),
+    ]  # fmt: skip
+    assert [c.value for c in history.differences(before, after) if c.rule_id == "table/codewords"] == ["小蜜蜂 → 微信"]
+
+
+def test_versions_that_earlier_releases_kept_are_compared_by_their_packs_alone() -> None:
+    new = history.kept(lexicon("terms: [保本]"))
+    assert history.differences(history.Kept(new.packs, new.live), new) == []
