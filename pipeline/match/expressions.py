@@ -75,6 +75,15 @@ class Expressions:
         return [number for number in tried if self._compiled[number].search(raw)]
 
 
+    def found(self, numbers: Iterable[int], text: str) -> list[tuple[int, Iterable[tuple[int, int]]]]:
+        """Return what `matching` does with where each matches; in a text of ordinary length RE2 is asked once for both."""
+        if len(text) > SHORT:
+            return [(number, spans(self._compiled[number], text)) for number in self.matching(numbers, text)]
+        tried = sorted({*self.always, *numbers}) if self.always else sorted(numbers)
+        raw = text.encode() if tried else b""
+        return [(number, places) for number in tried if (places := list(_spans_of(self._compiled[number], raw)))]
+
+
 SHORT: Final = 4_096  # code points
 
 
@@ -83,7 +92,10 @@ def spans(compiled: Any, text: str) -> Iterator[tuple[int, int]]:
     if len(text) > SHORT:  # what RE2's binding counts once for all matches
         yield from (match.span() for match in compiled.finditer(text) if match.end() > match.start())
         return
-    raw = text.encode()
+    yield from _spans_of(compiled, text.encode())
+
+
+def _spans_of(compiled: Any, raw: bytes) -> Iterator[tuple[int, int]]:
     for match in compiled.finditer(raw):
         start, end = match.span()
         if start < end:

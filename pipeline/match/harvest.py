@@ -14,14 +14,14 @@ from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from pipeline import pii
-from pipeline.match import expressions, levels, pinyin
 from pipeline.match import judge as judging
+from pipeline.match import levels, pinyin
 from pipeline.match.fold import fold
 from pipeline.match.judge import Approved
 from pipeline.match.levels import Mapped
-from pipeline.match.lexicon import Entry, Lexicon, Search
+from pipeline.match.lexicon import Entry, Judge, Lexicon, Search
 from pipeline.match.rules import Rule
-from pipeline.match.searching import Found, Ground, Hits, Level
+from pipeline.match.searching import Expressed, Found, Ground, Hits, Level
 from pipeline.records import Decision, Finding, Message, Via
 
 MAX_FINDINGS = 1_000  # a message and rule
@@ -65,16 +65,14 @@ class _Shelves:
 
     speaker: who says what is not quoted, when the rule is about them; applies: whether it is about such messages at all."""
 
+    rule: Rule
+    judge: Judge
     applies: bool
     speaker: Party | None
     counting: dict[Place, _Hit] = field(default_factory=dict)
     suppressed: dict[Place, _Hit] = field(default_factory=dict)
     refused: set[Place] = field(default_factory=set)
     looked: int = 0
-
-    def shelf_of(self, place: Place) -> dict[Place, _Hit] | None:
-        """Where a hit at `place` lies already."""
-        return self.counting if place in self.counting else self.suppressed if place in self.suppressed else None
 
     def wants(self) -> bool:
         """Whether one more place is to be looked at."""
@@ -155,14 +153,14 @@ class Harvest:
                 where = (ground.part, place.start_cp, place.end_cp)
                 self._offer(ground, Entry(rule, (place.kind,)), where, "literal", place.end_cp - place.start_cp)
 
-    def _take_expressions(self, ground: Ground, numbers: Iterable[int]) -> None:
+    def _take_expressions(self, ground: Ground, matching: Iterable[Expressed]) -> None:
         """Add what the regular expressions match in the folded text, but not over a place that counts for the rule already: one utterance, one finding."""
         taken: dict[int, list[tuple[int, int]]] = {}
         base = ground.base
-        for number in numbers:
+        for number, spans in matching:
             pattern = ground.group.patterns[number]
             places = taken.setdefault(pattern.rule, self._places(pattern.rule, ground.part))
-            for start, end in expressions.spans(pattern.compiled, base.text):
+            for start, end in spans:
                 first, last = base.place(start, end)
                 if not _overlaps(places, first, last):
                     stands = ground.text[first:last] == base.text[start:end]
@@ -193,38 +191,39 @@ class Harvest:
     def _shelves(self, number: int) -> _Shelves:
         shelves = self._by_rule.get(number)
         if shelves is None:
-            shelves = self._by_rule[number] = _Shelves(self._applies(number), self._speaker(number))
+            shelves = self._by_rule[number] = self._opened(self._lexicon.rules[number], self._lexicon.judges[number])
         return shelves
 
-    def _applies(self, number: int) -> bool:
+    def _opened(self, rule: Rule, judge: Judge) -> _Shelves:
+        return _Shelves(rule, judge, judge.always or self._applies(rule, judge), self._speaker(judge))
+
+    def _applies(self, rule: Rule, judge: Judge) -> bool:
         """Whether the rule is about such a message, and the message has what the rule needs."""
-        rule, judge = self._lexicon.rules[number], self._lexicon.judges[number]
         if rule.direction and self._decision.direction not in (rule.direction, "unknown"):
             return False
         if rule.msgtypes and self._message.msgtype not in rule.msgtypes:
             return False
         return judging.holds_on(judge, self._message.sent_at_ms) and judging.stands_in(judge, self._whole)
 
-    def _speaker(self, number: int) -> Party | None:
+    def _speaker(self, judge: Judge) -> Party | None:
         """Who says what is not quoted, when the rule is about them."""
-        watches, speaker = self._lexicon.judges[number].watches, self._decision.sender_kind
+        watches, speaker = judge.watches, self._decision.sender_kind
         return speaker if watches == "any" or speaker == "unknown" or watches == ("employee" if speaker == "robot" else speaker) else None
 
     def _may_be_quoted(self, ground: Ground, number: int) -> bool:
         return bool(self._message.quotes) or (ground.quotable and self._lexicon.rules[number].reported)
 
-    def _is_quoted(self, ground: Ground, place: Place, number: int) -> bool:
+    def _is_quoted(self, ground: Ground, place: Place, rule: Rule) -> bool:
         part, start, end = place
-        quotes = self._message.quotes
-        if quotes and any(quote.part == part and quote.start_cp <= start and end <= quote.end_cp for quote in quotes):
+        if any(quote.part == part and quote.start_cp <= start and end <= quote.end_cp for quote in self._message.quotes):
             return True
-        return ground.quotable and self._lexicon.rules[number].reported and judging.reported(ground.text, start, end)
+        return ground.quotable and rule.reported and judging.reported(ground.text, start, end)
 
     def _offer(self, ground: Ground, entry: Entry, place: Place, via: Via, length: int) -> None:
         shelves = self._shelves(entry.rule)
         if not shelves.applies or place in shelves.refused:
             return
-        shelf = shelves.shelf_of(place)
+        shelf = shelves.counting if place in shelves.counting else shelves.suppressed if place in shelves.suppressed else None
         if shelf is None and not shelves.wants():
             self._over += 1
             return
@@ -236,11 +235,12 @@ class Harvest:
             shelf[place] = _better(shelf[place], rank, via, term)
             return
         shelves.looked += 1
-        party: Party | None = "quoted" if self._is_quoted(ground, place, entry.rule) else shelves.speaker
-        if party is None or not judging.stands_near(self._lexicon.judges[entry.rule], ground.words, place[1], place[2]):
+        may_be = self._message.quotes or ground.quotable
+        party: Party | None = "quoted" if may_be and self._is_quoted(ground, place, shelves.rule) else shelves.speaker
+        if party is None or (shelves.judge.near and not judging.stands_near(shelves.judge, ground.words, place[1], place[2])):
             shelves.refused.add(place)
             return
-        self._shelve(shelves, place, _Hit(rank, via, term, party, written, self._suppressed_by(ground, entry.rule, place)))
+        self._shelve(shelves, place, _Hit(rank, via, term, party, written, self._suppressed_by(ground, shelves, place)))
 
     def _shelve(self, shelves: _Shelves, place: Place, hit: _Hit) -> None:
         shelf = shelves.suppressed if hit.suppressed_by else shelves.counting
@@ -249,10 +249,9 @@ class Harvest:
         else:
             self._over += 1
 
-    def _suppressed_by(self, ground: Ground, number: int, place: Place) -> str | None:
+    def _suppressed_by(self, ground: Ground, shelves: _Shelves, place: Place) -> str | None:
         _, start, end = place
-        rule, judge = self._lexicon.rules[number], self._lexicon.judges[number]
-        by = judging.suppressed_by(ground.plain, start, end, rule, judge, self._lexicon.disclosures)
+        by = judging.suppressed_by(ground.plain, start, end, shelves.rule, shelves.judge, self._lexicon.disclosures)
         if by is None and self._approved is not None:
             covering = self._approved.covering(self._message, self._decision, place[0], ground.text, start, end)
             by = f"approved/{covering}" if covering else None
@@ -272,7 +271,7 @@ class Harvest:
         anchors: list[Anchor] = []
         over = self._over
         for number, shelves in self._by_rule.items():
-            rule = self._lexicon.rules[number]
+            rule = shelves.rule
             hits = [*shelves.counting.items(), *shelves.suppressed.items()]
             if rule.context is None:
                 over += max(0, len(hits) - MAX_FINDINGS)
@@ -283,7 +282,8 @@ class Harvest:
                 else:
                     anchors.append(Anchor(number, found))
         anchors.sort(key=lambda a: (a.finding.part, a.finding.start_cp, a.rule, a.finding.end_cp))
-        return Examined(tuple(finding for _, finding in sorted(kept, key=itemgetter(0))), over, tuple(anchors))
+        kept.sort(key=itemgetter(0))
+        return Examined(tuple([finding for _, finding in kept]), over, tuple(anchors))
 
 
 def _is_own(level: Level, mapped: Mapped, start: int, end: int) -> bool:

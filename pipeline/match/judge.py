@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipeline import clock
+from pipeline.match import negation
 from pipeline.match.fold import fold_chars
 from pipeline.match.negation import negation_before
 from pipeline.records import Decision, Message
@@ -34,6 +35,7 @@ _ASKS_BEFORE = re.compile("是不是|有没有|能不能|会不会|可不可以|
 _ASKS_AFTER = re.compile("(?:吗|么|嘛|呢|吧)?[?？]|(?:吗|么)(?=$|[。！!，,；;~～…]|\\s)")
 _STATES = re.compile("难道|谁说|凭什么|怎么会不|怎么可能不|哪有不|不是.{0,6}吗")
 _SENTENCE = re.compile(r"[。！!；;\n\r?？]")
+LONGEST_HIT, MOST_WAYS = 16, 10_000  # folded code points of a hit whose phrases are remembered; hits of a rule that are
 LOOK = 64  # code points of a sentence that are read on either side of a hit
 
 
@@ -150,11 +152,17 @@ def suppressed_by(words: Words, start: int, end: int, rule: Rule, judge: Judge, 
         return name
     if judge.excuse and (phrase := allow_over(words, start, end, judge.excuse)) is not None:
         return f"{rule.id}/allow/{rule.allow[phrase]}"
-    if rule.negations and (word := negation_before(words.text, start, end)):
+    if rule.negations and _may_negate(words, start) and (word := negation_before(words.text, start, end)):
         return f"{rule.id}/negation/{word}"
     if rule.questions and (word := asked(words.text, start, end)):
         return f"{rule.id}/question/{word}"
     return None
+
+
+def _may_negate(words: Words, start: int) -> bool:
+    """Whether `negation_before` is worth asking: nearly always it is not."""
+    low = bisect_left(words.origins, start)
+    return negation.possible(words.folded, bisect_left(words.origins, start - negation.LOOK_BACK, 0, low), low)
 
 
 def _disclosed(words: Words, start: int, end: int, disclosures: Disclosures) -> str | None:
@@ -166,6 +174,38 @@ def _disclosed(words: Words, start: int, end: int, disclosures: Disclosures) -> 
 
 def allow_over(words: Words, start: int, end: int, excuse: Excuse) -> int | None:
     """Return the number of the first listed phrase that covers or overlaps [start, end); one within a longer hit excuses nothing."""
+    low, high = words.folded_place(start, end)
+    if not 0 < high - low <= LONGEST_HIT:
+        return _allow_found(words, start, end, excuse)
+    for offset, phrase, number in _ways(excuse, words.folded[low:high]):
+        at = low + offset
+        if at >= 0 and words.folded.startswith(phrase, at):
+            first, last = words.origins[at], words.origins[at + len(phrase) - 1] + 1
+            if not (start <= first and last <= end and (first, last) != (start, end)):
+                return number
+    return None
+
+
+def _ways(excuse: Excuse, hit: str) -> tuple[tuple[int, str, int], ...]:
+    """How phrases can lie over a hit that is folded so: (where the phrase begins, from where the hit does; the phrase; its number), the first listed first.
+
+    The same few hundred terms are hit again and again: what of the phrases can touch one at all is found out once."""
+    if (known := excuse.ways.get(hit)) is None:
+        if len(excuse.ways) >= MOST_WAYS:
+            excuse.ways.clear()
+        known = excuse.ways[hit] = tuple((at, phrase, number) for number, phrase in enumerate(excuse.phrases) for at in _alignments(phrase, hit))
+    return known
+
+
+def _alignments(phrase: str, hit: str) -> Iterator[int]:
+    for at in range(1 - len(phrase), len(hit)):
+        first, last = max(0, at), min(len(hit), at + len(phrase))
+        if phrase[first - at : last - at] == hit[first:last]:
+            yield at
+
+
+def _allow_found(words: Words, start: int, end: int, excuse: Excuse) -> int | None:
+    """What `allow_over` says, by looking for every phrase around the hit."""
     phrases = []
     for phrase, first, last in _phrases(words, start, end, excuse):
         inside = start <= first and last <= end and (first, last) != (start, end)

@@ -16,7 +16,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -92,15 +92,17 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """Phrases that excuse a hit, folded, and the length of the longest."""
+    """Phrases that excuse a hit, folded, and the length of the longest. ways: what a hit was → how phrases can lie over it (judge.py fills it)."""
 
     automaton: AhoCorasick
     longest: int
+    phrases: tuple[str, ...]
+    ways: dict[str, tuple[tuple[int, str, int], ...]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What a rule asks of a hit, ready to be asked: words are folded. watches: whose words its terms are looked for in."""
+    """What a rule asks of a hit, ready to be asked: words are folded. watches: whose words its terms are looked for in; always: whether any message will do."""
 
     watches: Party
     bits: int
@@ -110,6 +112,7 @@ class Judge:
     none_of: tuple[str, ...]
     valid: tuple[int, int] | None  # Beijing days since 1970, inclusive
     excuse: Excuse | None
+    always: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +344,7 @@ def _judge(rule: Rule) -> Judge:
         watches=rule.context.asked.by if rule.context and rule.context.asked else rule.party, bits=_bits(rule),
         near=tuple(msgspec.structs.replace(near, any=_folded(near.any)) for near in rule.near), all_of=tuple(map(_folded, rule.all_of)),
         any_of=_folded(rule.any_of), none_of=_folded(rule.none_of), valid=_days(rule), excuse=_excuse(rule),
+        always=not (rule.direction or rule.msgtypes or rule.all_of or rule.any_of or rule.none_of or _days(rule)),
     )  # fmt: skip
 
 
@@ -360,7 +364,7 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 def _excuse(rule: Rule) -> Excuse | None:
     phrases = [fold(phrase) for phrase in rule.allow]
-    return Excuse(AhoCorasick(phrases), max(map(len, phrases))) if phrases else None
+    return Excuse(AhoCorasick(phrases), max(map(len, phrases)), tuple(phrases)) if phrases else None
 
 
 def _disclosures(packs: tuple[Pack, ...]) -> Disclosures | None:

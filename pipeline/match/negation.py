@@ -69,6 +69,11 @@ _CLAUSE_END = re.compile(r"[\s,;:!?。]")  # 、 joins a list that one negation 
 _SENTENCE_END = re.compile(r"[;!?。\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
+def possible(folded: str, start: int, end: int) -> bool:
+    """Whether [start, end) of a folded text, where LOOK_BACK code points before a term lie, holds a character that negation words begin with."""
+    return _BEGINS.search(folded, start, end) is not None
+
+
 def negation_before(text: str, start: int, end: int) -> str | None:
     """Return the negation word that takes back the term at code points [start, end) of the original `text`, or None."""
     before = fold_chars(text[max(0, start - LOOK_BACK) : start])

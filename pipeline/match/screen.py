@@ -24,7 +24,7 @@ from pipeline.match.arrays import HAN, SEPARATOR, WORD, Bits, Classes, Folds, Jo
 from pipeline.match.expressions import Expressions
 from pipeline.match.fold import ALL, SEPARATORS, Folding, character_classes
 from pipeline.match.lexicon import SECRET, SPOKEN, TERM, TRIGGER, Entry, Group, Search
-from pipeline.match.searching import Base, Hit, Level, Seen, hits_in
+from pipeline.match.searching import Base, Expressed, Hit, Level, Seen, hits_in
 
 LONGEST: Final = 4_096  # code points of a text that is searched together with others
 SHARE: Final = 1 << 17  # code points searched at once
@@ -65,6 +65,7 @@ class _Folded:
     bits: Bits
     text: str
     bounds: list[int]
+    one_for_one: list[bool]  # whether nothing fell out of a text and nothing became several
 
     def of(self, number: int) -> str:
         """Text `number`, folded."""
@@ -73,7 +74,10 @@ class _Folded:
     def base(self, number: int) -> Base:
         """Text `number`, folded, and where its code points came from."""
         first, last = self.bounds[number], self.bounds[number + 1] - 1
-        return Base(self.text[first:last], (self.codes.origins[first:last] - self.codes.starts[number]).tolist())
+        text = self.text[first:last]
+        if self.one_for_one[number]:
+            return Base(text, range(last - first))
+        return Base(text, (self.codes.origins[first:last] - self.codes.starts[number]).tolist())
 
 
 @dataclass(slots=True)
@@ -81,7 +85,7 @@ class _Known:
     """What is found out about the texts of a page: hits by text, expressions that match, and who has something at a level."""
 
     hits: defaultdict[int, list[Hit]]
-    expressions: dict[int, list[int]]
+    expressions: dict[int, list[Expressed]]
     levels: dict[int, set[Level]]
 
     def at(self, level: Level, numbers: Iterable[int]) -> None:
@@ -119,7 +123,15 @@ def _fold(page: Joined, folding: Folding) -> _Folded:
     bits = _classes().of(loose.codes)
     stays = arrays.kept(bits) if SEPARATORS in folding.names else None
     codes, own = (loose, bits) if stays is None else (loose.only(stays), bits[stays])
-    return _Folded(loose, bits, codes, own, codes.text(), codes.bounds())
+    bounds = codes.bounds()
+    return _Folded(loose, bits, codes, own, codes.text(), bounds, _one_for_one(page, codes, bounds))
+
+
+def _one_for_one(page: Joined, codes: Joined, bounds: list[int]) -> list[bool]:
+    same = np.diff(bounds) == np.diff(page.starts, append=len(page.codes))
+    same[codes.owners_of(np.flatnonzero(np.diff(codes.origins) == 0))] = False
+    told: list[bool] = same.tolist()
+    return told
 
 
 def _odd(folded: _Folded) -> set[int]:
@@ -171,9 +183,10 @@ def _in_main(group: Group, main: Search, folded: _Folded, known: _Known) -> set[
     hits = np.fromiter(chain.from_iterable(found), np.int64, 3 * len(found)).reshape(-1, 3)
     owners = folded.codes.owners_of(hits[:, 1])
     kinds = group.kinds[hits[:, 0]]
-    for at in np.flatnonzero(kinds & TERM).tolist():
-        owner = int(owners[at])
-        known.hits[owner].append((found[at][0], found[at][1] - folded.bounds[owner], found[at][2] - folded.bounds[owner]))
+    terms = np.flatnonzero(kinds & TERM)
+    for at, owner in zip(terms.tolist(), owners[terms].tolist(), strict=True):
+        (pattern, start, end), first = found[at], folded.bounds[owner]
+        known.hits[owner].append((pattern, start - first, end - first))
     if group.secrets:
         known.at("pii", owners[kinds & SECRET != 0].tolist())
     if group.pattern_set is not None:
@@ -191,7 +204,7 @@ def _express(expressions: Expressions, folded: _Folded, known: _Known, words: Pl
     for owner, number in zip(*expressions.possible(words, owners), strict=True):
         possible[owner].append(number)
     for owner in range(len(folded.bounds) - 1) if expressions.always else possible:
-        if matching := expressions.matching(possible.get(owner, ()), folded.of(owner)):
+        if matching := expressions.found(possible.get(owner, ()), folded.of(owner)):
             known.expressions[owner] = matching
 
 

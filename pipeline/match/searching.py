@@ -29,15 +29,16 @@ WINDOW = 1 << 17  # folded code points searched at once: bounds the memory that 
 Level = Literal["base", "digits", "variants", "repeats", "doubles", "written", "sounds", "patterns", "pii"]
 Hit = tuple[int, int, int]  # pattern number, start, end
 Hits = Iterable[Hit]
+Expressed = tuple[int, Iterable[tuple[int, int]]]  # number of an expression, and where it matches in the folded text
 
 
 class Found(NamedTuple):
-    """What a level shows: the automaton's hits, or the numbers of the expressions that match."""
+    """What a level shows: the automaton's hits, or the expressions that match."""
 
     level: Level
     search: Search | None = None
     hits: Hits = ()
-    expressions: Sequence[int] = ()
+    expressions: Sequence[Expressed] = ()
 
 
 class Base(NamedTuple):
@@ -52,7 +53,7 @@ class Seen(NamedTuple):
 
     base: Base
     hits: list[Hit]
-    expressions: list[int]
+    expressions: list[Expressed]
     levels: Collection[Level]
 
 
@@ -107,7 +108,7 @@ def search(group: Group, text: str) -> list[Found]:
     folded = group.folding.drop(loose)
     found: list[Found] = []
     triggered = False
-    expressions: list[int] = []
+    expressions: list[Expressed] = []
     if group.main is not None:
         there, hits = _hits(group.main, folded)
         kinds = group.kinds[there]
@@ -116,7 +117,7 @@ def search(group: Group, text: str) -> list[Found]:
             found.append(Found("base", group.main, hits))
         if group.pattern_set is not None:
             words = group.spoken[there[kinds & SPOKEN != 0]]
-            expressions = group.pattern_set.matching(group.pattern_set.possible(words, np.zeros_like(words))[1], folded)
+            expressions = group.pattern_set.found(group.pattern_set.possible(words, np.zeros_like(words))[1], folded)
     found += _digits(group, folded)
     if group.variants and (triggered or levels.variants_possible(loose)):
         found += _variants(group, loose)

@@ -226,7 +226,12 @@ def test_what_is_erased_while_its_batch_is_sent_is_not_written_again(tmp_path: P
 def test_an_erasure_waits_for_a_look_at_what_was_found(tmp_path: Path, set_hook: Receiver) -> None:
     home = firm_home(tmp_path, (1, PROMISE))
     queue, gone = Queue(home, firm.CORP), threading.Event()
-    erasing = threading.Thread(target=lambda: (stores.REGISTRY["alerts"](home, firm.CORP, [("sealed", 1)]), gone.set()))
+
+    def erase() -> None:
+        stores.REGISTRY["alerts"](home, firm.CORP, [("sealed", 1)])
+        gone.set()
+
+    erasing = threading.Thread(target=erase)
     with queue.held():
         erasing.start()
         assert not gone.wait(0.2)

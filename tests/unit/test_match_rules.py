@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime
+from itertools import combinations
 from typing import Any
 
 import msgspec
 import pytest
+from ahocorasick_rs import AhoCorasick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.match import history, proof
+from pipeline.match import history, judge, proof
 from pipeline.match.context import Across, Turn, across, affirmation
-from pipeline.match.lexicon import Lexicon, compile_packs, load_packs, said
+from pipeline.match.fold import fold_map
+from pipeline.match.lexicon import Excuse, Lexicon, compile_packs, load_packs, said
 from pipeline.match.matching import examine, find
+from pipeline.match.negation import negation_before
 from pipeline.match.packfile import PackSource, read_pack
 from pipeline.records import PartyKind
 from pipeline.scripts.covering import ApprovedTexts
@@ -292,6 +296,28 @@ SPLIT_PACKS = load_packs([source("terms: [稳赚不赔]\nvariants: []", HEAD + "
 )
 def test_what_a_text_says_to_a_question(text: str, expected: str) -> None:
     assert affirmation(text, ("放心",), ("好的",))[0] == expected
+
+
+# --- the short ways ------------------------------------------------------------------------------------------------
+
+PIECES = "保本息不没保 本，。.\u200b㎏…息保本不保本保息k的"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.sampled_from(PIECES), max_size=14), st.lists(st.text(st.sampled_from("保本息不k的"), min_size=1, max_size=4), min_size=1, max_size=5))
+def test_what_excuses_a_hit_is_told_as_by_looking_for_every_phrase_around_it(text: str, phrases: list[str]) -> None:
+    excuse = Excuse(AhoCorasick(phrases), max(map(len, phrases)), tuple(phrases))
+    words = judge.Words(text, *fold_map(text))
+    for start, end in combinations(range(len(text) + 1), 2):
+        assert judge.allow_over(words, start, end, excuse) == judge._allow_found(words, start, end, excuse)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.sampled_from(PIECES + "承诺但是會们"), max_size=60))
+def test_whether_a_negation_stands_before_a_hit_is_asked_wherever_one_does(text: str) -> None:
+    words = judge.Words(text, *fold_map(text))
+    for start in range(len(text)):
+        assert judge._may_negate(words, start) or negation_before(text, start, start + 1) is None
 
 
 # --- versions ------------------------------------------------------------------------------------------------------
