@@ -123,6 +123,7 @@ It is asked for
     status.py            how the archive stands
     watch/               what is alarming, what ends, a sign of life after each cycle
     names.py             who bore which name when
+    beside.py            those names beside the ids of an answer
     segments.py          overlapping places → pieces
     transcript.py        a conversation in order, as lines
     ask_conversation.py  everything a conversation consists of

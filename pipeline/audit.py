@@ -29,6 +29,7 @@ from pipeline.errors import UsageError
 from pipeline.resources import data_folder
 
 Value = date | int | str | None
+Who = Literal["employee", "customer", "person", "room", "conversation"]
 INTERNAL = "lake_"
 # What an SQL query calls the parameters whose names are reserved words (rule 3).
 SQL_NAMES = {"from": "from_day", "to": "to_day"}
@@ -59,11 +60,13 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One column of an audit's result."""
+    """One column of an audit's result. who: whose ids it holds, where its name does not say so (beside.py); who_when: and the parameters must be these."""
 
     name: str
     title: Words
     meaning: Words
+    who: Who | None = None
+    who_when: dict[str, str] = {}
 
 
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,6 +205,11 @@ def _choice(parameter: Parameter, text: str) -> str:
 
 
 _PARSERS: dict[str, Callable[[Parameter, str], Value]] = {"date": _date, "int": _int, "text": _text, "choice": _choice}
+
+
+def whose(audit: Audit, values: Mapping[str, Value]) -> dict[str, Who]:
+    """Return whose ids the columns hold that say so themselves, asked with the values that `bind` made."""
+    return {c.name: c.who for c in audit.meta.columns if c.who and all(values.get(name) == wanted for name, wanted in c.who_when.items())}
 
 
 def run(connection: duckdb.DuckDBPyConnection, audit: Audit, params: Mapping[str, Value]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:

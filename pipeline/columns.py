@@ -26,13 +26,14 @@ _BATCH_ROWS = 4096
 
 class Column(msgspec.Struct, frozen=True):
     """One column. name: for programs; title: for people; words: the group of the catalogue that its values are words of
-    (people see the word, programs the value); arrow: the Arrow type it came as, kept for Parquet."""
+    (people see the word, programs the value); arrow: the Arrow type it came as, kept for Parquet; whole: never cut in a table."""
 
     name: str
     title: str = ""
     type: Type = "text"
     words: str = ""
     arrow: Any = None
+    whole: bool = False
 
 
 # Columns of our own views whose values are words of the catalogue.
@@ -46,6 +47,11 @@ def column(name: str, kind: Type, lang: Lang, *, view: str = "", arrow: Any = No
     """Return a column with its title, its values' words included when `view` names one of our views."""
     group = _WORDS.get(name, "") if view and kind == "text" else ""
     return Column(name, words.title(name, lang, view=view), kind, group, arrow)
+
+
+def titled(columns: Sequence[Column], titles: Mapping[str, str]) -> list[Column]:
+    """Return the columns under the titles given for some of them by name."""
+    return [msgspec.structs.replace(c, title=titles.get(c.name, c.title)) for c in columns]
 
 
 def unique_names(columns: Sequence[Column]) -> list[Column]:

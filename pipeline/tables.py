@@ -37,6 +37,11 @@ def title_of(column: Column, lang: Lang) -> str:
     return f"{own} ({words.say('time.beijing', lang)})" if column.type == "timestamp" else own
 
 
+def kept_whole(column: Column) -> bool:
+    """Whether the values of a column are never cut (rule 2)."""
+    return column.whole or _WHOLE.fullmatch(column.name) is not None
+
+
 def cell_text(value: object, column: Column, lang: Lang) -> str:
     """Return one value as one harmless line."""
     if value is None:
@@ -70,7 +75,7 @@ def table_lines(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, 
         yield from _lists(columns, titles, _both(first, rest), width, lang)
         return
     right = [column.type in NUMBERS for column in columns]
-    whole = [_WHOLE.fullmatch(column.name) is not None for column in columns]
+    whole = [kept_whole(column) for column in columns]
     yield _line(titles, widths, right)
     yield _GAP.join("─" * size for size in widths)
     for row in _both(first, rest):
@@ -96,7 +101,7 @@ def _both(first: Iterable[list[str]], rest: Iterable[list[str]]) -> Iterator[lis
 def _fitted(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[int] | None:
     """Return widths that fit, text columns cut to one common cap; None when even the least does not fit (rule 3)."""
     free = [column.type in ("text", "json", "bytes") for column in columns]
-    least = [_LEAST_WHOLE if _WHOLE.fullmatch(column.name) else _LEAST for column in columns]
+    least = [_LEAST_WHOLE if kept_whole(column) else _LEAST for column in columns]
     room = width - len(_GAP) * (len(columns) - 1)
 
     def capped(cap: int) -> list[int]:
@@ -131,6 +136,6 @@ def _lists(columns: Sequence[Column], titles: Sequence[str], rows: Iterable[list
         heading = f"── {words.say('table.row', lang, n=number)} "
         yield heading + "─" * max(width - cell_len(heading), 3)
         for column, title, text in zip(columns, titles, row, strict=True):
-            lines = cells.wrapped(text, room) if _WHOLE.fullmatch(column.name) else [cells.fit(text, room)]
+            lines = cells.wrapped(text, room) if kept_whole(column) else [cells.fit(text, room)]
             for at, line in enumerate(lines):
                 yield f"{cells.fit('' if at else title, label)}{_GAP}{line.rstrip()}".rstrip()

@@ -5,6 +5,7 @@ Before: root.py. After: reader.py, audit.py, conversation.py, show.py. Nothing i
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from pipeline.cli.output import (
     chosen,
     emit,
     emit_arrow,
+    emit_named,
     emit_rows,
     extract,
     format_option,
@@ -82,7 +84,7 @@ def audit_run(
     output: OutputFile = output_option,
 ) -> None:
     """Ask an audit."""
-    from pipeline import audit
+    from pipeline import audit, columns
     from pipeline.reader import Reader
 
     corp = CALL.corp
@@ -96,7 +98,13 @@ def audit_run(
             if chosen(format, output) == "table":
                 # Words that the query gives in both languages: a table shows those of its reader.
                 answer = answer.drop_columns([c for c in answer.column_names if c.endswith("_en" if LANG == "zh" else "_zh")])
-            told["result"] = f"{emit_arrow(answer, format=format, output=output, view='messages', titles=titles)} rows"
+            described, rows = columns.rows_from_arrow(answer, lang=LANG, view="messages")
+            until = values.get("to_day")
+            written = emit_named(
+                reader, columns.titled(described, titles), rows, format=format, output=output, total=answer.num_rows, declared=audit.whose(found, values),
+                until=until if isinstance(until, date) else None,
+            )  # fmt: skip
+            told["result"] = f"{written} rows"
 
 
 @audit_app.command("pack", help=t("usage.audit.pack"))
@@ -192,7 +200,7 @@ def conversation(
         lines, meta = gather(reader, conversation_id, around=around or None, demo=CALL.home.config.demo)
         told["result"] = f"{len(lines)} lines"
         if format is not None or output is not None:
-            emit_rows(conversation_rows.columns(LANG), conversation_rows.rows_of(lines, LANG), format=format, output=output)
+            emit_rows(conversation_rows.columns(LANG), conversation_rows.rows_of(lines, LANG), format=format, output=output, total=len(lines))
         if html is None:
             if format is None and output is None:
                 print(page.render_text(lines, LANG))

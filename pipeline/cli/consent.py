@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import clock
-from pipeline.cli.output import Format, OutputFile, emit, emit_arrow, format_option, output_option, progress
+from pipeline import clock, columns
+from pipeline.cli.output import Format, OutputFile, described, emit_named, format_option, output_option, progress
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, Locked, UsageError
 
@@ -195,14 +195,17 @@ def _events(corp: str, employee: str, customer: str, format: Format, output: Out
             " ORDER BY changed_at, recorded_at",
             {"employee": employee, "customer": customer},
         )
-        emit_arrow(found, format=format, output=output, view="consent")
+        titled, rows = columns.rows_from_arrow(found, lang=LANG, view="consent")
+        emit_named(reader, titled, rows, format=format, output=output, total=found.num_rows)
 
 
 def _states(corp: str, employee: str, customer: str, known: str, format: Format, output: OutputFile) -> None:
     from pipeline.consenting import standing
+    from pipeline.reader import Reader
 
     names, rows = standing.table(CALL.home, corp, employee=employee, customer=customer, known_at_ms=_moment(known))
-    emit(names, rows, format=format, output=output)
+    with Reader(CALL.home, corp) as reader:
+        emit_named(reader, described(names, rows), rows, format=format, output=output, total=len(rows))
 
 
 def _moment(text: str) -> int | None:

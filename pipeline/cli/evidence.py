@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from pipeline import clock, words
-from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, notes, output_option
+from pipeline.cli.output import Format, OutputFile, chosen, described, emit, emit_named, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
 from pipeline.evidence import gate, report
@@ -138,6 +138,7 @@ def matter_show(name: Name, format: Format = format_option, output: OutputFile =
     from pipeline.cli.holds import HOLD
     from pipeline.cli.holds import row as hold_row
     from pipeline.evidence import matter
+    from pipeline.reader import Reader
 
     corp = CALL.corp
     with recorded("matter show", corp=corp, matter=name):
@@ -152,7 +153,9 @@ def matter_show(name: Name, format: Format = format_option, output: OutputFile =
             ]  # fmt: skip
             if output is None:
                 print("\n".join(tables.facts([(words.title(k, LANG), v) for k, v in facts if v])), end="\n\n")
-            emit(HOLD, [hold_row(h, found.review_on) for h in held], format=format, output=output)
+            rows = [hold_row(h, found.review_on) for h in held]
+            with Reader(CALL.home, corp) as reader:
+                emit_named(reader, described(HOLD, rows), rows, format=format, output=output, total=len(rows))
         elif chosen(format, output) == "json" and output is None:
             print(msgspec.json.encode(told).decode())  # one matter, one object
         else:

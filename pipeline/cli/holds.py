@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline import clock, words
-from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
+from pipeline.cli.output import Format, OutputFile, described, emit_named, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def hold_list(format: Format = format_option, output: OutputFile = output_option
     """Show the holds."""
     from pipeline import holds
     from pipeline.evidence import matter as matters
+    from pipeline.reader import Reader
     from pipeline.watch.expiry import STEPS
 
     corp = CALL.corp
@@ -57,7 +58,9 @@ def hold_list(format: Format = format_option, output: OutputFile = output_option
         review_on = {m.matter: m.review_on for m in matters.all_of(CALL.home, corp)}
         lake = CALL.home.lake(corp)
         found = holds.all_of(lake, lake.snapshot())
-        emit(HOLD, [row(h, review_on.get(h.matter)) for h in found], format=format, output=output)
+        rows = [row(h, review_on.get(h.matter)) for h in found]
+        with Reader(CALL.home, corp) as reader:
+            emit_named(reader, described(HOLD, rows), rows, format=format, output=output, total=len(rows))
     near = [h for h in found if (left := days_to_review(h, review_on.get(h.matter))) is not None and left <= STEPS[0]]
     if near:
         say(t("hold.reviews_due", n=len(near), days=STEPS[0]))

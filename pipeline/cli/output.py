@@ -8,16 +8,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline import columns, show, words
 from pipeline.cli.root import CALL, LANG, err, t
+
+if TYPE_CHECKING:
+    from pipeline.audit import Who
+    from pipeline.reader import Reader
 
 
 class FormatName(StrEnum):
@@ -53,16 +58,32 @@ def chosen(format: Format, output: OutputFile) -> show.Format:
 
 def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Format, output: OutputFile, kinds: Sequence[columns.Type] = (), view: str = "") -> int:
     """Write rows of our own making under the catalogue's titles; return how many. view: whose words their values are."""
-    kinds = kinds or [_kind(i, rows) for i in range(len(names))]
-    described = [columns.column(n, k, LANG, view=view) for n, k in zip(names, kinds, strict=True)]
+    titled = described(names, rows, kinds, view=view)
     with extract(output, [(n, True) for n in names], rows=len(rows)):
-        return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
+        return _piped(lambda: show.write_rows(titled, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
 
 
-def emit_rows(described: Sequence[columns.Column], rows: Sequence[Sequence[object]], *, format: Format, output: OutputFile) -> int:
-    """Write rows under columns described already; return how many."""
-    with extract(output, [(c.name, c.type in ("text", "json")) for c in described], rows=len(rows)):
-        return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=len(rows)))
+def emit_rows(described: Sequence[columns.Column], rows: Iterable[Sequence[object]], *, format: Format, output: OutputFile, total: int) -> int:
+    """Write rows under columns described already; return how many. total: how many there are."""
+    with extract(output, [(c.name, c.type in ("text", "json")) for c in described], rows=total):
+        return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=total))
+
+
+def emit_named(
+    reader: Reader, described: Sequence[columns.Column], rows: Iterable[Sequence[object]], *, format: Format, output: OutputFile, total: int,
+    declared: Mapping[str, Who] | None = None, until: date | None = None,
+) -> int:  # fmt: skip
+    """Write rows with the names of the time beside their ids (beside.py); return how many."""
+    from pipeline import beside
+
+    merged = chosen(format, output) == "table"
+    made, told = beside.named(reader, described, rows, lang=LANG, declared=declared, until=until, merged=merged)
+    return emit_rows(made, told, format=format, output=output, total=total)
+
+
+def described(names: Sequence[str], rows: Sequence[Sequence[object]], kinds: Sequence[columns.Type] = (), *, view: str = "") -> list[columns.Column]:
+    """Return columns for rows of our own making, under the catalogue's titles."""
+    return [columns.column(n, k, LANG, view=view) for n, k in zip(names, kinds or [_kind(i, rows) for i in range(len(names))], strict=True)]
 
 
 def _kind(at: int, rows: Sequence[Sequence[object]]) -> columns.Type:
@@ -78,12 +99,8 @@ def _kind(at: int, rows: Sequence[Sequence[object]]) -> columns.Type:
 
 def emit_arrow(source: Any, *, format: Format, output: OutputFile, view: str = "", titles: dict[str, str] | None = None) -> int:
     """Write an Arrow result; return how many rows. titles: what columns are called where an audit says so."""
-    described, rows = columns.rows_from_arrow(source, lang=LANG, view=view)
-    if titles:
-        described = [columns.Column(c.name, titles.get(c.name, c.title), c.type, c.words, c.arrow) for c in described]
-    total = getattr(source, "num_rows", None)
-    with extract(output, [(c.name, c.type in ("text", "json")) for c in described], rows=total or 0):
-        return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=total))
+    found, rows = columns.rows_from_arrow(source, lang=LANG, view=view)
+    return emit_rows(columns.titled(found, titles or {}), rows, format=format, output=output, total=source.num_rows)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import columns, words
-from pipeline.cli.output import Format, OutputFile, chosen, emit, emit_arrow, extract, format_option, notes, output_option
+from pipeline.cli.output import Format, OutputFile, chosen, described, emit_named, extract, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
 
@@ -57,7 +57,8 @@ def review_list(
         found = items(reader, wanted)
         names = LIST if chosen(format, output) == "table" else Item.__struct_fields__
         rows = [tuple(getattr(i, n) for n in names) for i in found]
-        told["result"] = f"{emit(names, rows, format=format, output=output, kinds=[_TYPES.get(n, 'text') for n in names], view='matches')} findings"
+        titled = described(names, rows, [_TYPES.get(n, "text") for n in names], view="matches")
+        told["result"] = f"{emit_named(reader, titled, rows, format=format, output=output, total=len(rows))} findings"
 
 
 @review_app.command("claim", help=t("usage.review.claim"))
@@ -112,7 +113,7 @@ def review_export(
     wanted, corp = _wanted(state, severity, category, employee, first, last, limit), CALL.corp
     with recorded("review export", corp=corp, state=state) as told, Reader(CALL.home, corp) as reader:
         found, sink = items(reader, wanted), BytesIO()
-        worklist.write(sink, found, lang=LANG, notes=notes())
+        worklist.write(sink, found, lang=LANG, notes=notes(), reader=reader)
         with extract(output, [("excerpt", True)], rows=len(found)), replacing(output) as file:
             file.write(sink.getvalue())
         told["result"] = f"{len(found)} findings"
@@ -176,4 +177,5 @@ def review_sample(
     corp = CALL.corp
     with recorded("review sample", corp=corp, seed=seed, count=count, risk=risk) as told, Reader(CALL.home, corp) as reader:
         drawn = draw(reader, seed=seed, count=count, low=day(first) or date(1970, 1, 1), high=day(last) or date(9999, 12, 31), risk=risk)
-        told["result"] = f"{emit_arrow(pa.Table.from_pylist(drawn), format=format, output=output, view='messages')} messages"
+        found, rows = columns.rows_from_arrow(pa.Table.from_pylist(drawn), lang=LANG, view="messages")
+        told["result"] = f"{emit_named(reader, found, rows, format=format, output=output, total=len(drawn))} messages"

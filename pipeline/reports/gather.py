@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline import __version__, audit, clock, columns
+from pipeline import __version__, audit, beside, clock, columns
 from pipeline.audit import Audit
 from pipeline.clock import BEIJING
 from pipeline.columns import Column
@@ -25,12 +25,14 @@ Progress = Callable[[str, int, int], None]
 
 
 class Section(msgspec.Struct, frozen=True):
-    """One audit's answer. columns bear Chinese and English titles; rows are all of them."""
+    """One audit's answer. columns bear Chinese and English titles, those of names among them; rows are all of them; names: column of ids → its
+    column of names."""
 
     entry: Entry
     asked: Audit
     columns: list[Column]
     rows: list[Row]
+    names: dict[str, str] = {}
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +102,16 @@ def _section(reader: Reader, entry: Entry, period: Period) -> Section:
     asked = audit.find(entry.audit)
     days = {"from": period.first.isoformat(), "to": period.last.isoformat()}
     given = {**{p.name: days[p.name] for p in asked.meta.parameters if p.name in days}, **entry.given}
-    found, rows = columns.rows_from_arrow(reader.arrow(asked.sql, audit.bind(asked, given)), lang="zh", view="messages")
+    values = audit.bind(asked, given)
+    found, rows = columns.rows_from_arrow(reader.arrow(asked.sql, values), lang="zh", view="messages")
     titles = {c.name: f"{c.title.zh} · {c.title.en}" for c in asked.meta.columns}
     words = {c.name: c.words for c in found}
     if entry.given.get("by") in ("category", "severity", "msgtype"):
         words["value"] = entry.given["by"]
-    named = [Column(c.name, titles.get(c.name, c.title), c.type, words[c.name], c.arrow) for c in found]
-    return Section(entry, asked, named, list(rows))
+    described = [Column(c.name, titles.get(c.name, c.title), c.type, words[c.name], c.arrow) for c in found]
+    declared = audit.whose(asked, values)
+    named, told = beside.named(reader, described, rows, lang="zh", declared=declared, until=period.last)
+    return Section(entry, asked, named, list(told), {described[at].name: beside.name_column(described[at].name) for at in beside.who_of(described, declared)})
 
 
 def _monthly(reader: Reader, name: str, period: Period) -> list[dict[str, Any]]:

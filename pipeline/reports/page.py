@@ -30,7 +30,7 @@ def render(contents: Contents) -> str:
     """Return the page."""
     return _template().render(
         contents=contents, head=letter.head(contents), remarks=letter.remarks(contents)[contents.demo :], parts=letter.parts(contents), enclosures=letter.enclosures(contents),
-        charts=drawn(contents), tables=[_table(contents, section) for section in contents.sections], say=words.say, both=both, beijing=words.beijing, rows_shown=ROWS_SHOWN,
+        charts=drawn(contents), tables=[_table(section) for section in contents.sections], say=words.say, both=both, beijing=words.beijing, rows_shown=ROWS_SHOWN,
     )  # fmt: skip
 
 
@@ -97,29 +97,27 @@ def _label(contents: Contents, by: str, value: str | None) -> str:
 
 # ---- tables
 
-EMPLOYEES: Final = frozenset({"employee_id", "from_userid", "to_userid", "userid"})
-
-
-def _table(contents: Contents, section: Section) -> dict[str, Any]:
+def _table(section: Section) -> dict[str, Any]:
     """Return what the template needs of one answer: words, titles in both languages, cells as text, which columns are numbers."""
     meta = section.asked.meta
     titles = {c.name: (c.title.zh, c.title.en) for c in meta.columns}
-    shown = section.rows[:ROWS_SHOWN]
+    names = [c.name for c in section.columns]
+    shown = [dict(zip(names, row, strict=True)) for row in section.rows[:ROWS_SHOWN]]
+    told = [c for c in section.columns if c.name not in section.names.values()]
     return {
         "sheet": section.entry.sheet, "title": meta.title, "question": meta.question, "basis": meta.basis, "name": section.entry.audit, "given": section.entry.given,
-        "titles": [titles.get(c.name, (c.name, c.name)) for c in section.columns], "css": [_css(c) for c in section.columns],
-        "rows": [[_cell(contents, section, value, column) for value, column in zip(row, section.columns, strict=True)] for row in shown],
+        "titles": [titles.get(c.name, (c.name, c.name)) for c in told], "css": [_css(c) for c in told],
+        "rows": [[_cell(row, column, section.names.get(column.name)) for column in told] for row in shown],
         "more": len(section.rows) - len(shown), "total": len(section.rows),
     }  # fmt: skip
 
 
-def _cell(contents: Contents, section: Section, value: object, column: Column) -> str:
-    """Return one value as text; an employee's id with the name beside it."""
-    told = tables.cell_text(value, column, "zh")
-    employee = column.name in EMPLOYEES or (column.name == "value" and section.entry.given.get("by") == "employee")
+def _cell(row: dict[str, object], column: Column, name_column: str | None) -> str:
+    """Return one value as text; an id with the name beside it."""
+    told = tables.cell_text(row[column.name], column, "zh")
     if not told and column.name == "value":
         return "–"  # others, or unknown: the columns' meanings say which
-    return f"{told} {contents.name(told)}".strip() if employee and told else told
+    return f"{told} {row[name_column] or ''}".strip() if name_column else told
 
 
 def _css(column: Column) -> str:

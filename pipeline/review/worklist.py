@@ -16,14 +16,15 @@ import hashlib
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple, get_args
 
 import msgspec
 
-from pipeline import columns, words
+from pipeline import beside, columns, words
 from pipeline.errors import UsageError
+from pipeline.reader import Reader
 from pipeline.review.decisions import DECISIONS, Decision
 from pipeline.review.queue import Item
 from pipeline.sheets import write_xlsx
@@ -38,12 +39,17 @@ MOST_CELLS = 20_000_000  # the library makes a cell of every place between the f
 _PLACE = re.compile(rb"""\br\s*=\s*["']([A-Z]{0,3})([0-9]{1,7})["']""")
 
 
-def write(sink: BinaryIO, items: Sequence[Item], *, lang: Lang, notes: Sequence[str]) -> int:
-    """Write a workbook of findings; return how many. The columns to fill in come empty unless something was decided before."""
+def write(sink: BinaryIO, items: Sequence[Item], *, lang: Lang, notes: Sequence[str], reader: Reader | None = None) -> int:
+    """Write a workbook of findings; return how many. The columns to fill in come empty unless something was decided before.
+
+    reader: who knows the names of people, so that they stand behind their ids (beside.py)."""
     described = [columns.column(name, _TYPES.get(name, "text"), lang, view="matches") for name in WRITTEN]
     described = [c if c.name != "decision" else columns.Column(c.name, c.title, c.type) for c in described]
     choices = {"decision": [words.label("decision", d, lang) for d in DECISIONS]}
-    return write_xlsx(sink, described, [_cells(i, lang) for i in items], lang=lang, notes=[*notes, words.say("review.worklist_note", lang)], choices=choices)
+    rows: Iterable[Sequence[object]] = [_cells(i, lang) for i in items]
+    if reader is not None:
+        described, rows = beside.named(reader, described, rows, lang=lang)
+    return write_xlsx(sink, described, rows, lang=lang, notes=[*notes, words.say("review.worklist_note", lang)], choices=choices)
 
 
 _TYPES: dict[str, columns.Type] = {"dt": "date", "age_days": "int"}

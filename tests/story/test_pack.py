@@ -54,7 +54,7 @@ def test_every_audit_of_the_pack_has_its_sheet_with_all_rows(book: Any) -> None:
     assert days[0][:2] == ["分组 · group", "消息数 · messages"]
     assert [(row[0], int(row[1])) for row in days[1:4]] == [("2026-11-02", 3), ("2026-11-03", 1), ("2026-11-04", 1)]
     [handed] = book.get_sheet_by_name("客户交接").to_python()[1:]
-    assert (handed[0].isoformat()[:10], handed[1], int(handed[8])) == ("2026-11-16", "wmA", 1)  # a time cell, Beijing time
+    assert (handed[0].isoformat()[:10], handed[1:7], int(handed[11])) == ("2026-11-16", ["wmA", "陈一", "zhangsan", "张三", "lisi", "李四"], 1)  # a time cell, Beijing time
 
 
 def test_a_workbook_has_no_formula_a_frozen_head_and_filters(pack: Path) -> None:
