@@ -96,6 +96,7 @@ It is kept
     logcare.py           checkpoints of the log, and the end of old entries
     purges.py            files that commits took out, unlinked ten minutes later
     generations.py       new keys for hot files, and the end of old ones
+    room.py              never more than 64 hot files of a kind, whoever commits
     stamps.py            what a summary or cache was made from, and whether it still fits
     verify.py            checks an archive by code of its own
     verify_log.py        check 1: the log

@@ -15,7 +15,7 @@ A page is skipped whole when it is settled; before its files are unlinked the ne
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commitrows, consent, durable, manifests, newest_ids, purges, settle, trusted_clock
+from pipeline import clock, commitrows, compact, consent, durable, manifests, newest_ids, purges, room, settle, trusted_clock
 from pipeline.commitrows import Commit
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
@@ -66,15 +66,30 @@ def commit_all(home: Home, corp_id: str, run: Run) -> None:
     waiting = manifests.staged(home, corp_id)
     # A refusal in a later page reaches back over earlier ones: it is known before the first of them becomes visible.
     ahead = [e for _, m in waiting if m.has_events for e in _events_of(home, m)]
-    batch: list[tuple[Path, Manifest]] = []
-    for found in waiting:
-        batch.append(found)
-        pages = [page.ref for _, m in batch for page in m.pages]
-        if len(pages) >= PAGES_A_COMMIT or sum(ref.records for ref in pages) >= RECORDS_A_COMMIT:
-            commit_batch(home, corp_id, batch, run, ahead)
-            batch = []
-    if batch:
+    for batch in _batches(waiting):
         commit_batch(home, corp_id, batch, run, ahead)
+
+
+Batch = Sequence[tuple[Path, Manifest]]
+
+
+def _batches(waiting: Batch) -> Iterator[Batch]:
+    """Cut what waits, in order, into what is committed at once: by pages, by records, and by files, which leave half of the room to the commit's own."""
+    begun = pages = records = 0
+    for at, (_, manifest) in enumerate(waiting):
+        if at > begun and room.too_many((), _files(waiting[begun : at + 1]), most=compact.HOT_FILES // 2):
+            yield waiting[begun:at]
+            begun, pages, records = at, 0, 0
+        pages, records = pages + len(manifest.pages), records + sum(page.ref.records for page in manifest.pages)
+        if pages >= PAGES_A_COMMIT or records >= RECORDS_A_COMMIT:
+            yield waiting[begun : at + 1]
+            begun, pages, records = at + 1, 0, 0
+    if begun < len(waiting):
+        yield waiting[begun:]
+
+
+def _files(batch: Batch) -> list[DataFile]:
+    return [f for _, m in batch for f in m.files]
 
 
 def _events_of(home: Home, manifest: Manifest) -> list[Event]:
@@ -85,13 +100,15 @@ def _events_of(home: Home, manifest: Manifest) -> list[Event]:
         return []
 
 
-def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]], run: Run, ahead: Sequence[Event] = ()) -> None:
+def commit_batch(home: Home, corp_id: str, batch: Batch, run: Run, ahead: Sequence[Event] = ()) -> None:
     """Settle the pages of `batch` in one commit (none when all of them are settled), then tidy up after it.
 
     ahead: consent events of pages that wait behind the batch; they are judged by, and stored with their own pages."""
     lake = home.lake(corp_id)
     for _ in range(TRIES):
         snapshot = lake.snapshot()  # (a)
+        if room.make(home, lake, snapshot, _files(batch)):
+            snapshot = lake.snapshot()
         plan, noted = Plan(home, lake, snapshot, [m for _, m in batch], run, ahead), None
         if not plan.pages:
             lake.sync_newest()
@@ -99,8 +116,7 @@ def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]
         try:
             plan.make()  # (b)-(e)
             noted = purges.note(home, corp_id, snapshot, plan.removes) if plan.removes else None
-            with manifests.files_held(home, corp_id):
-                version = lake.commit(snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
+            version = room.commit(home, lake, snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
         except CommitConflict:
             lake.discard(plan.written)
             if noted is not None:
@@ -124,7 +140,7 @@ def commit_batch(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]
     _tidy(home, corp_id, batch)
 
 
-def _tidy(home: Home, corp_id: str, batch: Sequence[tuple[Path, Manifest]]) -> None:
+def _tidy(home: Home, corp_id: str, batch: Batch) -> None:
     """Unlink what a durable commit has settled: landing pages first, then manifests with what of them was not adopted."""
     for _, manifest in batch:
         for page in manifest.pages:

@@ -1,6 +1,6 @@
 """Compaction: rows move from the many files that ingest writes into one file per month and bucket; nothing about them changes.
 
-Before: layout.py, purges.py, generations.py, logcare.py. After: the end of every ingest, the command `compact`.
+Before: layout.py, purges.py, generations.py, logcare.py. After: room.py (before a commit that would bring too many files), the command `compact`.
 
 A step is one commit: all files of one kind and month (and lexicon) that ingest wrote, together with the compacted files of the buckets
 they touch; or the small files of a kind that is only merged. Rules, each with a test:
@@ -18,7 +18,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -79,14 +79,16 @@ class _Gone(Exception):
 
 
 def run(
-    home: Home, corp_id: str, *, budget_s: float = float("inf"), only_due: bool = False, progress: Callable[[str, int, int], None] | None = None
-) -> Compacted:
+    home: Home, corp_id: str, *, budget_s: float = float("inf"), only_due: bool = False, coming: Sequence[DataFile] = (),
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Compacted:  # fmt: skip
     """Compact a corp, one commit a step, until done or the budget (seconds) is used up; unlink what is due, tend the log; return what was done.
 
-    only_due: no more than keeps hot files at 64 a kind (`due`). Safe to kill and to repeat, beside committers and other compactors."""
+    only_due: no more than keeps hot files at 64 a kind (`due`), `coming` ones counted in.
+    Safe to kill and to repeat, beside committers and other compactors."""
     end, told = time.monotonic() + budget_s, Compacted(purged=purges.run(home, corp_id))
     lake = home.lake(corp_id)
-    steps = due(lake.snapshot()) if only_due else due(lake.snapshot(), most_hot=0, most_small=1)
+    steps = due(lake.snapshot(), coming=coming) if only_due else due(lake.snapshot(), most_hot=0, most_small=1)
     for done, step in enumerate(steps):
         if time.monotonic() >= end:
             told.left = len(steps) - done
@@ -100,28 +102,41 @@ def run(
 
 
 def after_ingest(home: Home, corp_id: str) -> Compacted:
-    """Keep hot files at 64 a kind and unlink what is due; called by ingest after its commits, under its lock."""
+    """Bring down what an earlier version left above 64 hot files a kind, and unlink what is due; called by ingest after its commits, under its lock."""
     return run(home, corp_id, budget_s=INGEST_BUDGET_S, only_due=True)
 
 
 # -- what there is to do -----------------------------------------------------------------------------------------
 
 
-def due(snapshot: Snapshot, *, most_hot: int = HOT_FILES, most_small: int = HOT_FILES) -> tuple[Step, ...]:
+def due(snapshot: Snapshot, *, most_hot: int | None = None, most_small: int | None = None, coming: Sequence[DataFile] = ()) -> tuple[Step, ...]:
     """Return the steps that bring every kind down to `most_hot` hot files and every merged one to `most_small` small files, largest gain first.
 
+    None: HOT_FILES. coming: files that a commit is about to add; they are counted, and not moved.
     A month that is compacted for one kind is compacted for all of them, so that its hot key can end."""
+    bound = HOT_FILES if most_hot is None else most_hot
     hot = [f for f in snapshot.files if is_hot(f)]
-    count = Counter(f.kind for f in hot)
-    months = Counter(f.month for f in hot if count[f.kind] > most_hot)
+    count = Counter(f.kind for f in (*hot, *filter(is_hot, coming)))
+    months = Counter(f.month for f in hot if count[f.kind] > bound)
     steps = Counter(Step(f.kind, f.month, f.lexicon) for f in hot if f.month in months)
     ordered = sorted(steps, key=lambda s: (-months[s.month], s.month, -steps[s], s))
-    return (*ordered, *_merges(snapshot, most_small))
+    return (*ordered, *_merges(snapshot, HOT_FILES if most_small is None else most_small, coming))
 
 
-def _merges(snapshot: Snapshot, most: int) -> list[Step]:
-    small = Counter(Step(f.kind, f.month, f.lexicon, f.bucket) for f in snapshot.files if _is_small(f))
-    return sorted(s for s, n in small.items() if n > most)
+def _merges(snapshot: Snapshot, most: int, coming: Sequence[DataFile]) -> list[Step]:
+    here = _small(snapshot.files)
+    return sorted(s for s, n in (here + _small(coming)).items() if n > most and here[s] > 1)
+
+
+def _small(files: Iterable[DataFile]) -> Counter[Step]:
+    return Counter(Step(f.kind, f.month, f.lexicon, f.bucket) for f in files if _is_small(f))
+
+
+def counted(files: Iterable[DataFile]) -> Counter[Step]:
+    """Return how many files count against the bound: hot ones by kind alone, small ones of merged kinds by their place."""
+    return Counter(
+        Step(f.kind, "", "") if is_hot(f) else Step(f.kind, f.month, f.lexicon, f.bucket) for f in files if is_hot(f) or _is_small(f)
+    )
 
 
 def _is_small(file: DataFile) -> bool:
@@ -129,8 +144,9 @@ def _is_small(file: DataFile) -> bool:
     return file.size < SMALL_BYTES and not is_hot(file) and file.bucket not in buckets_of(file.kind)
 
 
-def _inputs(lake: Lake, snapshot: Snapshot, step: Step) -> list[DataFile]:
-    files = [f for f in snapshot.of(step.kind, months=[step.month]) if f.lexicon == step.lexicon]
+def inputs(lake: Lake, there: Iterable[DataFile], step: Step) -> list[DataFile]:
+    """Return the files that a step takes out of those that are `there`; none when there is nothing to do."""
+    files = [f for f in there if (f.kind, f.month, f.lexicon) == (step.kind, step.month, step.lexicon)]
     if step.bucket:
         return _some(sorted((f for f in files if f.bucket == step.bucket and _is_small(f)), key=lambda f: f.size))
     hot = [f for f in files if is_hot(f)]
@@ -164,38 +180,43 @@ def _take(home: Home, lake: Lake, step: Step, told: Compacted) -> None:
     for _ in range(TRIES):
         snapshot = lake.snapshot()
         try:
-            inputs = _inputs(lake, snapshot, step)
-            if not inputs:
+            gone = inputs(lake, snapshot.files, step)
+            if not gone:
                 return
-            adds = _rewrite(home, lake, snapshot, step, inputs)
+            adds = _rewrite(home, lake, snapshot, step, gone)
         except (_Gone, durable.Vanished) as error:
             if isinstance(error, durable.Vanished) and lake.snapshot().version == snapshot.version:
                 raise
             continue
         told.steps += 1
-        told.files_out, told.files_in, told.rows = told.files_out + len(inputs), told.files_in + len(adds), told.rows + rows_of(inputs)
+        told.files_out, told.files_in, told.rows = told.files_out + len(gone), told.files_in + len(adds), told.rows + rows_of(gone)
         return
     raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
 
 
-def _rewrite(home: Home, lake: Lake, snapshot: Snapshot, step: Step, inputs: Sequence[DataFile]) -> list[DataFile]:
-    """Write the rows of `inputs` anew and commit that; return the new files. Raises _Gone when somebody else took an input."""
+def _rewrite(home: Home, lake: Lake, snapshot: Snapshot, step: Step, gone: Sequence[DataFile]) -> list[DataFile]:
+    """Write the rows of `gone` anew and commit that; return the new files. Raises _Gone when somebody else took one of them."""
     token = secrets.token_hex(8)
-    folders = {f"kind={step.kind}/month={step.month}/bucket={b}/lexicon={step.lexicon}" for b in ((step.bucket,) if step.bucket else buckets_of(step.kind))}
-    noted = purges.note(home, lake.corp_id, snapshot, inputs, token=token, folders=folders)
+    noted = purges.note(home, lake.corp_id, snapshot, gone, token=token, folders=folders([step]))
     written: list[DataFile] = []
     try:
-        written += _write(lake, step, inputs, token)
-        if rows_of(written) != rows_of(inputs):  # rule 1
-            raise VerifyFailed("ROWS_LOST", f"{rows_of(inputs)} rows of kind {step.kind} went in, {rows_of(written)} came out", remedy="report it; nothing was changed")
-        version = _commit(home, lake, snapshot, written, inputs)
+        written += write(lake, step, gone, token)
+        version = _commit(home, lake, snapshot, written, gone)
     except (_Gone, VerifyFailed):
         lake.discard(written)
         purges.forget(noted)
         raise
     purges.begin(home, lake.corp_id, noted, version=version)
-    generations.advance(lake, lake.snapshot(), [f.path for f in inputs])
+    generations.advance(lake, lake.snapshot(), [f.path for f in gone])
     return written
+
+
+def folders(steps: Iterable[Step]) -> set[str]:
+    """Return the folders, below the lake, that the new files of the steps lie in."""
+    return {
+        f"kind={s.kind}/month={s.month}/bucket={bucket}/lexicon={s.lexicon}"
+        for s in steps for bucket in ((s.bucket,) if s.bucket else buckets_of(s.kind))
+    }  # fmt: skip
 
 
 def _commit(home: Home, lake: Lake, snapshot: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile]) -> int:
@@ -218,10 +239,14 @@ def _commit(home: Home, lake: Lake, snapshot: Snapshot, adds: Sequence[DataFile]
 # -- rows --------------------------------------------------------------------------------------------------------
 
 
-def _write(lake: Lake, step: Step, inputs: Sequence[DataFile], token: str) -> list[DataFile]:
-    """Write the rows of `inputs`, sorted, into one file a bucket; return the files."""
+def write(lake: Lake, step: Step, gone: Sequence[DataFile], token: str) -> list[DataFile]:
+    """Write the rows of `gone`, sorted, into one file a bucket; return the files. Raises VerifyFailed ROWS_LOST when they hold other rows (rule 1)."""
     with _one_pool():
-        return [f for group in _groups(step, inputs) for f in _write_some(lake, step, inputs, group, token)]
+        written = [f for group in _groups(step, gone) for f in _write_some(lake, step, gone, group, token)]
+    if rows_of(written) != rows_of(gone):
+        lake.discard(written)
+        raise VerifyFailed("ROWS_LOST", f"{rows_of(gone)} rows of kind {step.kind} went in, {rows_of(written)} came out", remedy="report it; nothing was changed")
+    return written
 
 
 def _groups(step: Step, inputs: Sequence[DataFile]) -> list[frozenset[str]]:

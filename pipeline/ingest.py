@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commit, compact, custody, durable, importing, landing, manifests, saved_files, schema
+from pipeline import clock, commit, compact, custody, durable, importing, landing, manifests, room, saved_files, schema
 from pipeline.commit import FATES, Run
 from pipeline.errors import EXIT_PRECEDENCE, Exit, UsageError
 from pipeline.home import Home
@@ -293,7 +293,7 @@ def append(home: Home, corp_id: str, tables: Sequence[tuple[str, pa.Table]], *, 
     files: list[DataFile] = [lake.write(table, kind) for kind, table in tables]
     for _ in range(commit.TRIES):
         try:
-            return lake.commit(lake.snapshot(), files, (), what=what)
+            return room.commit(home, lake, lake.snapshot(), files, (), what=what)
         except CommitConflict:
             continue
     raise UsageError("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline import answers, commit, durable, importing, landing, manifests, purges
+from pipeline import answers, commit, durable, importing, landing, manifests, purges, room
 from pipeline.alerts import queue as alert_queue
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
@@ -177,8 +177,7 @@ def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tupl
                 adds.append(lake.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon))
         noted = purges.note(home, lake.corp_id, snapshot, removes)
         try:
-            with manifests.files_held(home, lake.corp_id):
-                version = lake.commit(snapshot, adds, removes, what="purge")
+            version = room.commit(home, lake, snapshot, adds, removes, what="purge")
         except BaseException:
             purges.forget(noted)
             raise

@@ -101,11 +101,11 @@ def _run(at: _At, unwrap: Unwrap | None, custody: CustodyFiles | None, progress:
         at.log = verify_log.read(at.root, at.report)
     with _going_on(at, LOG):
         at.anchors = verify_anchors.read(at.home, at.corp_id, at.report)
+    with _going_on(at, LOG):
+        _check_anchors(at)
     with _going_on(at, KEYS):
-        at.keys = verify_keys.read(at.home, at.report, unwrap)
+        at.keys = verify_keys.read(at.home, at.report, unwrap, anchors=at.anchors)
     if at.log is not None:
-        with _going_on(at, LOG):
-            _check_anchors(at)
         with _going_on(at, FILES):
             _check_content(at, at.log, progress)
         if at.keys is not None:
@@ -148,7 +148,9 @@ def _going_on(at: _At, check: int) -> Iterator[None]:
 
 def _check_anchors(at: _At) -> None:
     """Entries that came between reading the log and its anchors are no older log: the log is read again then, once."""
-    assert at.log is not None
+    if at.log is None:
+        verify_anchors.check(None, at.anchors, at.report)
+        return
     newest = max((a["version"] for a in at.anchors.lines), default=-1) if at.anchors else -1
     if newest > at.log.version and (at.root / "_delta_log" / f"{newest:020d}.json").exists():
         at.report.findings.clear()

@@ -92,13 +92,21 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return found if whole and all(isinstance(found.get(k), str) for k in ("entry_sha256", "keyring_sha256", "custody_sha256", "previous", "digest")) else None
 
 
-def check(log: Log, anchors: Anchors | None, report: Report) -> None:
-    """Compare the log with its anchors."""
+def check(log: Log | None, anchors: Anchors | None, report: Report) -> None:
+    """Compare the log with its anchors; None: there is no log, no anchors."""
+    if log is None:
+        report.find(LOG, "LOG_MISSING", settled(anchors.last.get("next_leaf", 0)) if anchors else "")
+        return
     if anchors is None:
         if log.version > 0:
             report.find(LOG, "ANCHORS_MISSING", entries=log.version + 1)
+        if log.gone:
+            report.find(LOG, "LOG_ENTRY_MISSING", versions=ranges(log.gone))
         return
     newest = _newest(anchors, report)
+    if log.gone:
+        lost = (numbers for v in log.gone if v in newest for numbers in range(_leaves_before(newest, v), newest[v]["next_leaf"]))
+        report.find(LOG, "LOG_ENTRY_MISSING", f"leaf {told}" if (told := ranges(lost)) else "", versions=ranges(log.gone))
     _checkpoints(log, anchors, report)
     for version, anchor in sorted(newest.items()):
         entry = log.entries.get(version)
@@ -110,7 +118,7 @@ def check(log: Log, anchors: Anchors | None, report: Report) -> None:
     if older:
         at = log.leaves.get(log.version, 0)
         leaves = newest[max(older)]["next_leaf"]
-        report.find(LOG, "LOG_OLDER", f"leaf {at}-{leaves - 1}" if leaves > at else "", versions=ranges(older))
+        report.find(LOG, "LOG_OLDER", settled(leaves, at), versions=ranges(older))
     behind = [v for v in log.entries if v > max(newest, default=-1)]
     if len(behind) > LAG:
         report.find(LOG, "ANCHORS_BEHIND", versions=ranges(behind))
@@ -137,7 +145,7 @@ def _newest(anchors: Anchors, report: Report) -> dict[int, dict[str, Any]]:
     for anchor in anchors.lines:
         version = anchor["version"]
         if version in newest and newest[version]["entry_sha256"] != anchor["entry_sha256"]:
-            lost = f"leaf {anchor['next_leaf']}-{before['next_leaf'] - 1}" if before and before["next_leaf"] > anchor["next_leaf"] else ""
+            lost = settled(before["next_leaf"] if before else 0, _leaves_before(newest, version))
             report.find(LOG, "LOG_REPLACED", lost, version=version)
             newest = {v: a for v, a in newest.items() if v < version}
         elif before is not None and version > before["version"] + 1:
@@ -149,7 +157,21 @@ def _newest(anchors: Anchors, report: Report) -> dict[int, dict[str, Any]]:
 
 def _concerned(log: Log, newest: dict[int, dict[str, Any]], version: int) -> str:
     """The leaves that the anchored entry settled, and the seqs that the entry as it is now names."""
-    first = newest[version - 1]["next_leaf"] if version - 1 in newest else 0
-    after = newest[version]["next_leaf"]
-    leaves = [f"leaf {first}-{after - 1}"] if after > first else []
-    return "; ".join([*leaves, *sorted({f"{f.kind} {f.concerned}" for f in log.added.get(version, ()) if f.concerned})])
+    leaves = settled(newest[version]["next_leaf"], _leaves_before(newest, version))
+    return "; ".join([*([leaves] if leaves else []), *sorted({f"{f.kind} {f.concerned}" for f in log.added.get(version, ()) if f.concerned})])
+
+
+def _leaves_before(newest: dict[int, dict[str, Any]], version: int) -> int:
+    return int(newest[version - 1]["next_leaf"]) if version - 1 in newest else 0
+
+
+def settled(until: int, first: int = 0) -> str:
+    """Return which leaves those from `first` up to, but without, `until` are, "" for none."""
+    return f"leaf {first}-{until - 1}" if until > first else ""
+
+
+def settled_since(anchors: Anchors | None, keyring_serial: int) -> str:
+    """Return which leaves were settled under keyrings newer than `keyring_serial`, "" for none."""
+    lines = anchors.lines if anchors else []
+    known = [a["next_leaf"] for a in lines if a["keyring_serial"] <= keyring_serial]
+    return settled(max((a["next_leaf"] for a in lines), default=0), max(known, default=0))

@@ -29,7 +29,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pipeline.errors import UsageError, VerifyFailed
-from pipeline.verify_anchors import Anchors
+from pipeline.verify_anchors import Anchors, settled, settled_since
 from pipeline.verify_report import CUSTODY, KEYS, Report
 
 NONCE = 12
@@ -68,13 +68,16 @@ def settings(home: Path) -> dict[str, Any]:
         raise UsageError("CONFIG_INVALID", "liuhen.toml is missing or not readable", remedy="restore it from its backup") from error
 
 
-def read(home: Path, report: Report, unwrap: Unwrap | None = None) -> Keys | None:
+def read(home: Path, report: Report, unwrap: Unwrap | None = None, *, anchors: Anchors | None = None) -> Keys | None:
     """Return the keys of a home; None when they cannot be opened at all. Adds findings of check 4.
+
+    anchors: say how many leaves there are (without its keyring nothing can be read) and which came since an older keyring.
 
     unwrap: for master keys that are no file; raises UsageError MASTER_KEY_UNKNOWN where it is needed and not given."""
     path = home / "keys" / "keyring.json"
+    everything = settled(max((a["next_leaf"] for a in anchors.lines), default=0)) if anchors else ""
     if not path.is_file():
-        report.find(KEYS, "KEYRING_MISSING")
+        report.find(KEYS, "KEYRING_MISSING", everything)
         return None
     try:
         ring = json.loads(path.read_bytes())
@@ -83,13 +86,13 @@ def read(home: Path, report: Report, unwrap: Unwrap | None = None) -> Keys | Non
         wrapped = {str(n): b64decode(e["wrapped"], validate=True) for n, e in ring["keys"].items()}
         roots = [(str(r["master"]), b64decode(r["wrapped"], validate=True)) for r in ring["roots"]]
     except (ValueError, KeyError, TypeError, AttributeError):
-        report.find(KEYS, "KEYRING_DAMAGED")
+        report.find(KEYS, "KEYRING_DAMAGED", everything)
         return None
-    root = _root(home, str(ring["id"]), roots, unwrap, report)
+    root = _root(home, str(ring["id"]), roots, unwrap, report, everything)
     if root is None:
         return None
     if not hmac.compare_digest(_mac(ring, root), str(ring["mac"])):
-        report.find(KEYS, "KEYRING_DAMAGED")
+        report.find(KEYS, "KEYRING_DAMAGED", everything)
     plain = {}
     for name, box in wrapped.items():
         try:
@@ -101,7 +104,7 @@ def read(home: Path, report: Report, unwrap: Unwrap | None = None) -> Keys | Non
             report.find(KEYS, "KEY_DAMAGED", key=name)
     report.counts["keys"] = len(plain)
     keys = Keys(plain, ring["serial"], set(ring["destroyed"]), str(ring["id"]))
-    _witness(home, keys, ring["destroyed"], report)
+    _witness(home, keys, ring["destroyed"], anchors, report)
     return keys
 
 
@@ -110,10 +113,10 @@ def _mac(ring: dict[str, Any], root: bytes) -> str:
     return hmac.digest(hmac.digest(root, b"liuhen-keyring-mac", "sha256"), data, "sha256").hex()
 
 
-def _root(home: Path, keyring: str, roots: list[tuple[str, bytes]], unwrap: Unwrap | None, report: Report) -> bytes | None:
-    """Return the root key; two wrappings of it stand in the file while a rotation is under way."""
+def _root(home: Path, keyring: str, roots: list[tuple[str, bytes]], unwrap: Unwrap | None, report: Report, everything: str) -> bytes | None:
+    """Return the root key; two wrappings of it stand in the file while a rotation is under way. everything: the records that cannot be read without."""
     if unwrap is None:
-        found = _file_master(home, report)
+        found = _file_master(home, report, everything)
         if found is None:
             return None
         master, unwrap = found
@@ -125,35 +128,35 @@ def _root(home: Path, keyring: str, roots: list[tuple[str, bytes]], unwrap: Unwr
             continue
         if len(root) == 32:
             return root
-    report.find(KEYS, "KEYRING_MASTER_MISMATCH")
+    report.find(KEYS, "KEYRING_MASTER_MISMATCH", everything)
     return None
 
 
-def _file_master(home: Path, report: Report) -> tuple[str, Unwrap] | None:
+def _file_master(home: Path, report: Report, everything: str) -> tuple[str, Unwrap] | None:
     """Return id and means to unwrap of a master key in a file."""
     scheme, _, rest = str(settings(home).get("keys", {}).get("master", "file:keys/master.key")).partition(":")
     if scheme != "file" or not rest:
         raise UsageError("MASTER_KEY_UNKNOWN", f"keys.master is {scheme}:…, this call opens file:PATH only", remedy="give the means to unwrap")
     path = home / rest
     if not path.is_file():
-        report.find(KEYS, "MASTER_KEY_MISSING")
+        report.find(KEYS, "MASTER_KEY_MISSING", everything)
         return None
     mode = os.stat(path).st_mode & 0o777
     if mode & 0o077:
-        report.find(KEYS, "MASTER_KEY_EXPOSED", mode=f"{mode:04o}")
+        report.find(KEYS, "MASTER_KEY_EXPOSED", everything, mode=f"{mode:04o}")
     try:
         key = b64decode(path.read_bytes().strip(), validate=True)
     except ValueError:
         key = b""
     if len(key) != 32:
-        report.find(KEYS, "MASTER_KEY_MALFORMED")
+        report.find(KEYS, "MASTER_KEY_MALFORMED", everything)
         return None
     aead = AESGCM(key)
     master = "file:" + hashlib.sha256(b"liuhen-master\0" + key).hexdigest()[:16]
     return master, lambda wrapped, name: aead.decrypt(wrapped[:NONCE], wrapped[NONCE:], name.encode())
 
 
-def _witness(home: Path, keys: Keys, destroyed: dict[str, Any], report: Report) -> None:
+def _witness(home: Path, keys: Keys, destroyed: dict[str, Any], anchors: Anchors | None, report: Report) -> None:
     """The witness lies elsewhere and is written after the keyring: it may lag by one change, and never knows more."""
     path = home / "custody" / "keyring.seen"
     try:
@@ -165,7 +168,7 @@ def _witness(home: Path, keys: Keys, destroyed: dict[str, Any], report: Report) 
     if seen.get("keyring") != keys.id:
         report.find(KEYS, "WITNESS_DAMAGED")
     elif serial > keys.serial or gone.keys() & keys.plain.keys():
-        report.find(KEYS, "KEYRING_OLD", serial=keys.serial, known=serial)
+        report.find(KEYS, "KEYRING_OLD", settled_since(anchors, keys.serial), serial=keys.serial, known=serial)
     elif serial < keys.serial - 1 or (serial == keys.serial and gone != destroyed):
         report.find(KEYS, "WITNESS_DAMAGED")
     elif serial < keys.serial:
@@ -199,7 +202,7 @@ def check_age(keys: Keys, anchors: Anchors | None, needed: dict[str, str], repor
         report.find(KEYS, "KEY_MISSING", concerned, key=name)
     known = max((a["keyring_serial"] for a in anchors.lines), default=0) if anchors else 0
     if known > keys.serial:
-        report.find(KEYS, "KEYRING_OLD", serial=keys.serial, known=known)
+        report.find(KEYS, "KEYRING_OLD", settled_since(anchors, keys.serial), serial=keys.serial, known=known)
 
 
 # -- custody -------------------------------------------------------------------------------------------------------

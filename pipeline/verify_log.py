@@ -25,7 +25,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.verify_report import LOG, Report, ranges
+from pipeline.verify_report import LOG, Report
 
 PARTITION = ("kind", "month", "bucket", "lexicon")
 STATISTICS = ("seq", "leaf", "last_seq")
@@ -72,7 +72,8 @@ class File:
 
 @dataclass
 class Log:
-    """The replayed log. entries, checkpoints: SHA-256 by version; leaves: next leaf after each version; whole: no entry was missing or unreadable."""
+    """The replayed log. entries, checkpoints: SHA-256 by version; leaves: next leaf after each version; gone: entries that are missing in the middle
+    (told by verify_anchors.py, which knows what they settled); whole: no entry was missing or unreadable."""
 
     version: int = -1
     head: int = 0
@@ -85,6 +86,7 @@ class Log:
     leaves: dict[int, int] = field(default_factory=dict)
     added: dict[int, list[File]] = field(default_factory=dict)
     unreadable: set[int] = field(default_factory=set)
+    gone: list[int] = field(default_factory=list)
     checkpoints: dict[int, str] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[File]:
@@ -93,13 +95,12 @@ class Log:
 
 
 def read(root: Path, report: Report) -> Log | None:
-    """Return the replayed log of the lake below `root`; None when there is nothing to replay. Adds findings of check 1."""
+    """Return the replayed log of the lake below `root`; None when there is nothing to replay. Adds findings of check 1, but for entries that are gone."""
     folder = root / "_delta_log"
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     entries = {int(m[1]): folder / n for n in names if (m := _ENTRY.match(n))}
     checkpoints = {int(m[1]): folder / n for n in names if (m := _CHECKPOINT.match(n))}
     if not entries:
-        report.find(LOG, "LOG_MISSING")
         return None
     for name in names:
         if _TORN.match(name):
@@ -110,10 +111,8 @@ def read(root: Path, report: Report) -> Log | None:
             report.find(LOG, "LOG_UNKNOWN_FILE", file=name[:80])
     log = Log(checkpoints={v: hashlib.sha256(p.read_bytes()).hexdigest() for v, p in checkpoints.items()})
     _begin(log, entries, checkpoints, report)
-    gone = [v for v in range(log.first, max(entries) + 1) if v not in entries]
-    if gone:
-        log.whole = False
-        report.find(LOG, "LOG_ENTRY_MISSING", versions=ranges(gone))
+    log.gone = [v for v in range(log.first, max(entries) + 1) if v not in entries]
+    log.whole = not log.gone
     for version in sorted(v for v in entries if v >= log.first):
         _entry(log, version, entries[version].read_bytes(), report)
         if version in checkpoints and log.whole:

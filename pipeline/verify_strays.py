@@ -14,13 +14,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.verify_files import MAGIC, Sealed, decrypt
 from pipeline.verify_keys import Keys, opens
 from pipeline.verify_log import NAME, Log
-from pipeline.verify_report import STRAYS, Report
+from pipeline.verify_report import STRAYS, Report, ranges
 
 HOME = {
     "liuhen.toml", "keys", "landing", "staging", "lake", "custody", "lexicon", "locks", "anchors", "alerts", "callbacks", "source", "media", "metrics",
@@ -41,6 +46,7 @@ _BOX = re.compile(rb"[^#\x00-\x1f]{1,300}#\d{1,9}\Z")
 _MANIFEST_KEYS = {"v", "corp_id", "pages", "lexicon_version", "policy_version", "files", "outline"}
 # Keys that only an opened message has; a sealed record has encrypt_random_key and encrypt_chat_msg.
 _OPENED = re.compile(rb'"(?:msgtype|tolist|msgtime|roomid)"\s*:')
+_SEQ = re.compile(rb'"seq"\s*:\s*(\d{1,20})\b')
 _OPENED_KEYS = {"msgtype", "tolist", "msgtime", "roomid", "from", "text", "content"}
 
 
@@ -55,7 +61,7 @@ def check_lake(root: Path, log: Log | None, keys: Keys | None, report: Report) -
         if _PART.match(path.name) and (not data or data.startswith(MAGIC)):
             report.counts["left by killed runs"] += 1
         elif not data or data[:4] != MAGIC or data[-4:] != MAGIC:
-            report.find(STRAYS, "PLAINTEXT", file=_told(root.parent.parent, path), size=len(data))
+            report.find(STRAYS, "PLAINTEXT", _named(data), file=_told(root.parent.parent, path), size=len(data))
         else:
             _encrypted(name, data, keys, report)
 
@@ -92,13 +98,13 @@ def check_landing(home: Path, corp_id: str, report: Report) -> None:
         form = _PAGE.match(path.name)
         if _PART.match(path.name):
             if _OPENED.search(data):
-                report.find(STRAYS, "PLAINTEXT", file=name, size=len(data))
+                report.find(STRAYS, "PLAINTEXT", _named(data), file=name, size=len(data))
             report.counts["left by killed runs"] += 1
             continue
         report.counts["pages that wait"] += 1
         head, _, body = data.partition(b"\n")
         if form is None:
-            report.find(STRAYS, "PLAINTEXT" if _OPENED.search(data) else "UNKNOWN_FILE", file=name, size=len(data))
+            report.find(STRAYS, "PLAINTEXT" if _OPENED.search(data) else "UNKNOWN_FILE", _named(data), file=name, size=len(data))
         elif not _header(head, form[1]) or hashlib.sha256(body).hexdigest() != form[2]:
             report.find(STRAYS, "PAGE_DAMAGED", _seqs(head), file=name)
         if form is not None and _holds_opened(body):
@@ -127,6 +133,21 @@ def _seqs(head: bytes) -> str:
     return f"seq {low}-{high}" if isinstance(low, int) and isinstance(high, int) else ""
 
 
+def _named(data: bytes) -> str:
+    """Return which records a file in clear holds, as far as it says: "seq 1-3, 7", or ""."""
+    if data.startswith(b"PAR1"):
+        with suppress(Exception):  # whatever pyarrow makes of bytes that only begin like a file of its own
+            table = pq.ParquetFile(pa.BufferReader(data))
+            seqs = table.read(columns=["seq"])["seq"].to_pylist() if "seq" in table.schema_arrow.names else []
+            return _range(int(s) for s in seqs if s is not None)
+    return _range(int(m[1]) for m in _SEQ.finditer(data))
+
+
+def _range(seqs: Iterable[int]) -> str:
+    told = ranges(seqs)
+    return f"seq {told}" if told else ""
+
+
 def _holds_opened(body: bytes) -> bool:
     """Whether a page holds an opened message: where it can be read, a record without its sealed field; else by the fields of one."""
     answer = _json(body)
@@ -140,7 +161,7 @@ def _holds_opened(body: bytes) -> bool:
 def check_staging(home: Path, corp_id: str, keys: Keys | None, report: Report) -> None:
     """Name every file of the staging folder that is no manifest, outline or encrypted import of ours."""
     folder = home / "staging" / corp_id
-    named: dict[str, tuple[int, str]] = {}
+    named: dict[str, tuple[tuple[int, str], str]] = {}
     for path in _files(folder):
         if _MANIFEST.match(path.name):
             named.update(_manifest(path, corp_id, _told(home, path), report))
@@ -151,18 +172,18 @@ def check_staging(home: Path, corp_id: str, keys: Keys | None, report: Report) -
             continue
         if _PART.match(path.name):
             if _OPENED.search(data):
-                report.find(STRAYS, "PLAINTEXT", file=name, size=len(data))
+                report.find(STRAYS, "PLAINTEXT", _named(data), file=name, size=len(data))
             report.counts["left by killed runs"] += 1
         elif (outline := _OUTLINE.match(path.name)) is not None:
-            known = named.get(path.name, (len(data), hashlib.sha256(data).hexdigest()))
+            known, concerned = named.get(path.name, ((len(data), hashlib.sha256(data).hexdigest()), ""))
             if known != (len(data), hashlib.sha256(data).hexdigest()) or (keys is not None and not opens(keys, data, f"outline/{corp_id}/{outline[1]}")):
-                report.find(STRAYS, "STAGED_DAMAGED", file=name)
+                report.find(STRAYS, "STAGED_DAMAGED", concerned, file=name)
         elif (landed := _IMPORT.match(path.name)) is not None:
             head, _, box = data.partition(b"\n")
             if not _header(head, landed[1]) or (keys is not None and not opens(keys, box, f"import/{corp_id}/{landed[2]}")):
                 report.find(STRAYS, "STAGED_DAMAGED", _seqs(head), file=name)
         else:
-            report.find(STRAYS, "PLAINTEXT" if _OPENED.search(data) else "UNKNOWN_FILE", file=name, size=len(data))
+            report.find(STRAYS, "PLAINTEXT" if _OPENED.search(data) else "UNKNOWN_FILE", _named(data), file=name, size=len(data))
 
 
 def check_purges(home: Path, corp_id: str, report: Report) -> None:
@@ -175,13 +196,16 @@ def check_purges(home: Path, corp_id: str, report: Report) -> None:
             report.find(STRAYS, "UNKNOWN_FILE", file=_told(home, path), size=path.stat().st_size)
 
 
-def _manifest(path: Path, corp_id: str, name: str, report: Report) -> dict[str, tuple[int, str]]:
+def _manifest(path: Path, corp_id: str, name: str, report: Report) -> dict[str, tuple[tuple[int, str], str]]:
+    """Return, by the name of its outline, the size and SHA-256 of that and which records it holds."""
     found = _json(path.read_bytes())
     try:
         if found.keys() - {"has_events"} != _MANIFEST_KEYS or found["corp_id"] != corp_id or not isinstance(found["files"], list):
             raise ValueError
         outline, size, sha256 = found["outline"]
-        return {str(outline): (int(size), str(sha256))}
+        spans = [(p["ref"]["first_seq"], p["ref"]["last_seq"]) for p in found["pages"]]
+        concerned = ", ".join(f"{low}-{high}" for low, high in spans if low is not None and high is not None)
+        return {str(outline): ((int(size), str(sha256)), f"seq {concerned}" if concerned else "")}
     except (AttributeError, KeyError, TypeError, ValueError):
         report.find(STRAYS, "STAGED_DAMAGED", file=name)
         return {}

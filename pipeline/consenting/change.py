@@ -1,6 +1,6 @@
 """One planned commit of rows and files, made anew when another one comes first.
 
-Before: lake.py, purges.py, manifests.py. After: hiding.py, moving.py, resealing.py, destroying.py.
+Before: lake.py, purges.py, room.py. After: hiding.py, moving.py, resealing.py, destroying.py.
 Killed anywhere: before the commit nothing has happened but files that no commit names, and the list that was written before each of them names
 their token and folder; after it the list says what to unlink.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from pipeline import manifests, purges
+from pipeline import purges, room
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
@@ -83,8 +83,7 @@ def commit(home: Home, corp_id: str, plan: Plan, *, what: str) -> int | None:
         if made.removes:
             made.list_files()
         try:
-            with manifests.files_held(home, corp_id):
-                version = lake.commit(snapshot, made.adds, made.removes, what=what)
+            version = room.commit(home, lake, snapshot, made.adds, made.removes, what=what)
         except CommitConflict:
             made.forget()
             continue

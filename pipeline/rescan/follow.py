@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import clock, hints
+from pipeline import clock, hints, room
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
@@ -68,7 +68,7 @@ def follow(home: Home, corp_id: str, *, now_ms: int | None = None) -> int:
     for period in _each_once((*_settled_since(lake, snapshot, mark.leaves), *_waited(lake, snapshot, lexicon, mark.waited_ms, now))):
         for portion in _portions(period):
             rows += _found(lake, snapshot, bench, portion, now)
-    added = _write(lake, snapshot, rows, bench.lexicon_version, now) if rows else 0
+    added = _write(home, lake, snapshot, rows, bench.lexicon_version, now) if rows else 0
     write_mark(home, corp_id, Mark(leaves=snapshot.next_leaf, waited_ms=now))
     return added
 
@@ -185,7 +185,7 @@ def _known(lake: Lake, snapshot: Snapshot, version: str, months: Sequence[str], 
     return stored.known(lake, files, where)
 
 
-def _write(lake: Lake, snapshot: Snapshot, rows: Sequence[stored.Row], version: str, now_ms: int) -> int:
+def _write(home: Home, lake: Lake, snapshot: Snapshot, rows: Sequence[stored.Row], version: str, now_ms: int) -> int:
     files: list[DataFile] = []
     rows = stored.fresh(lake.corp_id, rows, set())
     for month in sorted({row.stored.dt.strftime("%Y-%m") for row in rows}):
@@ -194,7 +194,7 @@ def _write(lake: Lake, snapshot: Snapshot, rows: Sequence[stored.Row], version: 
             files.append(lake.write(table, "matches", month=month, bucket=HOT, lexicon=version))
     for _ in range(TRIES):
         try:
-            lake.commit(snapshot, files, (), what="follow")
+            room.commit(home, lake, snapshot, files, (), what="follow")
             return len(rows)
         except CommitConflict:
             snapshot = lake.snapshot()

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import clock, schema
+from pipeline import clock, room, schema
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
@@ -43,6 +43,7 @@ TRIES = 20
 ROWS_WORTH_PROCESSES = 20_000
 ROWS_A_SHARE = 400_000
 FILE_ROWS = 200_000
+MOST_SHARES = 16
 DAY_MS = context.DAY_MS
 
 
@@ -132,6 +133,9 @@ def _rescan_month(home: Home, corp_id: str, month: str, version: str, workers: i
     lake = home.lake(corp_id)
     for _ in range(TRIES):
         snapshot = lake.snapshot()
+        # Before, not after it was matched: what makes room moves the messages of the month, and they would be matched once more.
+        if room.make(home, lake, snapshot, _expected(month, version)):
+            snapshot = lake.snapshot()
         read_at = clock.now_ms()
         seen = _seen(snapshot, month)
         done = _match_month(home, corp_id, snapshot, month, read_at, workers)
@@ -141,7 +145,7 @@ def _rescan_month(home: Home, corp_id: str, month: str, version: str, workers: i
         adds = [*done.files, lake.write(schema.table("scans", {name: [value] for name, value in row.items()}), "scans")]
         while True:
             try:
-                lake.commit(snapshot, adds, (), what="rescan")
+                room.commit(home, lake, snapshot, adds, (), what="rescan")
                 return done
             except CommitConflict:
                 snapshot = lake.snapshot()
@@ -152,6 +156,11 @@ def _rescan_month(home: Home, corp_id: str, month: str, version: str, workers: i
                 lake.discard(adds)
                 raise
     raise VerifyFailed("COMMIT_STARVED", f"a month changed {TRIES} times while it was matched again", remedy="stop the other writers and run again")
+
+
+def _expected(month: str, version: str) -> list[DataFile]:
+    """As many files of findings as a month has shares at most (each may write more: the commit makes room for those)."""
+    return [DataFile(path="", kind="matches", month=month, bucket=HOT, lexicon=version, rows=0, size=0)] * MOST_SHARES
 
 
 def _seen(snapshot: Snapshot, month: str) -> frozenset[str]:
@@ -172,7 +181,7 @@ def _match_month(home: Home, corp_id: str, snapshot: Snapshot, month: str, as_of
     whole = Share(
         home=str(home.path.resolve()), corp_id=corp_id, version=snapshot.version, month=month, first=first, last=last, as_of_ms=as_of_ms
     )
-    parts = [msgspec.structs.replace(whole, buckets=digits) for digits in _dealt(min(shares, 16))]
+    parts = [msgspec.structs.replace(whole, buckets=digits) for digits in _dealt(min(shares, MOST_SHARES))]
     if not parallel:
         return _sum(match_share(part) for part in parts)
     with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:

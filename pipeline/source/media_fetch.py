@@ -28,7 +28,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, schema
+from pipeline import clock, room, schema
 from pipeline.errors import EXIT_PRECEDENCE, Exit, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, Lake, Snapshot
@@ -300,7 +300,7 @@ def append_states(home: Home, corp_id: str, states: Sequence[dict[str, Any]]) ->
         ]  # fmt: skip
         try:
             if files:
-                lake.commit(snapshot, files, (), what="media")
+                room.commit(home, lake, snapshot, files, (), what="media")
             return
         except CommitConflict:
             lake.discard(files)

@@ -303,15 +303,6 @@ def test_what_is_due(files: list[DataFile], steps: list[tuple[str, ...]]) -> Non
     assert [tuple(s) for s in compact.due(Listed(files))] == steps  # type: ignore[arg-type]  # its files are all that is asked
 
 
-def test_ingest_keeps_hot_files_below_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compact, "due", lambda snapshot, most_hot=2, most_small=2, real=compact.due: real(snapshot, most_hot=most_hot, most_small=most_small))
-    at = firm.home(tmp_path)
-    for n in range(1, 5):
-        run(at, firm.page(tmp_path, f"{n}.json", {n: message(n, "保本保息")}))
-        assert max(Counter(f.kind for f in at.lake(CORP).snapshot().files if f.bucket == "hot").values(), default=0) <= 2
-    assert values(at, "select seq from messages order by seq") == [1, 2, 3, 4]
-
-
 def test_without_time_nothing_is_done_and_what_is_left_is_said(home: Home) -> None:
     before = named(home.lake(CORP))
     done = compact.run(home, CORP, budget_s=0)
@@ -514,7 +505,7 @@ def test_an_erasure_reaches_old_files_that_wait(compacted: Home, template: Path)
 @pytest.fixture
 def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Lets something happen between the writing of a compaction's files and its commit, once."""
-    real = compact._write
+    real = compact.write
     todo: list[Any] = []
 
     def written(*args: Any) -> Any:
@@ -523,7 +514,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             todo.pop()()
         return files
 
-    monkeypatch.setattr(compact, "_write", written)
+    monkeypatch.setattr(compact, "write", written)
     yield todo.append
 
 

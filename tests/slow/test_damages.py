@@ -31,6 +31,10 @@ from tests.firm import CORP, T0, item, message, recall, refusal
 
 pytestmark = pytest.mark.slow
 LOG = f"lake/{CORP}/_delta_log"
+# The archive has 28 leaves (the test of the undamaged one counts them).
+ALL = "leaf 0-27"
+# Which records wait, by the first of them: a page that waits, a staged one, an import.
+WAITING = {60: "seq 60-61", 62: "seq 62-63", 70: "seq 70-70"}
 
 
 class Damage(NamedTuple):
@@ -143,6 +147,12 @@ def settled(home: Path, version: int) -> str:
     return f"leaf {min(leaves)}-{max(leaves)}" if leaves else ""
 
 
+def settled_from(home: Path, version: int) -> str:
+    """Which leaves an entry and those after it settled, "" when none."""
+    leaves = [int(n) for v in range(version, len(entries(home))) if (told := settled(home, v)) for n in told.removeprefix("leaf ").split("-")]
+    return f"leaf {min(leaves)}-{max(leaves)}" if leaves else ""
+
+
 def entries(home: Path) -> list[Path]:
     return sorted((home / LOG).glob("*.json"))
 
@@ -165,12 +175,13 @@ def edited(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
     path.write_bytes(b"".join(json.dumps(a, separators=(",", ":")).encode() + b"\n" for a in actions))
 
 
-def edit_some(home: Path, rng: random.Random, change: Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]) -> int:
-    """Change one entry that adds files, by (its actions, those of them that add); return its version."""
+def edit_some(home: Path, rng: random.Random, change: Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]) -> Damage:
+    """Change one entry that adds files, by (its actions, those of them that add); return what must be told: the entry, and what it had settled."""
     having = [p for p in entries(home) if b'"add"' in p.read_bytes()]
     path = rng.choice(having)
+    records = settled(home, int(path.stem))
     edited(path, lambda actions: change(actions, [a for a in actions if "add" in a]))
-    return int(path.stem)
+    return Damage(("LOG_ENTRY_EDITED",), f"version={int(path.stem)}", records)
 
 
 def anchored_anew(home: Path) -> None:
@@ -243,7 +254,7 @@ def a_byte_of_a_log_entry_is_flipped(home: Path, rng: random.Random) -> Damage:
 @damage(12)
 def a_byte_of_the_keyring_is_flipped(home: Path, rng: random.Random) -> Damage:
     flip(home / "keys/keyring.json", rng)
-    return Damage(("KEYRING_DAMAGED", "KEYRING_MASTER_MISMATCH"), "")
+    return Damage(("KEYRING_DAMAGED", "KEYRING_MASTER_MISMATCH"), "", ALL)
 
 
 @damage(12)
@@ -272,14 +283,14 @@ def a_byte_of_the_enterprise_keys_is_flipped(home: Path, rng: random.Random) -> 
 def a_byte_of_a_landed_page_is_flipped(home: Path, rng: random.Random) -> Damage:
     path = rng.choice(sorted((home / "landing" / CORP).glob("*.page")))
     flip(path, rng, path.read_bytes().index(b"\n"))
-    return Damage(("PAGE_DAMAGED",), path.name)
+    return Damage(("PAGE_DAMAGED",), path.name, WAITING[int(path.name[:20])])
 
 
 @damage(6)
 def a_byte_of_a_staged_box_is_flipped(home: Path, rng: random.Random) -> Damage:
     path = rng.choice(sorted([*(home / "staging" / CORP).glob("*.outline"), *(home / "staging" / CORP).glob("*.page")]))
     flip(path, rng, path.read_bytes().index(b"\n") if path.suffix == ".page" else 0)
-    return Damage(("STAGED_DAMAGED",), path.name)
+    return Damage(("STAGED_DAMAGED",), path.name, WAITING[70 if path.suffix == ".page" else 62])
 
 
 @damage(8)
@@ -301,7 +312,7 @@ def a_log_entry_is_cut(home: Path, rng: random.Random) -> Damage:
 @damage(2)
 def the_keyring_is_cut(home: Path, rng: random.Random) -> Damage:
     cut(home / "keys/keyring.json", rng)
-    return Damage(("KEYRING_DAMAGED",), "")
+    return Damage(("KEYRING_DAMAGED",), "", ALL)
 
 
 @damage(3)
@@ -360,20 +371,21 @@ def two_log_entries_are_swapped(home: Path, rng: random.Random) -> Damage:
 @damage(4)
 def a_log_entry_is_missing(home: Path, rng: random.Random) -> Damage:
     path = rng.choice(entries(home)[:-1])
+    records = settled(home, int(path.stem))
     path.unlink()
-    return Damage(("LOG_ENTRY_MISSING",), f"versions={int(path.stem)}")
+    return Damage(("LOG_ENTRY_MISSING",), f"versions={int(path.stem)}", records)
 
 
-def _missing(name: str, code: str) -> None:
+def _missing(name: str, code: str, records: str = "") -> None:
     def apply(home: Path, rng: random.Random) -> Damage:
         (home / name).unlink()
-        return Damage((code,), "")
+        return Damage((code,), "", records)
 
     TABLE[f"missing {name}"] = apply
 
 
-_missing("keys/keyring.json", "KEYRING_MISSING")
-_missing("keys/master.key", "MASTER_KEY_MISSING")
+_missing("keys/keyring.json", "KEYRING_MISSING", ALL)
+_missing("keys/master.key", "MASTER_KEY_MISSING", ALL)
 _missing("custody/000001.jsonl", "CUSTODY_OLDER")
 _missing("custody/head.json", "CUSTODY_HEAD")
 _missing("custody/keyring.seen", "WITNESS_DAMAGED")
@@ -383,13 +395,13 @@ _missing(f"anchors/{CORP}.jsonl", "ANCHORS_MISSING")
 @damage()
 def the_log_is_missing(home: Path, rng: random.Random) -> Damage:
     shutil.rmtree(home / LOG)
-    return Damage(("LOG_MISSING",), "")
+    return Damage(("LOG_MISSING",), "", ALL)
 
 
 @damage()
 def the_master_key_can_be_read_by_others(home: Path, rng: random.Random) -> Damage:
     (home / "keys/master.key").chmod(0o640)
-    return Damage(("MASTER_KEY_EXPOSED",), "0640")
+    return Damage(("MASTER_KEY_EXPOSED",), "0640", ALL)
 
 
 @damage(2)
@@ -397,20 +409,20 @@ def another_master_key_is_there(home: Path, rng: random.Random) -> Damage:
     import base64
 
     (home / "keys/master.key").write_bytes(base64.b64encode(rng.randbytes(32)))
-    return Damage(("KEYRING_MASTER_MISMATCH",), "")
+    return Damage(("KEYRING_MASTER_MISMATCH",), "", ALL)
 
 
 @damage()
 def an_old_keyring_is_put_back(home: Path, rng: random.Random) -> Damage:
     shutil.copy(home.parent.parent / "old/second-keyring.json", home / "keys/keyring.json")
-    return Damage(("KEYRING_OLD",), "")
+    return Damage(("KEYRING_OLD",), "", "leaf 2-27")  # it was kept after the two imports
 
 
 @damage()
 def an_old_keyring_is_put_back_with_its_witness(home: Path, rng: random.Random) -> Damage:
     shutil.copy(home.parent.parent / "old/first-keyring.json", home / "keys/keyring.json")
     shutil.copy(home.parent.parent / "old/first-keyring.seen", home / "custody/keyring.seen")
-    return Damage(("KEYRING_OLD",), "")
+    return Damage(("KEYRING_OLD",), "", ALL)
 
 
 @damage()
@@ -424,7 +436,7 @@ def an_old_keyring_lacks_keys_and_the_records_are_named(home: Path, rng: random.
 
 @damage(6)
 def a_file_is_taken_out_of_an_entry(home: Path, rng: random.Random) -> Damage:
-    return Damage(("LOG_ENTRY_EDITED",), f"version={edit_some(home, rng, lambda actions, adds: actions.remove(rng.choice(adds)))}")
+    return edit_some(home, rng, lambda actions, adds: actions.remove(rng.choice(adds)))
 
 
 @damage(6)
@@ -435,7 +447,7 @@ def statistics_in_an_entry_are_changed(home: Path, rng: random.Random) -> Damage
         stats["numRecords"] += rng.choice((-1, 1, 100))
         add["stats"] = json.dumps(stats)
 
-    return Damage(("LOG_ENTRY_EDITED",), f"version={edit_some(home, rng, change)}")
+    return edit_some(home, rng, change)
 
 
 @damage(4)
@@ -444,45 +456,48 @@ def an_entry_names_another_file(home: Path, rng: random.Random) -> Damage:
         add = rng.choice(adds)["add"]
         add["path"] = add["path"].rsplit("-", 1)[0] + f"-{rng.randbytes(32).hex()}.parquet"
 
-    return Damage(("LOG_ENTRY_EDITED",), f"version={edit_some(home, rng, change)}")
+    return edit_some(home, rng, change)
 
 
 @damage(3)
 def an_entry_takes_a_file_of_an_earlier_one_out(home: Path, rng: random.Random) -> Damage:
     path = entries(home)[-1]
     file = pick(home, rng)
+    records = settled(home, int(path.stem))
     gone = {"remove": {"path": file.path, "dataChange": True, "deletionTimestamp": 1, "partitionValues": file.partition, "size": file.size}}
     edited(path, lambda actions: actions.insert(0, gone))
-    return Damage(("LOG_ENTRY_EDITED",), f"version={int(path.stem)}")
+    return Damage(("LOG_ENTRY_EDITED",), f"version={int(path.stem)}", records)
 
 
 @damage(2)
 def the_word_or_head_of_an_entry_is_changed(home: Path, rng: random.Random) -> Damage:
     path = rng.choice(entries(home)[1:])
+    records = settled(home, int(path.stem))
     path.write_bytes(path.read_bytes().replace(b'"liuhen":"', b'"liuhen":"x') if rng.random() < 0.5 else path.read_bytes().replace(b'"appId":"head"', b'"appId":"tail"'))
-    return Damage(("LOG_ENTRY_EDITED",), f"version={int(path.stem)}")
+    return Damage(("LOG_ENTRY_EDITED",), f"version={int(path.stem)}", records)
 
 
 @damage(6)
 def the_last_entries_are_taken_away(home: Path, rng: random.Random) -> Damage:
     found = entries(home)
     kept = rng.randrange(1, len(found))
+    records = settled_from(home, kept)
     for path in found[kept:]:
         path.unlink()
-    return Damage(("LOG_OLDER",), f"versions={kept}-{len(found) - 1}" if kept < len(found) - 1 else f"versions={kept}")
+    return Damage(("LOG_OLDER",), f"versions={kept}-{len(found) - 1}" if kept < len(found) - 1 else f"versions={kept}", records)
 
 
 @damage(2)
 def an_older_log_is_put_back_and_written_on(home: Path, rng: random.Random) -> Damage:
     found = entries(home)
     kept = rng.randrange(len(found) - 3, len(found))
+    records = settled_from(home, kept)
     for path in found[kept:]:
-        path.unlink()
     at = Home(home)
     ingest.append(at, CORP, [("acks", pa.Table.from_pylist([{"what": "failed", "until_leaf": 1, "reason": "r", "actor": "a", "at": 1}]).cast(
         pa.schema([("what", "string"), ("until_leaf", "int64"), ("reason", "string"), ("actor", "string"), ("at", "int64")]))
         .set_column(4, pa.field("at", pa.timestamp("us", "UTC")), pa.array([1], pa.timestamp("us", "UTC"))))], what="ack")  # fmt: skip
-    return Damage(("LOG_REPLACED",), f"version={kept}")
+    return Damage(("LOG_REPLACED",), f"version={kept}", records)
 
 
 def _adds(entry: Path) -> list[dict[str, Any]]:
@@ -525,30 +540,36 @@ def statistics_are_changed_and_the_anchors_are_made_again(home: Path, rng: rando
 OPENED = json.dumps({"msgid": "m", "action": "send", "from": "zhangsan", "tolist": ["wmA"], "msgtype": "text", "text": {"content": "明文"}}).encode()
 
 
+NUMBERED = b'{"seq":12,"message":' + OPENED + b'}\n{"seq": 13,"message":' + OPENED + b"}\n"
+
+
 def _parquet(folder: Path, name: str) -> Path:
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table({"text": ["明文"]}), folder / name)
+    pq.write_table(pa.table({"seq": pa.array([35, 33, 34], pa.uint64()), "text": ["明文"] * 3}), folder / name)
     return folder / name
 
 
-def _planted(name: str, data: bytes, *codes: str) -> None:
+def _planted(name: str, data: bytes, *codes: str, records: str = "") -> None:
     def apply(home: Path, rng: random.Random) -> Damage:
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        return Damage(codes, path.name)
+        return Damage(codes, path.name, records)
 
     TABLE[f"planted {name}"] = apply
 
 
 HEADER = b'{"v":1,"source":"file","name":"x","captured_at_ms":1,"first_seq":9,"last_seq":9,"records":1,"requested_seq":null}\n'
 _planted(f"lake/{CORP}/notes.json", OPENED, "PLAINTEXT")
+_planted(f"lake/{CORP}/messages.jsonl", NUMBERED, "PLAINTEXT", records="seq 12-13")
+_planted(f"staging/{CORP}/messages.jsonl", NUMBERED, "PLAINTEXT", records="seq 12-13")
+_planted(f"landing/{CORP}/messages.jsonl", NUMBERED, "PLAINTEXT", records="seq 12-13")
 _planted(f"lake/{CORP}/kind=messages/month=2026-11/bucket=hot/lexicon=-/{'0' * 16}-{'0' * 64}.parquet", b"PAR1" + OPENED + b"PAR1", "PLAINTEXT")
 _planted(f"lake/{CORP}/kind=messages/{'0' * 16}-{'0' * 64}.parquet", b"PARE" + OPENED + b"PARE", "UNKNOWN_FILE")
 _planted(f"lake/{CORP}/.0123456789abcdef.part", OPENED, "PLAINTEXT")
 _planted(f"lake/{CORP}/_delta_log/notes.json", OPENED, "LOG_UNKNOWN_FILE")
-_planted(f"landing/{CORP}/{9:020d}-{'0' * 64}.page", HEADER + OPENED, "PLAINTEXT")
+_planted(f"landing/{CORP}/{9:020d}-{'0' * 64}.page", HEADER + OPENED, "PLAINTEXT", records="seq 9-9")
 _planted(f"landing/{CORP}/opened.json", OPENED, "PLAINTEXT")
 _planted(f"landing/{CORP}/readme.txt", b"hello", "UNKNOWN_FILE")
 _planted(f"landing/{CORP}/.0123456789abcdef.part", OPENED, "PLAINTEXT")
@@ -566,7 +587,7 @@ def a_plain_parquet_file_is_planted_under_a_right_name(home: Path, rng: random.R
     folder = home / f"lake/{CORP}/kind=messages/month=2026-11/bucket=hot/lexicon=-"
     path = _parquet(folder, "x.parquet")
     path = path.rename(folder / f"{'1' * 16}-{sha256(path.read_bytes()).hexdigest()}.parquet")
-    return Damage(("PLAINTEXT",), path.name)
+    return Damage(("PLAINTEXT",), path.name, "seq 33-35")
 
 
 @damage()
@@ -576,7 +597,7 @@ def a_page_of_opened_messages_is_planted_under_a_right_name(home: Path, rng: ran
     body = b'{"errcode":0,"chatdata":[' + OPENED + b"]}"
     path = home / f"landing/{CORP}/{9:020d}-{sha256(body).hexdigest()}.page"
     path.write_bytes(HEADER + body)
-    return Damage(("PLAINTEXT",), path.name)
+    return Damage(("PLAINTEXT",), path.name, "seq 9-9")
 
 
 @damage()

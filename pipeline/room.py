@@ -1,0 +1,85 @@
+"""Room for what a commit adds: never more than 64 hot files of a kind, nor 64 small files where files are only merged, whoever commits.
+
+Before: compact.py. After: commit.py, ingest.py, consenting/change.py, source/media_fetch.py, rescan/, stores.py.
+
+Rules, each with a test:
+ (1) `commit` is the one way to the log, but for compaction, which takes files out (a test reads the sources for it).
+ (2) Files that would be too many beside those that are there: those that are there are compacted first, in commits of their own, and the
+     plan is made anew. A long compaction so never loses what it did to a short commit that came between.
+ (3) A commit that adds too many by itself (messages of seventy months): the rows of its own hot files go straight into the layout, in that
+     very commit. What it takes out, what it wrote in vain and what it writes are listed before it, as by compaction.
+ (4) A commit after which there are no more of them than before is made as it is, so that an archive above the bound can come down.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+
+from pipeline import compact, manifests, purges
+from pipeline.compact import Step
+from pipeline.errors import VerifyFailed
+from pipeline.home import Home
+from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.layout import is_hot
+
+
+def commit(home: Home, lake: Lake, planned: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile], *, what: str) -> int:
+    """Make a commit as `Lake.commit` does, with room for what it adds; return the new version. Not under `manifests.files_held`: it takes that lock.
+
+    Raises what Lake.commit raises; CommitConflict too when room was made, for `planned` is not the newest version then."""
+    crowded = too_many(planned.files, adds, removes)
+    if crowded and make(home, lake, planned, adds):
+        raise CommitConflict
+    if crowded:
+        return _straight(home, lake, planned, adds, removes, crowded, what)
+    with manifests.files_held(home, lake.corp_id):
+        return lake.commit(planned, adds, removes, what=what)
+
+
+def make(home: Home, lake: Lake, snapshot: Snapshot, coming: Sequence[DataFile]) -> bool:
+    """Compact what leaves no room for `coming` beside it; return whether anything was: `snapshot` is not the newest version then."""
+    made = False
+    while compact.due(snapshot, coming=coming) and compact.run(home, lake.corp_id, only_due=True, coming=coming).steps:
+        made, snapshot = True, lake.snapshot()
+    return made
+
+
+def too_many(there: Iterable[DataFile], adds: Sequence[DataFile], removes: Sequence[DataFile] = (), *, most: int | None = None) -> set[Step]:
+    """Return the kinds (hot files) and places (small ones) of which a commit would leave more than `most` (None: the bound), and more than there were."""
+    bound = compact.HOT_FILES if most is None else most
+    kinds = {f.kind for f in adds}
+    before = compact.counted(f for f in there if f.kind in kinds)
+    more, fewer = compact.counted(adds), compact.counted(removes)
+    return {s for s, n in more.items() if n > fewer[s] and before[s] + n - fewer[s] > bound}
+
+
+def _straight(
+    home: Home, lake: Lake, planned: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile], crowded: set[Step], what: str
+) -> int:
+    """Commit with the rows of the crowded kinds and places in the layout at once (rule 3)."""
+    there = [*_without(planned.files, removes), *adds]
+    steps = {step: compact.inputs(lake, there, step) for step in sorted(_steps(adds, crowded))}
+    gone, token = [f for files in steps.values() for f in files], secrets.token_hex(8)
+    noted = purges.note(home, lake.corp_id, planned, gone, token=token, folders=compact.folders(steps))
+    written: list[DataFile] = []
+    try:
+        for step, files in steps.items():
+            written += compact.write(lake, step, files, token) if files else []
+        with manifests.files_held(home, lake.corp_id):
+            version = lake.commit(planned, [*_without(adds, gone), *written], [*removes, *_without(gone, adds)], what=what)
+    except (CommitConflict, VerifyFailed):
+        lake.discard(written)
+        purges.forget(noted)
+        raise
+    purges.begin(home, lake.corp_id, noted, version=version)
+    return version
+
+
+def _steps(adds: Iterable[DataFile], crowded: set[Step]) -> set[Step]:
+    return {Step(f.kind, f.month, f.lexicon, "" if is_hot(f) else f.bucket) for f in adds if crowded & compact.counted([f]).keys()}
+
+
+def _without(files: Iterable[DataFile], others: Iterable[DataFile]) -> list[DataFile]:
+    paths = {f.path for f in others}
+    return [f for f in files if f.path not in paths]
