@@ -293,7 +293,7 @@ def append(home: Home, corp_id: str, tables: Sequence[tuple[str, pa.Table]], *, 
     files: list[DataFile] = [lake.write(table, kind) for kind, table in tables]
     for _ in range(commit.TRIES):
         try:
-            return room.commit(home, lake, lake.snapshot(), files, (), what=what)
+            return room.commit(home, lake, lake.snapshot(), files, (), what=what, adopts=False)
         except CommitConflict:
             continue
     raise UsageError("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 
 from pipeline import compact, manifests, purges
 from pipeline.compact import Step
@@ -24,16 +25,19 @@ from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.layout import is_hot
 
 
-def commit(home: Home, lake: Lake, planned: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile], *, what: str) -> int:
-    """Make a commit as `Lake.commit` does, with room for what it adds; return the new version. Not under `manifests.files_held`: it takes that lock.
+def commit(
+    home: Home, lake: Lake, planned: Snapshot, adds: Sequence[DataFile], removes: Sequence[DataFile], *, what: str, adopts: bool = True
+) -> int:
+    """Make a commit as `Lake.commit` does, with room for what it adds; return the new version.
 
+    adopts: it adds files that a worker staged, or takes files out, and so holds `manifests.files_held` meanwhile (the caller must not).
     Raises what Lake.commit raises; CommitConflict too when room was made, for `planned` is not the newest version then."""
     crowded = too_many(planned.files, adds, removes)
     if crowded and make(home, lake, planned, adds):
         raise CommitConflict
     if crowded:
         return _straight(home, lake, planned, adds, removes, crowded, what)
-    with manifests.files_held(home, lake.corp_id):
+    with manifests.files_held(home, lake.corp_id) if adopts else nullcontext():
         return lake.commit(planned, adds, removes, what=what)
 
 

@@ -194,7 +194,7 @@ def _write(home: Home, lake: Lake, snapshot: Snapshot, rows: Sequence[stored.Row
             files.append(lake.write(table, "matches", month=month, bucket=HOT, lexicon=version))
     for _ in range(TRIES):
         try:
-            room.commit(home, lake, snapshot, files, (), what="follow")
+            room.commit(home, lake, snapshot, files, (), what="follow", adopts=False)
             return len(rows)
         except CommitConflict:
             snapshot = lake.snapshot()

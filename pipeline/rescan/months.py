@@ -145,7 +145,7 @@ def _rescan_month(home: Home, corp_id: str, month: str, version: str, workers: i
         adds = [*done.files, lake.write(schema.table("scans", {name: [value] for name, value in row.items()}), "scans")]
         while True:
             try:
-                room.commit(home, lake, snapshot, adds, (), what="rescan")
+                room.commit(home, lake, snapshot, adds, (), what="rescan", adopts=False)
                 return done
             except CommitConflict:
                 snapshot = lake.snapshot()

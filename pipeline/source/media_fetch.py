@@ -300,7 +300,7 @@ def append_states(home: Home, corp_id: str, states: Sequence[dict[str, Any]]) ->
         ]  # fmt: skip
         try:
             if files:
-                room.commit(home, lake, snapshot, files, (), what="media")
+                room.commit(home, lake, snapshot, files, (), what="media", adopts=False)
             return
         except CommitConflict:
             lake.discard(files)

@@ -1,7 +1,8 @@
 """A power loss: what was not fsynced is gone. Made from the journal of a killed run, on the files it left.
 
-The rules, as hard as a file system may be: a name is lost unless its folder was fsynced after it appeared; content is lost (an empty
-file) unless the file was fsynced; an unlinked or replaced name is back, as it was, unless its folder was fsynced after.
+The rules, as hard as a file system may be: a name is lost unless its folder was fsynced after it appeared; content is what it was when the
+file was fsynced last (before the run, where that was never: an empty file, where there was none); an unlinked or replaced name is back, as it
+was, unless its folder was fsynced after.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Torn = Literal["missing", "empty", "half"]
 
 
 class Journal:
-    """Writes down every durable call of this process, and dies at one of them. What is unlinked or replaced is kept aside."""
+    """Writes down every durable call of this process, and dies at one of them. What is fsynced, unlinked or replaced is kept aside."""
 
     def __init__(self, root: Path, path: Path, grave: Path, kill_at: int | None) -> None:
         self.root = str(root)
@@ -29,7 +30,7 @@ class Journal:
         self._write(self.lines, json.dumps(words).encode() + b"\n")
 
     def _aside(self, path: str) -> str | None:
-        if not os.path.exists(path):
+        if not os.path.isfile(path):
             return None
         kept = self.grave / f"{self.count}"
         shutil.copy2(path, kept)
@@ -40,7 +41,7 @@ class Journal:
             paths = [os.readlink(f"/proc/self/fd/{a}") if isinstance(a, int) else os.path.abspath(str(a)) for a in args[:2]]
             if not paths[0].startswith(self.root) or kwargs:
                 return function(*args, **kwargs)
-            kept = self._aside(paths[-1]) if name in ("unlink", "replace") else None
+            kept = self._aside(paths[-1]) if name != "link" else None
             if self.count == self.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
             self.count += 1
@@ -57,7 +58,9 @@ class Journal:
 
 
 class _File(NamedTuple):
-    data: bool
+    """content: where the file lies as it was when it was fsynced last, None when it never was; name: whether its folder was fsynced since it has it."""
+
+    content: str | None
     name: bool
 
 
@@ -68,56 +71,55 @@ def read(journal: Path) -> list[list[Any]]:
 
 def lose(root: Path, before: Path, calls: list[list[Any]], *, torn: Torn) -> None:
     """Take from `root`, a copy of `before` that a run changed and noted, what the power loss takes. torn: what an entry of the log becomes."""
-    was = {p.relative_to(before) for p in before.rglob("*")}
-    files: dict[str, _File] = {}
+    files = {str(root / p.relative_to(before)): _File(str(p), True) for p in before.rglob("*") if p.is_file()}
+    nothing = _File(None, False)
     gone: dict[str, str | None] = {}
     replaced: dict[str, str | None] = {}
     for name, *rest in calls:
         kept = rest[-1]
-        if name == "fsync" and os.path.isdir(rest[0]):
+        if name == "fsync" and kept is None:
             _folder_synced(rest[0], files, gone, replaced)
         elif name == "fsync":
-            files[rest[0]] = _File(True, files.get(rest[0], _File(False, Path(rest[0]).is_relative_to(root) and Path(rest[0]).relative_to(root) in was)).name)
+            files[rest[0]] = _File(kept, files.get(rest[0], nothing).name)
         elif name == "link":
-            files[rest[1]] = _File(files.get(rest[0], _File(False, False)).data, False)
+            files[rest[1]] = _File(files.get(rest[0], nothing).content, False)
         elif name == "replace":
-            files[rest[1]] = _File(files.get(rest[0], _File(False, False)).data, False)
-            replaced.setdefault(rest[1], kept)
+            was = files.pop(rest[0], nothing)
+            if was.name:
+                gone[rest[0]] = was.content
+            replaced.setdefault(rest[1], files.get(rest[1], nothing).content if files.get(rest[1], nothing).name else None)
+            files[rest[1]] = _File(was.content, False)
         elif name == "unlink":
-            known = files.pop(rest[0], None)
-            if (known is None or known.name) and rest[0] not in replaced:
-                gone[rest[0]] = kept
-    for path in sorted(root.rglob("*")):
-        if not path.is_file() or (path.relative_to(root) in was and str(path) not in files):
-            continue
-        known = files.get(str(path), _File(False, False))
-        if str(path) in replaced:
-            continue
-        _take(path, known, torn)
-    for name, kept in {**gone, **replaced}.items():
+            known = files.pop(rest[0], nothing)
+            if known.name and rest[0] not in replaced:
+                gone[rest[0]] = known.content
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        if str(path) not in replaced:
+            _take(path, files.get(str(path), nothing), torn)
+    for lost, kept in {**gone, **replaced}.items():
         if kept is not None:
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(kept, name)
-        elif name in replaced:
-            Path(name).unlink(missing_ok=True)
+            Path(lost).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(kept, lost)
+        else:
+            Path(lost).unlink(missing_ok=True)
 
 
 def _folder_synced(folder: str, files: dict[str, _File], gone: dict[str, str | None], replaced: dict[str, str | None]) -> None:
     for path, known in list(files.items()):
         if os.path.dirname(path) == folder:
-            files[path] = _File(known.data, True)
+            files[path] = known._replace(name=True)
     for lost in (gone, replaced):
         for path in [p for p in lost if os.path.dirname(p) == folder]:
             del lost[path]
 
 
 def _take(path: Path, known: _File, torn: Torn) -> None:
-    log = path.parent.name == "_delta_log"
-    if known.data and known.name:
-        return
-    if log and torn == "half":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif (log and torn == "empty") or (known.name and not known.data):
-        path.write_bytes(b"")
-    else:
+    """Bring a file that is there to what the disk has of it."""
+    if path.parent.name == "_delta_log" and not (known.content and known.name) and torn != "missing":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if torn == "half" else b"")
+    elif not known.name:
         path.unlink()
+    elif known.content is None:
+        path.write_bytes(b"")
+    elif Path(known.content).read_bytes() != path.read_bytes():
+        shutil.copy2(known.content, path)

@@ -115,6 +115,14 @@ def ingest(folder: Path) -> None:
     firm.run(Home(folder / "home"), *sorted(folder.glob("*.json")))
 
 
+def ingest_in_portions(folder: Path) -> None:
+    """An ingest in whose midst files are compacted: a manifest a page, one hot file a kind."""
+    from pipeline import compact, stage
+
+    compact.HOT_FILES = stage.FLUSH_ROWS = 1
+    ingest(folder)
+
+
 def prepare_first(folder: Path) -> None:
     firm.home(folder)
 
@@ -127,9 +135,16 @@ def prepare_late_key(folder: Path) -> None:
     Home(folder / "home").add_key(firm.CORP, 2, firm.pem(2), None)
 
 
-@pytest.mark.parametrize("prepare", [prepare_first, prepare_late_key], ids=["ingest", "late key"])
+@pytest.mark.parametrize(
+    ("prepare", "work"),
+    [
+        pytest.param(prepare_first, ingest, id="ingest"),
+        pytest.param(prepare_late_key, ingest, id="late key"),
+        pytest.param(prepare_first, ingest_in_portions, id="ingest with compactions in it"),
+    ],
+)
 def test_killed_at_any_durable_call_and_run_again_the_archive_is_the_same(
-    tmp_path: Path, prepare: Callable[[Path], None], say: Callable[[str], None]
+    tmp_path: Path, prepare: Callable[[Path], None], work: Callable[[Path], None], say: Callable[[str], None]
 ) -> None:
     for version in (1, 2):
         firm.private_key(version)
@@ -142,7 +157,7 @@ def test_killed_at_any_durable_call_and_run_again_the_archive_is_the_same(
             shutil.copy(path, folder)
         prepare(folder)
 
-    scene = Scene(tmp_path, ingest, prepared)
+    scene = Scene(tmp_path, work, prepared)
     assert scene.expected["missing"] == [] and scene.expected["waiting"] == [] and scene.expected["leaf numbers"]
     assert scene.expected["messages"] and scene.expected["withheld"]
     all_points = harness.points(scene.calls)

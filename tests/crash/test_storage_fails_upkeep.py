@@ -1,6 +1,6 @@
 """A storage that is full, read-only or out of order at any call of the care of an archive: exit code 9, and the same command makes it good.
 
-What is cared for: compaction and its unlinking, a reconciliation, an erasure from all stores, the log, a rescan, the directory. The double is the
+What is cared for: compaction and its unlinking, a reconciliation, erasures, the log, a rescan, people known late, the directory. The double is the
 operating system's answer, as in tests/flow/test_storage_faults.py, which does the same to an ingest.
 """
 
@@ -22,8 +22,10 @@ from tests.crash import (
     harness,
     test_compact_killed,
     test_directory_killed,
+    test_erase_killed,
     test_reconcile_killed,
     test_rescan_killed,
+    test_restate_killed,
     test_upkeep_killed,
 )
 from tests.crash.harness import Fault
@@ -45,8 +47,10 @@ CARES = {
     "compaction": Care(test_compact_killed.prepare, test_compact_killed.work, test_compact_killed.found),
     "reconciliation": Care(test_reconcile_killed.prepare, test_reconcile_killed.work, test_reconcile_killed.found),
     "erasure": Care(test_upkeep_killed.with_a_page_that_waits, test_upkeep_killed.erase, test_upkeep_killed.found),
+    "erasure of a customer": Care(test_erase_killed.prepare, test_erase_killed.work, test_erase_killed.found),
     "log": Care(test_compact_killed.prepare, test_upkeep_killed.tend, test_upkeep_killed.found),
     "rescan": Care(test_rescan_killed.prepare, test_rescan_killed.work, test_rescan_killed.found),
+    "people known late": Care(test_restate_killed.prepare, test_restate_killed.work, test_restate_killed.found),
     "directory": Care(test_directory_killed.prepare, test_directory_killed.work, test_directory_killed.found),
 }
 
@@ -68,7 +72,7 @@ def test_a_storage_that_fails_ends_with_9_and_the_same_command_makes_it_good(tmp
     template.mkdir()
     harness.child(lambda: care.prepare(template))
     shutil.copytree(template, done)
-    calls, ended = harness.failing(lambda: care.work(done), below=done / "home")
+    calls, ended = harness.failing(lambda: care.work(done), below=done)
     assert ended == "done"
     _, expected = harness.child(lambda: care.found(done))
     taken = faults(calls, name)
@@ -81,7 +85,7 @@ def failed_and_done_again(folder: Path, template: Path, care: Care, fault: Fault
     """Return what was not as it should be when this call fails and the same is done again."""
     at, what = folder / str(fault.number), f"call {fault.number} ({fault.what}) failed with {errno.errorcode[fault.errno]}"
     shutil.copytree(template, at)
-    _, ended = harness.failing(lambda: care.work(at), below=at / "home", fault=fault)
+    _, ended = harness.failing(lambda: care.work(at), below=at, fault=fault)
     wrong: list[tuple[object, ...]] = [(what, "ended with", ended)] if ended == "done" or ended[0] != 9 else []
     harness.child(lambda: care.work(at))
     _, found = harness.child(lambda: care.found(at))

@@ -493,6 +493,7 @@ def an_older_log_is_put_back_and_written_on(home: Path, rng: random.Random) -> D
     kept = rng.randrange(len(found) - 3, len(found))
     records = settled_from(home, kept)
     for path in found[kept:]:
+        path.unlink()
     at = Home(home)
     ingest.append(at, CORP, [("acks", pa.Table.from_pylist([{"what": "failed", "until_leaf": 1, "reason": "r", "actor": "a", "at": 1}]).cast(
         pa.schema([("what", "string"), ("until_leaf", "int64"), ("reason", "string"), ("actor", "string"), ("at", "int64")]))
