@@ -6,17 +6,18 @@ A workbench is opened once per process from plain settings, so that it crosses t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import msgspec
 
-from pipeline import consent, envelope, importing, landing, message
+from pipeline import consent, envelope, importing, landing, message, multibuffer
 from pipeline.consent import ConsentPolicy
 from pipeline.consenting.register_file import register_of
 from pipeline.directory import Directory
 from pipeline.enterprise_keys import KeySet
-from pipeline.envelope import Decrypt
+from pipeline.envelope import Decrypt, OpenSslRsa, Rsa
 from pipeline.home import Home
 from pipeline.lake import Snapshot
 from pipeline.lakerows import directory_of, events_of
@@ -94,6 +95,14 @@ class Workbench:
         return ConsentPolicy(default=c.default, room=c.room, withheld_days=c.withheld_days, lawful_basis=c.lawful_basis)
 
     @cached_property
+    def rsa(self) -> Rsa:
+        """What does the private operations; OpenSSL where several at once are not possible (`doctor` says why)."""
+        if self.home.config.ingest.rsa == "multi-buffer":
+            with suppress(multibuffer.Unavailable):
+                return multibuffer.MultiBufferRsa(self.keys)
+        return OpenSslRsa(self.keys)
+
+    @cached_property
     def decrypt(self) -> Decrypt | None:
         """What opens envelopes: the vendor's library, or None for our own opener."""
         return native.decrypt_of(self.home)
@@ -116,7 +125,7 @@ class Workbench:
         """Sealed → opened."""
         if isinstance(landed, OpenedPage):
             return landed
-        return envelope.open_page(landed[0], landed[1], keys=self.keys, decrypt=self.decrypt)
+        return envelope.open_page(landed[0], landed[1], keys=self.keys, rsa=self.rsa, decrypt=self.decrypt)
 
     def message(self, page: OpenedPage) -> ParsedPage:
         """Opened → parsed."""

@@ -19,6 +19,7 @@ def examine(home: Home, corp_ids: Sequence[str], *, offline: bool = False, step:
     step("machine")
     yield from machine.look(home.path)
     yield keys.look_home(home)
+    yield keys.look_rsa(home)
     yield from people.look_home(home)
     step("library")
     yield from library.look_home(home)

@@ -1,4 +1,4 @@
-"""Master key and enterprise keys: do they open what they must?
+"""Master key and enterprise keys: do they open what they must, and by what?
 
 Before: findings.py, enterprise_keys.py, left_over.py. After: examine.py.
 A private key is tried by a known answer: sealed with its public half, opened again. Which version belongs to which public key WeCom knows
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pyarrow.compute as pc
 
-from pipeline import enterprise_keys, left_over
+from pipeline import enterprise_keys, left_over, multibuffer
 from pipeline.doctor.findings import Finding, of_error
 from pipeline.errors import ArchiveError, Exit
 from pipeline.home import Home
@@ -26,6 +26,17 @@ def look_home(home: Home) -> Finding:
     except ArchiveError as error:
         return of_error("master", error)
     return Finding(check="master", state="ok", outcome="ok", values={"n": len(names)})
+
+
+def look_rsa(home: Home) -> Finding:
+    """Return what does the private operations, and why not what was asked for."""
+    if home.config.ingest.rsa == "openssl":
+        return Finding(check="rsa", state="ok", outcome="configured")
+    try:
+        multibuffer.library()
+    except multibuffer.Unavailable as error:
+        return Finding(check="rsa", state="warning", outcome=str(error))
+    return Finding(check="rsa", state="ok", outcome="ok")
 
 
 def look(home: Home, corp_id: str) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from statistics import median
 
 import pytest
 
+from pipeline import multibuffer
 from tests.bench import meter, workload
 from tests.bench.meter import Used
 from tests.bench.workload import Workload
@@ -46,9 +47,9 @@ def rsa_only(work: Workload) -> Used:
     return meter.run("tests.bench.arms", "rsa", str(work.blocks), str(work.blocks.with_name("v1.pem")), str(PROCESSES))
 
 
-def whole(work: Workload, folder: Path) -> Used:
+def whole(work: Workload, folder: Path, *, rsa: str = "openssl") -> Used:
     """Ingest the pages into a fresh home; everything on."""
-    used = meter.run("tests.bench.arms", "whole", str(workload.home(folder).path), str(work.pages), str(PROCESSES))
+    used = meter.run("tests.bench.arms", "whole", str(workload.home(folder, rsa=rsa).path), str(work.pages), str(PROCESSES))
     assert int(used.said) == work.messages, "not every message was settled"
     return used
 
@@ -70,6 +71,22 @@ def test_rsa_is_most_of_what_a_run_costs(sealed: Workload, almost_nothing: Workl
         assert b.peaks_mb[0] <= MOST_MB, f"a process took {b.peaks_mb[0]} MB, expected at most {MOST_MB}"
     ratio = median(ratios)
     assert ratio >= BAR, f"RSA is {ratio:.3f} of what the pipeline costs, expected at least {BAR}: the rest grew, see `make bench TEST_ARGS='-k steps'`"
+
+
+def test_eight_operations_at_once_against_openssl_alone(sealed: Workload, almost_nothing: Workload, tmp_path: Path) -> None:
+    """The whole pipeline with `[ingest] rsa = "multi-buffer"` beside nothing but RSA by OpenSSL; printed, since it is a matter of the processor."""
+    try:
+        multibuffer.library()
+    except multibuffer.Unavailable as why:
+        print(f"\nnot on this machine: {why}")
+        return
+    idle_rsa, idle = rsa_only(almost_nothing), whole(almost_nothing, tmp_path / "idle", rsa="multi-buffer")
+    print()
+    for number in range(ROUNDS):
+        a, b = rsa_only(sealed), whole(sealed, tmp_path / f"run{number}", rsa="multi-buffer")
+        show(number, "RSA only", a, idle_rsa, sealed.messages)
+        show(number, "pipeline", b, idle, sealed.messages)
+        print(f"         ratio {(a.cpu_s - idle_rsa.cpu_s) / (b.cpu_s - idle.cpu_s):.3f} (on the clock {a.wall_s / b.wall_s:.3f}); peak MB {b.peaks_mb}")
 
 
 def show(number: int, what: str, used: Used, idle: Used, count: int) -> None:

@@ -158,10 +158,10 @@ def _item(plain: dict[str, Any], seq: int, key: sealing.RandomKey, block: bytes,
     )
 
 
-def home(folder: Path) -> Home:
-    """Return a fresh home with key, directory and register; the packs are the shipped ones."""
+def home(folder: Path, *, rsa: str = "openssl") -> Home:
+    """Return a fresh home with key, directory and register; the packs are the shipped ones. rsa: the setting `ingest.rsa`."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = firm.home(folder)
+    made = firm.home(folder, settings={"ingest.rsa": rsa})
     people = [Entry(userid=userid, kind="employee", name=f"演示{userid}", recorded_at_ms=RECORDED_MS) for userid in employees()]
     ingest.append(made, firm.CORP, [("people", people_table(people)), ("consent", consent_table(events()))], what="bench")
     return made
