@@ -7,6 +7,8 @@ Rules:
      whatever it is called.
  (2) Where roles are configured an extract needs a purpose, and above `approvals.extract_rows` rows a second person, asked for exactly this.
  (3) The record is written when the file is there, with the SHA-256 of its bytes; the approval was used up before.
+ (4) What the shell writes into a file (`> FILE`, `>> FILE`) is one too: of what went there. What goes through a pipe is a call with its number of
+     rows: nobody here knows what the next program does with it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.roles import acting
 
+# What the shell opened has no name here.
+SHELL = "standard output"
 # Columns of our own making that hold what people wrote, in clear or masked.
 WORDS = frozenset({"text", "text_clear", "parts", "parts_clear", "raw", "excerpt", "matched_text", "file_name", "message", "before_text", "after_text", "own_words", "words"})
 
@@ -42,10 +46,13 @@ def allow(home: Home, corp_id: str, *, command: str, params: Mapping[str, Any], 
         store.two_persons(home, corp_id, action=f"extract: {command}", params=asked, counts={"rows": rows}, reason=purpose, approval=approval)
 
 
-def record(home: Home, corp_id: str, *, command: str, rows: int, file: Path, purpose: str, approval: str = "") -> str:
-    """Record the file that was written; return its SHA-256 in hex."""
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file that was written, in hex."""
     with durable.storage("reading what was written"), open(file, "rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    told = {"corp": corp_id, "of": command, "rows": rows, "file": file.name, "sha256": digest, "approval": approval}
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def record(home: Home, corp_id: str, *, command: str, rows: int, file: str, digest: str, purpose: str, approval: str = "") -> None:
+    """Record the file that was written. file: its name, or SHELL; digest: SHA-256 of its bytes in hex."""
+    told = {"corp": corp_id, "of": command, "rows": rows, "file": file, "sha256": digest, "approval": approval}
     home.custody.append(command="extract", phase="end", params=told, purpose=purpose, result=f"{rows} rows, sha256 {digest[:16]}")
-    return digest

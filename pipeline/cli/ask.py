@@ -203,7 +203,8 @@ def conversation(
             emit_rows(conversation_rows.columns(LANG), conversation_rows.rows_of(lines, LANG), format=format, output=output, total=len(lines))
         if html is None:
             if format is None and output is None:
-                print(page.render_text(lines, LANG))
+                with extract(None, [("text", True)], rows=len(lines)):
+                    print(page.render_text(lines, LANG))
             return
         with extract(html, [("text", True)], rows=len(lines)), replacing(html) as sink:
             sink.write(page.render_html(lines, meta, LANG, pictures=thumbnails.of_lines(CALL.home, corp, lines)).encode("utf-8", "replace"))

@@ -6,13 +6,16 @@ Before: root.py. After: show.py.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -105,15 +108,62 @@ def emit_arrow(source: Any, *, format: Format, output: OutputFile, view: str = "
 
 @contextlib.contextmanager
 def extract(output: OutputFile, named: Sequence[tuple[str, bool]], *, rows: int) -> Iterator[None]:
-    """Around the writing of a file: where it holds words of messages, it may have to be approved first, and is recorded (extracts.py)."""
+    """Around the writing of a file, also one that the shell opened (`> FILE`): where it holds words of messages, it may have to be approved first,
+    and is recorded (extracts.py)."""
     from pipeline import extracts
 
-    if output is None or not extracts.is_extract(named, own_sql=CALL.command == "sql"):
+    if not extracts.is_extract(named, own_sql=CALL.command == "sql") or (output is None and not redirected()):
         yield
         return
     extracts.allow(CALL.home, CALL.corp, command=CALL.command, params=CALL.asked, rows=rows, purpose=CALL.purpose, approval=CALL.approval)
-    yield
-    extracts.record(CALL.home, CALL.corp, command=CALL.command, rows=rows, file=output, purpose=CALL.purpose, approval=CALL.approval)
+    if output is None:
+        with _summed() as summed:
+            yield
+        name, digest = extracts.SHELL, summed.sum.hexdigest()
+    else:
+        yield
+        name, digest = output.name, extracts.digest_of(output)
+    extracts.record(CALL.home, CALL.corp, command=CALL.command, rows=rows, file=name, digest=digest, purpose=CALL.purpose, approval=CALL.approval)
+
+
+def redirected() -> bool:
+    """Whether standard output is a file (`> FILE`): neither a terminal nor a pipe nor /dev/null."""
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # no descriptor behind it: a string in memory
+        return False
+
+
+class _Summed(io.BufferedIOBase):
+    """Hands bytes on and sums them up (SHA-256)."""
+
+    def __init__(self, below: BinaryIO) -> None:
+        super().__init__()
+        self._below, self.sum = below, hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sum.update(data)
+        return self._below.write(data)
+
+    def flush(self) -> None:
+        self._below.flush()
+
+
+@contextlib.contextmanager
+def _summed() -> Iterator[_Summed]:
+    """Sum up what is written to standard output inside the block."""
+    sys.stdout.flush()
+    below = _Summed(sys.stdout.buffer)
+    above = io.TextIOWrapper(below, encoding=sys.stdout.encoding, errors=sys.stdout.errors)  # type: ignore[type-var]  # written only: it has no name to tell
+    try:
+        with contextlib.redirect_stdout(above):
+            yield below
+    finally:
+        above.detach()  # flushed, and what lies below stays open
+        below.flush()
 
 
 def _piped(write: Callable[[], int]) -> int:
