@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,23 @@ def said() -> dict[int, dict[str, Any]]:
     return {**rooms, **pairs, 60: {**picture, "image": {"sdkfileid": "x", "md5sum": "0" * 32, "filesize": 3}}}
 
 
-@pytest.mark.parametrize("conversation", ["wr1", "wmA|zhangsan", "nobody|wmZ"])
-@pytest.mark.parametrize("compacted", [pytest.param(False, id="hot"), pytest.param(True, id="compacted")])
-def test_a_part_of_the_archive_says_the_same_of_one_conversation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversation: str, compacted: bool) -> None:
-    monkeypatch.setattr(index, "LEAST_ROWS", 1)
-    at = firm.home(tmp_path)
-    run(at, page(tmp_path, "a.json", said()))
+@pytest.fixture(scope="module", params=["hot", "compacted"])
+def archive(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[tuple[Home, bool]]:
+    """The archive with an index of every file, hot and compacted."""
+    folder, compacted = tmp_path_factory.mktemp("about"), request.param == "compacted"
+    at = firm.home(folder)
+    run(at, page(folder, "a.json", said()))
     if compacted:
         compact.run(at, firm.CORP)
-    index.build(at, firm.CORP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "LEAST_ROWS", 1)
+        index.build(at, firm.CORP)
+        yield at, compacted
+
+
+@pytest.mark.parametrize("conversation", ["wr1", "wmA|zhangsan", "nobody|wmZ"])
+def test_a_part_of_the_archive_says_the_same_of_one_conversation(archive: tuple[Home, bool], conversation: str) -> None:
+    at, compacted = archive
     with Reader(at, firm.CORP) as reader:
         before = asked(reader, conversation)
         with reader.about(conversation):
@@ -57,12 +66,8 @@ def asked(reader: Reader, conversation: str) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("who", ["wmA", "wmB", "wmNobody"])
 @pytest.mark.parametrize("name", ["customer-thread", "customer-conversations"])
-def test_an_audit_about_a_person_says_the_same_from_this_persons_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, who: str) -> None:
-    monkeypatch.setattr(index, "LEAST_ROWS", 1)
-    at = firm.home(tmp_path)
-    run(at, page(tmp_path, "a.json", said()))
-    compact.run(at, firm.CORP)
-    index.build(at, firm.CORP)
+def test_an_audit_about_a_person_says_the_same_from_this_persons_messages(archive: tuple[Home, bool], name: str, who: str) -> None:
+    at, _ = archive
     asked = audit.find(name)
     assert asked.meta.messages_of == "customer"
     values = audit.bind(asked, {"customer": who})

@@ -254,6 +254,7 @@ def forward_of(items: bytes) -> bytes:
     return HEAD.replace(b'"text"', b'"chatrecord"') + b'"chatrecord":{"item":[' + items + b"]}}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
