@@ -31,6 +31,9 @@ _REMEMBERED: Final = 65_536
 
 _Kinds = tuple[PartyKind, PartyKind]
 _KindsOverTime = tuple[tuple[int, ...], tuple[_Kinds, ...]]
+_SHOWN: Final[tuple[PartyKind, ...]] = ("external", "robot", "employee")
+# What the directory says of somebody it does not know, by what is shown: one value for all of them.
+_UNKNOWN: Final[dict[PartyKind, _KindsOverTime]] = {shown: ((), (("external", shown),)) for shown in _SHOWN}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +120,14 @@ class Directory:
         at = bisect_right(bounds, at_ms)
         return bounds[at - 1] if at else _BEGINNING, bounds[at] if at < len(bounds) else _END
 
+    def kinds_while(self, party: str, at_ms: int) -> tuple[_Kinds, int, int]:
+        """Return the kinds of this id at at_ms (as `kinds_at`), and from when to when (exclusive, ms) they hold."""
+        bounds, kinds = self._kinds.get(party) or self._remember(party)
+        if not bounds:
+            return kinds[0], _BEGINNING, _END
+        at = bisect_right(bounds, at_ms)
+        return kinds[at], bounds[at - 1] if at else _BEGINNING, bounds[at] if at < len(bounds) else _END
+
     def kinds_over_time(self, party: str) -> _KindsOverTime:
         """Return (bounds in ms, kinds before the first and from each bound on) of this id."""
         return self._kinds.get(party) or self._remember(party)
@@ -152,8 +163,7 @@ class Directory:
         """Work out the kinds of one id for all times: they change only where a row begins or ends."""
         rows = (*self._employees.get(fold_userid(party), ()), *self._others.get(party, ()))
         if not rows and len(self._kinds) < _REMEMBERED:  # nearly everybody: a customer of whom the directory says nothing
-            unknown: _KindsOverTime = (), (("external", _hint(party) if self.is_empty else "external"),)
-            self._kinds[party] = unknown
+            unknown = self._kinds[party] = _UNKNOWN[_hint(party) if self.is_empty else "external"]
             return unknown
         bounds = sorted({bound for row in rows for bound in (row.valid_from_ms, row.valid_to_ms) if bound is not None})
         if len(self._kinds) >= _REMEMBERED:

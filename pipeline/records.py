@@ -178,7 +178,7 @@ class ParsedPage(msgspec.Struct, frozen=True):
     failed: tuple[Unopened, ...] = ()
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the gate decided, and on what it rests.
 
     rule: the number in consent.py's list; basis: the event or policy used; scopes: clear scope keys that were judged

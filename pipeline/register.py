@@ -79,7 +79,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     undoes: str | None = None
 
 
-class State(msgspec.Struct, frozen=True):
+class State(msgspec.Struct, frozen=True, gc=False):
     """What holds in a scope: status, the event and source it rests on (None in silence), and since when (None: from the first contact)."""
 
     status: Status
@@ -259,6 +259,12 @@ class Register:
         starts = (self._timelines.get(scope) or self._remember(scope))[0]
         at = bisect_right(starts, at_ms)
         return starts[at - 1] if at else ALWAYS_MS, starts[at] if at < len(starts) else -ALWAYS_MS
+
+    def state_while(self, scope: str, at_ms: int) -> tuple[State, int, int]:
+        """Return the state at at_ms, and from when to when (exclusive, ms) it holds. Nothing is remembered: whoever asks remembers the answer."""
+        starts, states = self._timelines.get(scope) or _timeline(self._rows(scope), self._undone)
+        at = bisect_right(starts, at_ms)
+        return states[at], starts[at - 1] if at else ALWAYS_MS, starts[at] if at < len(starts) else -ALWAYS_MS
 
     def timeline(self, scope: str) -> tuple[State, ...]:
         """Return every state of the scope in order of time, each with its since_ms; empty when no event counts."""

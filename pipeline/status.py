@@ -13,6 +13,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from pipeline import cells, clock, left_over, words
+from pipeline.consenting import ages
 from pipeline.evidence import matter
 from pipeline.home import Home
 from pipeline.landing import waiting
@@ -49,6 +50,7 @@ def gather(reader: Reader) -> dict[str, Any]:
         "unacknowledged_failed": left["failed"],
         "unacknowledged_pending": left["pending"],
         **_pulled(reader),
+        **_aged(reader),
         "waiting_for_key": left_over.waiting_by_key(reader.home, reader.corp_id, over),
         "keys": [k.version for k in reader.home.enterprise_keys(reader.corp_id) if not k.retired],
         "hold_reviews": _reviews(reader),
@@ -74,6 +76,12 @@ def _pulled(reader: Reader) -> dict[str, Any]:
         "gaps": len(gaps.known(reader.home, reader.corp_id)),
         "unacknowledged_gaps": len(gaps.unacknowledged(reader.home, reader.corp_id)),
     }
+
+
+def _aged(reader: Reader) -> dict[str, int]:
+    """Return how many scopes chat whose consent nobody asked about for `consent.stale_days`: a refusal is never called back."""
+    found = ages.stale(reader, now_ms=clock.now_ms(), days=reader.home.config.consent.stale_days)
+    return {"stale_scopes": found.n, "stale_never_asked": found.never, "stale_oldest_days": found.oldest}
 
 
 def alarms_of(home: Home, found: dict[str, Any], *, now_ms: int) -> list[Alarm]:

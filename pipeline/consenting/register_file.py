@@ -2,23 +2,24 @@
 
 Before: register.py (rules), stamps.py. After: workbench.py, where the register has more than SMALL events; a smaller one is built in memory.
 
-Layout (native byte order; it never leaves the machine): 8 bytes length of the header, JSON header, then, each aligned to 8 bytes: keys (two u64 a
-scope, sorted), first row of each scope (u32, one more at the end), and of each row: changed, recorded (i64 ms, MISSING where absent), batch (i32,
--1 none), status, source, unit (u8), event id (16 bytes, AES). No id lies in it in clear: a scope is its keyed digest (BLAKE2b, 128 bits), an
-event id is enciphered, both under a key of the keyring; a file that cannot be read, or whose stamp does not fit, is made again.
+Layout (native byte order; it never leaves the machine): 8 bytes length of the header, JSON header, then, each aligned to 8 bytes: the higher and
+the lower halves of the scopes' digests (u64, sorted), the first row of each scope (u32, one more at the end), where the digests of each prefix
+begin (u32, one more at the end; `bits` of the header says how long a prefix is), and the rows, 40 bytes each: event id (AES), changed, recorded
+(i64 ms, MISSING where absent), batch (i32, -1 none), status, source, unit (u8), one of padding. What a look-up reads lies together: three places.
+No id lies in it in clear: a scope is its keyed digest (BLAKE2b, 128 bits), an event id is enciphered, both under a key of the keyring; a file
+that cannot be read, or whose stamp does not fit, is made again.
 """
 
 from __future__ import annotations
 
-import math
 import mmap
-import sys
+import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -32,20 +33,25 @@ from pipeline.register import DAY_MS, MEANING, SOURCES, Register, Row, pair_scop
 from pipeline.stamps import Stamp
 
 SMALL: Final = 20_000
-MAKER: Final = "register/1"
+MAKER: Final = "register/2"
 KEY_UNIT: Final = "register"
 MISSING: Final = -(1 << 63)
 _STATUSES: Final = ("agree", "default_agree", "refused", "pending")
 _SOURCES: Final = tuple(SOURCES)
 _UNITS: Final = (1, 1000, DAY_MS)
 _COLUMNS: Final = ["event_id", "userid", "room_id", "external_userid", "status", "changed_at", "precision", "source", "recorded_at", "flag", "batch", "undoes"]
-_ARRAYS: Final = (("keys", "<u8"), ("first", "<u4"), ("changed", "<i8"), ("recorded", "<i8"), ("batch", "<i4"), ("status", "u1"), ("source", "u1"), ("unit", "u1"))
+_FIELDS: Final = ("changed", "recorded", "batch", "status", "source", "unit")
+_ROW: Final = np.dtype([("id", "V16"), ("changed", "i8"), ("recorded", "i8"), ("batch", "i4"), ("status", "u1"), ("source", "u1"), ("unit", "u1"), ("padding", "u1")])
+_ROW_BYTES: Final = _ROW.itemsize
+_PAIR: Final = struct.Struct("=QQ").unpack
+_READ: Final = struct.Struct("=16sqqiBBBx").unpack_from
 
 
 class _Header(msgspec.Struct, frozen=True):
     stamp: Stamp
     scopes: int
     rows: int
+    bits: int
     batches: tuple[str, ...]
     undone: tuple[str, ...]
 
@@ -77,7 +83,7 @@ def build(home: Home, lake: Lake, path: Path, snapshot: Snapshot, files: Sequenc
     """Make the file from the events of `files` and put it in its place at once."""
     key = _key(home)
     digest, ids = array("B"), array("B")
-    kept: dict[str, list[Any]] = {name: [] for name, _ in _ARRAYS[2:]}
+    kept: dict[str, list[Any]] = {name: [] for name in _FIELDS}
     batches: dict[str | None, int] = {None: -1}
     undone: set[str] = set()
     for batch in lake.dataset("consent", list(files)).scanner(columns=_COLUMNS).to_batches():
@@ -87,21 +93,25 @@ def build(home: Home, lake: Lake, path: Path, snapshot: Snapshot, files: Sequenc
     pairs = pairs[order]
     new = np.ones(len(pairs), dtype=bool)
     new[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
-    first = np.append(np.flatnonzero(new), len(pairs)).astype("<u4")
-    arrays: dict[str, Any] = {"keys": np.concatenate([pairs[new][:, 0], pairs[new][:, 1]]), "first": first}
-    arrays |= {name: np.asarray(values, dtype=kind)[order] for (name, kind), values in zip(_ARRAYS[2:], kept.values(), strict=True)}
-    enciphered = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(np.frombuffer(ids, "u1").reshape(-1, 16)[order].tobytes())
+    high, low, first = pairs[new][:, 0], pairs[new][:, 1], np.append(np.flatnonzero(new), len(pairs))
+    rows, bits = np.zeros(len(pairs), _ROW), max(len(high).bit_length() - 2, 1)
+    for name in _FIELDS:
+        rows[name] = np.asarray(kept[name], _ROW[name])[order]
+    plain = np.frombuffer(ids, "u1").reshape(-1, 16)[order].tobytes()
+    rows["id"] = np.frombuffer(Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(plain), "V16")
     header = msgspec.json.encode(_Header(
-        stamps.stamp(MAKER, snapshot, files), len(first) - 1, len(pairs), tuple(b for b in batches if b is not None), tuple(sorted(undone)),
+        stamps.stamp(MAKER, snapshot, files), len(high), len(pairs), bits, tuple(b for b in batches if b is not None), tuple(sorted(undone)),
     ))  # fmt: skip
     parts = [len(header).to_bytes(8, "little"), header]
-    for name, kind in _ARRAYS:
-        parts += [_padding(sum(map(len, parts))), np.ascontiguousarray(arrays[name], dtype=kind).tobytes()]
-    durable.replace(path, b"".join([*parts, enciphered]))
+    for part in (high.astype("u8"), low.astype("u8"), first.astype("u4"), _begins(high, bits), rows):
+        parts += [b"\0" * (-sum(map(len, parts)) % 8), part.tobytes()]
+    durable.replace(path, b"".join(parts))
 
 
-def _padding(size: int) -> bytes:
-    return b"\0" * (-size % 8)
+def _begins(high: Any, bits: int) -> Any:
+    """Return where in `high` (sorted) the digests of each prefix of so many bits begin, and the end."""
+    prefixes = np.arange(1 << bits, dtype="u8") << np.uint64(64 - bits)
+    return np.append(np.searchsorted(high, prefixes), len(high)).astype("u4")
 
 
 def _gather(
@@ -160,47 +170,38 @@ class MappedRows:
 
     def __init__(self, held: mmap.mmap, at: int, header: _Header, key: bytes) -> None:
         view = memoryview(held)
-        counts = {"keys": 2 * header.scopes, "first": header.scopes + 1}
-        found: dict[str, Any] = {}
-        for name, kind in _ARRAYS:
-            at += -at % 8
-            size = counts.get(name, header.rows) * np.dtype(kind).itemsize
-            found[name] = view[at : at + size].cast(_FORMATS[kind])
-            at += size
-        self._ids = view[at : at + 16 * header.rows]
-        if len(self._ids) != 16 * header.rows:
+
+        def part(count: int, size: int) -> memoryview:
+            nonlocal at
+            begin = at + -at % 8
+            at = begin + count * size
+            return view[begin:at]
+
+        self._high, self._low = part(header.scopes, 8).cast("Q"), part(header.scopes, 8).cast("Q")
+        self._first, self._begins = part(header.scopes + 1, 4).cast("I"), part((1 << header.bits) + 1, 4).cast("I")
+        self._rows = part(header.rows, _ROW.itemsize)
+        if len(self._rows) != header.rows * _ROW.itemsize:
             raise ValueError("the register's file is cut")
-        self._high, self._low = found["keys"][: header.scopes], found["keys"][header.scopes :]
-        self._first, self._changed, self._recorded, self._batch = (found[n] for n in ("first", "changed", "recorded", "batch"))
-        self._status, self._source, self._unit = (found[n] for n in ("status", "source", "unit"))
-        self._batches, self._count = header.batches, header.scopes
-        self._reach = 4 * math.isqrt(header.scopes) + 4
+        self._batches, self._count, self._shift = header.batches, header.scopes, 64 - header.bits
         self._digest = _digester(key)
         self._decipher = Cipher(algorithms.AES(key), modes.ECB()).decryptor().update
 
     def get(self, scope: str) -> tuple[Row, ...] | None:
         """Return the rows of a scope, None when it has no event."""
-        digest = self._digest(scope)
-        high, low = int.from_bytes(digest[:8], sys.byteorder), int.from_bytes(digest[8:], sys.byteorder)
-        at = self._place(high)
+        high, low = _PAIR(self._digest(scope))
+        prefix = high >> self._shift
+        at = bisect_left(self._high, high, self._begins[prefix], self._begins[prefix + 1])
         while at < self._count and self._high[at] == high:
             if self._low[at] == low:
                 return tuple([self._row(n) for n in range(self._first[at], self._first[at + 1])])
             at += 1
         return None
 
-    def _place(self, high: int) -> int:
-        """Return where `high` lies or would lie. Digests lie evenly: it is near where its share of all says, or else looked for everywhere."""
-        guess = high * self._count >> 64
-        low, end = max(0, guess - self._reach), min(self._count, guess + self._reach)
-        at = bisect_left(self._high, high, low, end)
-        return at if low < at < end else bisect_left(self._high, high)
-
     def _row(self, n: int) -> Row:
-        changed, batch = self._changed[n], self._batch[n]
+        event_id, changed, recorded, batch, status, source, unit = _READ(self._rows, n * _ROW_BYTES)
         return Row(
-            self._decipher(self._ids[16 * n : 16 * n + 16]).hex(), _STATUSES[self._status[n]], _SOURCES[self._source[n]],
-            None if changed == MISSING else changed, _UNITS[self._unit[n]], self._recorded[n], None if batch < 0 else self._batches[batch],
+            self._decipher(event_id).hex(), _STATUSES[status], _SOURCES[source], None if changed == MISSING else changed, _UNITS[unit], recorded,
+            None if batch < 0 else self._batches[batch],
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -213,4 +214,3 @@ class MappedRows:
         raise TypeError("a mapped register is opened by each process, it does not travel")
 
 
-_FORMATS: Final[dict[str, Literal["Q", "I", "q", "i", "B"]]] = {"<u8": "Q", "<u4": "I", "<i8": "q", "<i4": "i", "u1": "B"}

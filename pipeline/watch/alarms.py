@@ -6,8 +6,9 @@ Before: ../status.py (gathers), expiry.py. After: `status`, heartbeat.py. Pure: 
     silent     no run ended for hours                                               key       records wait for a private key
     breaker    a run would have withheld far more than usual                        gaps      messages may be missing
     failed     records that could not be read                                       pending   records wait for a decision
-    expiry     something ends within 60 days                                        waiting   pages are not settled
-    no_people  there is no directory                                                no_keys   there is no private key
+    stale      scopes chat whose consent nobody asked about for days                expiry    something ends within 60 days
+    waiting    pages are not settled                                                no_people there is no directory
+    no_keys    there is no private key
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline import words
 from pipeline.watch.expiry import Ending, step_of
 from pipeline.words import Lang
 
-ORDER: Final = ("window", "stopped", "silent", "key", "breaker", "gaps", "failed", "pending", "expiry", "waiting", "no_people", "no_keys")
+ORDER: Final = ("window", "stopped", "silent", "key", "breaker", "gaps", "failed", "pending", "stale", "expiry", "waiting", "no_people", "no_keys")
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -49,6 +50,8 @@ def of(found: dict[str, Any], endings: list[Ending], *, now_ms: int, alarm_hours
     if idle is not None and silent_hours and idle >= silent_hours:
         alarms.append(Alarm("silent", {"hours": idle}))
     alarms += [Alarm(code, {"n": found[name]}) for code, name in _COUNTED if found[name]]
+    if found["stale_scopes"]:
+        alarms.append(Alarm("stale", {"n": found["stale_scopes"], "never": found["stale_never_asked"], "days": found["stale_oldest_days"]}))
     alarms += [Alarm(code) for code, name in (("no_people", "people"), ("no_keys", "keys")) if not found[name]]
     alarms += _ending(endings, words.moment(now_ms).date())
     return sorted(alarms, key=lambda a: (ORDER.index(a.code), a.what))

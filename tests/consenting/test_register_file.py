@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from bisect import bisect_left
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from pipeline import ingest, lakerows
 from pipeline.consenting import register_file
 from pipeline.home import Home
-from pipeline.register import Event, EventSource, Register, new_event, scope_of, undo_event
+from pipeline.register import Event, EventSource, Register, new_event, pair_scope, scope_of, undo_event
 from tests.firm import CORP, T0, home
 
 
@@ -43,19 +43,24 @@ def stored(at: Home, events: list[Event]) -> Register:
     return register_file.register_of(at, CORP, at.lake(CORP).snapshot())
 
 
-def test_a_scope_is_found_wherever_its_digest_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Held to a search among all digests: near the place where its share says, at both ends, and where the digests do not lie evenly."""
+@pytest.mark.parametrize(("count", "spread"), [(1, "even"), (2, "even"), (3, "even"), (400, "even"), (400, "crowded")])
+def test_a_scope_is_found_wherever_its_digest_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, spread: str) -> None:
+    """At both ends, with and without neighbours, and where nearly all digests share a prefix, or their whole higher half."""
+    ends = {scope(n): n.to_bytes(8, sys.byteorder) + bytes(7) + bytes([n % 256]) for n in range(400)}
+    ends |= {scope(0): bytes(16), scope(1): b"\xff" * 16, scope(2): b"\xff" * 8 + bytes(8)}
+    digest_of = register_file._digester
+    if spread == "crowded":
+        monkeypatch.setattr(register_file, "_digester", lambda key: lambda s: ends.get(s) or digest_of(key)(s))
     rows = stored(home(tmp_path, keys=()), [
-        new_event(source="api", status="Agree", userid="u", external_userid=f"wm{n}", changed_at_ms=T0, recorded_at_ms=T0) for n in range(400)
+        new_event(source="api", status="Agree", userid="u", external_userid=f"wm{n}", changed_at_ms=T0 + n, recorded_at_ms=T0 + n) for n in range(count)
     ])._base  # fmt: skip
     assert isinstance(rows, register_file.MappedRows)
-    keys = list(rows._high)
-    for high in [0, 2**64 - 1, *keys, *(k + 1 for k in keys), *(k - 1 for k in keys)]:
-        assert rows._place(high) == bisect_left(keys, high)
-    crowded = [*range(200), *range(2**63, 2**63 + 200)]
-    monkeypatch.setattr(rows, "_high", crowded)
-    for high in [0, 1, 150, 199, 200, 2**62, 2**63 - 1, 2**63, 2**63 + 7, 2**63 + 199, 2**63 + 200, 2**64 - 1]:
-        assert rows._place(high) == bisect_left(crowded, high)
+    assert [[r.changed_ms for r in rows.get(scope(n)) or ()] for n in range(count)] == [[T0 + n] for n in range(count)]
+    assert [n for n in range(count, 2 * count + 400) if rows.get(scope(n))] == []
+
+
+def scope(n: int) -> str:
+    return pair_scope("u", f"wm{n}")
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -21,6 +21,7 @@ NOW_MS = round(NOW.timestamp() * 1000)
 FINE: dict[str, Any] = {
     "waiting_for_key": {}, "window_hours_left": 100.0, "pull_stopped_by": "", "last_run_at": NOW - timedelta(minutes=15), "pending_breaker": 0, "unacknowledged_gaps": 0,
     "unacknowledged_failed": 0, "unacknowledged_pending": 0, "pages_waiting": 0, "people": 5, "keys": [1],
+    "stale_scopes": 0, "stale_never_asked": 0, "stale_oldest_days": 0,
 }  # fmt: skip
 
 
@@ -39,6 +40,7 @@ def codes(found: dict[str, Any], *endings: Ending, silent_hours: float = 2.0) ->
         pytest.param({"pull_stopped_by": "SOURCE_LICENCE"}, ["stopped:SOURCE_LICENCE"], id="the licence"),
         pytest.param({"pull_stopped_by": "SOURCE_ADDRESS"}, ["stopped:SOURCE_ADDRESS"], id="the address"),
         pytest.param({"pending_breaker": 201}, ["breaker"], id="the breaker"),
+        pytest.param({"stale_scopes": 3, "stale_never_asked": 1, "stale_oldest_days": 40}, ["stale"], id="nobody asked for long"),
         pytest.param({"last_run_at": NOW - timedelta(hours=2)}, ["silent"], id="no run for two hours"),
         pytest.param({"last_run_at": NOW - timedelta(minutes=119)}, [], id="nearly two hours"),
         pytest.param({"unacknowledged_failed": 1, "window_hours_left": 1.0, "people": 0, "keys": []}, ["window", "failed", "no_people", "no_keys"], id="the urgent first"),
@@ -54,7 +56,7 @@ def test_silence_is_no_alarm_where_nobody_asked_for_it() -> None:
 
 @pytest.mark.parametrize("code", [*alarms.ORDER])
 def test_every_alarm_has_words_in_both_languages(code: str) -> None:
-    values = {"version": 2, "n": 3, "hours": 1.5, "code": "SOURCE_ADDRESS", "kind": "seats", "name": "", "day": "2026-12-01", "days": 11}
+    values = {"version": 2, "n": 3, "never": 1, "hours": 1.5, "code": "SOURCE_ADDRESS", "kind": "seats", "name": "", "day": "2026-12-01", "days": 11}
     one = alarms.Alarm(code, values)
     assert alarms.text(one, "zh") != alarms.text(one, "en") != ""
 
