@@ -474,7 +474,11 @@ def _differs(decision: Decision, outline: Outline) -> bool:
 
 
 def _redecided(outline: Outline, decision: Decision, bench: Workbench) -> Outline:
-    return msgspec.structs.replace(outline, fate=decision.fate, reason=decision.reason, rule=decision.rule, scope_ref=bench.builder().names.scope_ref(decision.scope))
+    names, held = bench.builder().names, decision.fate in ("pending", "withheld")
+    return msgspec.structs.replace(
+        outline, fate=decision.fate, reason=decision.reason, rule=decision.rule, scope_ref=names.scope_ref(decision.scope),
+        event_ref=names.event_ref(decision.event_id) if held else None,
+    )  # fmt: skip
 
 
 def _with_outline(s: Settled, fresh: Outline | None) -> Settled:

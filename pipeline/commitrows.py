@@ -66,6 +66,7 @@ class RecordRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     duplicate_of: int | None = None
     duplicate_origin: str | None = None
     register_version: int
+    event_ref: str | None = None
     policy_version: str | None = None
     attempts: int
     first_seen: int
@@ -122,7 +123,8 @@ def record_row(s: Settled, at: Commit, number: int) -> RecordRow:
         page=ref.page, item=o.item, dt=o.dt, employee_id=o.employee_id if fate in ("withheld", "control") and not o.room_id else None,
         room_id=o.room_id if fate in ("withheld", "control") else None,
         duplicate_of=s.duplicate_of.seq if s.duplicate_of else None, duplicate_origin=s.duplicate_of.origin if s.duplicate_of else None,
-        register_version=at.version, policy_version=at.policy_version if fate in ("archived", "pending", "withheld") else None,
+        register_version=at.version, event_ref=o.event_ref if fate in ("pending", "withheld") else None,
+        policy_version=at.policy_version if fate in ("archived", "pending", "withheld") else None,
         attempts=prior.attempts + 1 if prior else 1,
         first_seen=prior.first_seen_ms if prior and prior.first_seen_ms else at.now_ms, settled_at=at.now_ms,
         keep_until=at.keep_from_ms + at.withheld_days * clock.DAY_MS if fate == "withheld" else None, run_id=at.run_id, leaf=number,

@@ -78,6 +78,14 @@ class _Verdict(msgspec.Struct, frozen=True):
     event_id: str | None = None
 
 
+class _Known(msgspec.Struct, frozen=True, gc=False):
+    """A decision, and from when until when (exclusive, ms) it is what the gate says."""
+
+    since_ms: int
+    until_ms: int
+    decision: Decision
+
+
 class _Memo:
     """Decisions under one directory and policy (kept alive here, so that their identity stays theirs), by who talks to whom and where.
 
@@ -87,8 +95,8 @@ class _Memo:
 
     def __init__(self, directory: Directory, policy: ConsentPolicy) -> None:
         self.directory, self.policy = directory, policy
-        # (sender, recipients, room) → from when, until when (exclusive), what is decided
-        self.found: dict[tuple[str | None, tuple[str, ...], str | None], tuple[int, int, Decision]] = {}
+        # By sender, the recipient (all of them, where there are more than one) and the room.
+        self.found: dict[tuple[str | None, str | tuple[str, ...], str | None], _Known] = {}
         self.weight = 0
 
 
@@ -150,9 +158,10 @@ def _decided(message: Message, captured_at_ms: int, register: Register, memo: _M
     if message.kind != "message" or message.control is not None:
         return _decide(message, at_ms, register, memo.directory, memo.policy)
     sender, recipients, room_id = message.sender_id, message.recipient_ids, message.room_id
-    known = memo.found.get((sender, recipients, room_id))
-    if known is not None and known[0] <= at_ms < known[1]:
-        return known[2]
+    who = sender, recipients[0] if len(recipients) == 1 else recipients, room_id
+    known = memo.found.get(who)
+    if known is not None and known.since_ms <= at_ms < known.until_ms:
+        return known.decision
     if not 0 < len(recipients) <= _FEW:
         return _decide(message, at_ms, register, memo.directory, memo.policy)
     if len(recipients) == 1 and sender and recipients[0] and not room_id:
@@ -165,7 +174,7 @@ def _decided(message: Message, captured_at_ms: int, register: Register, memo: _M
     for start, end in spans:
         since, until = start if start > since else since, end if end < until else until
     if memo.weight < _CONVERSATIONS:
-        memo.found[sender, recipients, room_id] = (since, until, decision)
+        memo.found[who] = _Known(since, until, decision)
         memo.weight += len(recipients)
     return decision
 
@@ -184,17 +193,19 @@ def _between_two(sender: str, other: str, room_id: str | None, at_ms: int, regis
     else:
         return None
     scopes = pair_scope(employee, customer), pair_scope(customer, employee)
-    reverse, since_3, until_3 = register.state_while(scopes[1], at_ms)
-    if reverse is not SILENT:
-        return None
-    state, since_4, until_4 = register.state_while(scopes[0], at_ms)
+    if register.may_employ(customer):
+        reverse, since_3, until_3 = register.state_while(scopes[1], at_ms)
+        if reverse is not SILENT:
+            return None
+        since, until = max(since, since_3), min(until, until_3)
+    state, since_3, until_3 = register.state_while(scopes[0], at_ms)
     verdict = _by_state(state, scopes, scopes[0], memo.policy)
     basis = _lawful_basis(verdict.consent, memo.policy.lawful_basis)
     sent, received = _worded(verdict, basis, "employee", "outbound", employee, customer), _worded(verdict, basis, "external", "inbound", employee, customer)
     if memo.weight < _CONVERSATIONS:
-        since, until = max(since, since_2, since_3, since_4), min(until, until_2, until_3, until_4)
-        memo.found[employee, (customer,), room_id] = since, until, sent
-        memo.found[customer, (employee,), room_id] = since, until, received
+        since, until = max(since, since_2, since_3), min(until, until_2, until_3)
+        memo.found[employee, customer, room_id] = _Known(since, until, sent)
+        memo.found[customer, employee, room_id] = _Known(since, until, received)
         memo.weight += 2
     return sent if employee is sender else received
 

@@ -161,10 +161,11 @@ class Directory:
 
     def _remember(self, party: str) -> _KindsOverTime:
         """Work out the kinds of one id for all times: they change only where a row begins or ends."""
-        rows = (*self._employees.get(fold_userid(party), ()), *self._others.get(party, ()))
-        if not rows and len(self._kinds) < _REMEMBERED:  # nearly everybody: a customer of whom the directory says nothing
-            unknown = self._kinds[party] = _UNKNOWN[_hint(party) if self.is_empty else "external"]
+        employees, others = self._employees.get(fold_userid(party), ()), self._others.get(party, ())
+        if not employees and not others and len(self._kinds) < _REMEMBERED:  # nearly everybody: a customer of whom the directory says nothing
+            unknown = self._kinds[party] = _UNKNOWN["external" if self._employees else _hint(party)]
             return unknown
+        rows = (*employees, *others)
         bounds = sorted({bound for row in rows for bound in (row.valid_from_ms, row.valid_to_ms) if bound is not None})
         if len(self._kinds) >= _REMEMBERED:
             self._kinds.clear()

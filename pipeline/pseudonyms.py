@@ -21,7 +21,7 @@ class Pseudonyms:
     """Keyed names of ids, remembered: the same few people and scopes come again and again."""
 
     def __init__(self, home: Home, corp_id: str) -> None:
-        keyed = {what: Keyed(home.keyring, corp_id, what) for what in ("person", "scope")}
+        keyed = {what: Keyed(home.keyring, corp_id, what) for what in ("person", "scope", "event")}
 
         @lru_cache(maxsize=100_000)
         def named(what: str, value: str) -> bytes:
@@ -38,6 +38,10 @@ class Pseudonyms:
     def scope_ref(self, scope: str | None) -> str | None:
         """Return the pseudonym of a scope, hex."""
         return self.of("scope", scope).hex() if scope else None
+
+    def event_ref(self, event_id: str | None) -> str | None:
+        """Return the pseudonym of a consent event, hex: its id is a plain digest over ids and would outlive an erasure."""
+        return self.of("event", event_id).hex() if event_id else None
 
     def subjects(self, people: tuple[str | None, ...], scopes: tuple[str, ...]) -> list[bytes]:
         """Return the pseudonyms of people and scopes, sorted, each once; not to be changed. Those of large rooms are not remembered."""

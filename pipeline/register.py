@@ -127,7 +127,7 @@ _Timeline = tuple[tuple[int, ...], tuple[State, ...]]
 
 def pair_scope(userid: str, external_userid: str) -> str:
     """Return the key of a pair: the employee in any ASCII case, the external id byte by byte. Lengths keep two pairs from colliding."""
-    folded = fold_userid(userid)
+    folded = userid.lower() if userid.isascii() else fold_userid(userid)  # asked for every pair: a call saved
     return f"p{len(folded)}:{folded}{external_userid}"
 
 
@@ -216,12 +216,13 @@ def _digest(content: object) -> str:
 class Register:
     """The consent events of one corp, by scope. Immutable: `with_events` returns another register that shares what did not change."""
 
-    __slots__ = ("_base", "_recent", "_timelines", "_undone", "decided", "version")
+    __slots__ = ("_base", "_lengths", "_recent", "_timelines", "_undone", "decided", "version")
 
-    def __init__(self, base: Rows, recent: _Rows, undone: frozenset[str], version: int) -> None:
+    def __init__(self, base: Rows, recent: _Rows, undone: frozenset[str], version: int, lengths: frozenset[int]) -> None:
         self._base = base
         self._recent = recent
         self._undone = undone
+        self._lengths = lengths  # of the employee ids of pairs
         self.version = version
         self._timelines: dict[str, _Timeline] = {}
         # What the gate remembers of decisions under this register (consent.py); dies with it.
@@ -230,24 +231,30 @@ class Register:
     @classmethod
     def of(cls, events: Iterable[Event], *, version: int) -> Register:
         """Return the register that these events make, in whatever order they come."""
-        return cls({}, {}, frozenset(), version).with_events(events, version)
+        return cls({}, {}, frozenset(), version, frozenset()).with_events(events, version)
 
     def with_events(self, events: Iterable[Event], version: int) -> Register:
         """Return a register that also knows these events; those it knew already change nothing. Costs what changed, not what is known."""
         touched: _Rows = {}
-        undone = set(self._undone)
+        undone, lengths = set(self._undone), set(self._lengths)
         for event in events:
             if event.undoes is not None:
                 undone.add(event.undoes)
                 continue
             scope = scope_of(event)
             rows, row = touched.get(scope) or self._rows(scope), _row(event)
+            if event.room_id is None:
+                lengths.add(len(event.userid or ""))
             if row not in rows:
                 touched[scope] = (*rows, row)
         base, recent = self._base, {**self._recent, **touched}
         if isinstance(base, dict) and len(recent) > max(_OVERLAY_LIMIT, len(base) // 8):
             base, recent = {**base, **recent}, {}
-        return Register(base, recent, frozenset(undone), version)
+        return Register(base, recent, frozenset(undone), version, frozenset(lengths))
+
+    def may_employ(self, party: str) -> bool:
+        """Whether the employee of some pair has an id as long as this one; where none has, no pair with it as employee has an event."""
+        return len(party) in self._lengths
 
     def state_at(self, scope: str, at_ms: int) -> State:
         """Return what holds in the scope at at_ms (milliseconds UTC); silence for a scope without events."""
@@ -301,7 +308,7 @@ class Register:
 
     def __reduce__(self) -> tuple[type[Register], tuple[object, ...]]:
         """Travel to workers without the remembered timelines: they are cheap to make again."""
-        return Register, (self._base, self._recent, self._undone, self.version)
+        return Register, (self._base, self._recent, self._undone, self.version, self._lengths)
 
     def _knows(self, event: Event) -> bool:
         if event.undoes is not None:

@@ -56,6 +56,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     key_version: int | None = None
     key_tried: str | None = None
     scope_ref: str | None = None
+    event_ref: str | None = None
     msgid: str | None = None
     msgid_fp: bytes | None = None
     content_fp: bytes | None = None
@@ -198,7 +199,8 @@ class Builder:
         control = message.control
         return Outline(
             item=opened.item, seq=opened.seq, fate=fate, reason=control.kind if control else decision.reason, rule=decision.rule,
-            key_version=opened.key_version, scope_ref=scope_ref, msgid=message.msgid, msgid_fp=self._of_msgid(message.msgid.encode()),
+            key_version=opened.key_version, scope_ref=scope_ref,
+            event_ref=None if has_content else self.names.event_ref(decision.event_id), msgid=message.msgid, msgid_fp=self._of_msgid(message.msgid.encode()),
             content_fp=content_fp, commitment=commitment, nonce=None if has_content else nonce, dt=day, month=month,
             employee_id=decision.employee_id or (control.who if control and control.kind == "switch" else None), room_id=message.room_id,
             sender_id=message.sender_id, recipient_ids=message.recipient_ids, sent_at_ms=message.sent_at_ms, kind=message.kind,

@@ -26,12 +26,14 @@ Row = dict[str, Any]
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about a record. message: its archived row, None when it is not in view; event: what the decision rests on."""
+    """What is known about a record. message: its archived row, None when it is not in view; event: what the decision rests on; gone: it rests
+    on one that is not in the register any more."""
 
     history: tuple[Row, ...]
     message: Row | None
     event: Event | None
     policy: str
+    gone: bool = False
 
     @property
     def now(self) -> Row:
@@ -57,7 +59,8 @@ def _explained(home: Home, lake: Lake, bench: Workbench, rows: list[Row]) -> Exp
     now = rows[-1]
     message = _message(lake, bench.snapshot, now) if now["fate"] == "archived" else None
     event = next((e for e in bench.events if e.event_id == message["consent_event"]), None) if message is not None else _deciding(home, bench, now)
-    return Explained(history=tuple(rows), message=message, event=event, policy=bench.policy.version)
+    told = message["consent_event"] if message is not None else now["event_ref"]
+    return Explained(history=tuple(rows), message=message, event=event, policy=bench.policy.version, gone=told is not None and event is None)
 
 
 def _message(lake: Lake, snapshot: Snapshot, row: Row) -> Row | None:
@@ -69,10 +72,12 @@ def _message(lake: Lake, snapshot: Snapshot, row: Row) -> Row | None:
 
 
 def _deciding(home: Home, bench: Workbench, row: Row) -> Event | None:
-    """Return the event that a decision without content rests on: the scope is told by its pseudonym, the time by its day."""
-    if row["scope_ref"] is None:
-        return None
+    """Return the event that a decision without content rests on, by its keyed name; of a row that is older than these names by its scope and day."""
     names = Pseudonyms(home, bench.corp_id)
+    if row["event_ref"] is not None:
+        return next((e for e in bench.events if names.event_ref(e.event_id) == row["event_ref"]), None)
+    if row["scope_ref"] is None or row["rule"] not in ("2", "3"):
+        return None
     scopes = dict.fromkeys(scope_of(e) for e in bench.events if e.undoes is None)
     scope = next((s for s in scopes if names.scope_ref(s) == row["scope_ref"]), None)
     return None if scope is None else _event_of(bench.register, bench.events, scope, row)
@@ -97,6 +102,8 @@ def paragraph(found: Explained, lang: Lang) -> str:
     said.append(words.say("explain.why", lang, why=_why(found, lang)))
     if found.event is not None:
         said.append(_event(found.event, lang))
+    elif found.gone:
+        said.append(words.say("explain.event_gone", lang))
     rule = found.message["consent_rule"] if found.message is not None else now["rule"]
     policy = found.message["policy_version"] if found.message is not None else now["policy_version"] or found.policy
     if rule is not None:

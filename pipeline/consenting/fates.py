@@ -33,6 +33,7 @@ class Fated(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     rule: str | None
     scope_ref: str | None
+    event_ref: str | None = None
     msgid: str | None
     captured_at_ms: int
     employee_id: str | None = None
@@ -100,6 +101,7 @@ def _later(one: Fated, history: list[Row], corp_id: str) -> Row:
     kept = ("origin", "seq", "variant", "key_version", "key_tried", "msgid_fp", "content_fp", "page", "item", "dt", "attempts", "first_seen", "policy_version")
     return {c.name: None for c in schema.kind("records").columns} | {name: last[name] for name in kept} | {
         "fate_no": last["fate_no"] + 1, "fate": one.fate, "reason": one.reason, "rule": one.rule, "step": STEP, "scope_ref": None if archived else one.scope_ref,
+        "event_ref": None if archived else one.event_ref,
         "msgid": None if archived else one.msgid, "commitment": commitment, "nonce": None if archived else nonce,
         "employee_id": one.employee_id, "room_id": one.room_id, "keep_until": one.keep_until_ms,
     }  # fmt: skip

@@ -88,7 +88,7 @@ def write(home: Home, made: Change, found: Sequence[Hidden], run_id: str) -> Non
     fated = [
         Fated(
             key=h.key, fate="restricted", reason=h.move.reason, rule=h.move.rule, scope_ref=names.scope_ref(h.move.scope), msgid=h.row.msgid,
-            captured_at_ms=h.row.captured_at_ms,
+            event_ref=names.event_ref(h.move.event_id), captured_at_ms=h.row.captured_at_ms,
         )
         for h in found
     ]

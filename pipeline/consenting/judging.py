@@ -26,7 +26,7 @@ import msgspec
 from pipeline.clock import DAY_MS
 from pipeline.consenting.precedence import outcome
 from pipeline.records import Decision
-from pipeline.register import Register
+from pipeline.register import Register, State
 
 BY_REGISTER = ("refused", "unknown_status", "withdrawn")
 OFFICER = "officer:"
@@ -40,30 +40,32 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """Where a record goes: its new fate, why, by which rule of the gate, and the scope that decided."""
+    """Where a record goes: its new fate, why, by which rule of the gate, the scope that decided, and the event it rests on."""
 
     fate: Literal["archived", "restricted", "withheld", "pending"]
     reason: str
     rule: str
     scope: str | None
+    event_id: str | None = None
 
 
 def of_archived(decision: Decision, consent_source: str, at_ms: int, register: Register, rules: Rules) -> Move | None:
     """Return what takes an archived record out of view, None when nothing does. at_ms: when it counts as sent."""
     if decision.fate == "withheld" and decision.rule == "3" and outcome("late_refusal", "none").state == "restricted":
-        return Move("restricted", "refused", "3", decision.scope)
+        return Move("restricted", "refused", "3", decision.scope, decision.event_id)
     if decision.fate == "pending" and decision.rule == "2" and not consent_source.startswith(OFFICER):
-        return Move("restricted", "unknown_status", "2", decision.scope)
+        return Move("restricted", "unknown_status", "2", decision.scope, decision.event_id)
     if outcome("withdrawal", "none", withdrawal=rules.withdrawal).state == "restricted" and decision.rule not in ("1", "6"):
-        withdrawn = next((s for s in decision.scopes if refused_after(register, s, at_ms)), None)
-        if withdrawn is not None:
-            return Move("restricted", "withdrawn", "3", withdrawn)
+        for scope in decision.scopes:
+            withdrawn = refusal_after(register, scope, at_ms)
+            if withdrawn is not None:
+                return Move("restricted", "withdrawn", "3", scope, withdrawn.event_id)
     return None
 
 
-def refused_after(register: Register, scope: str, at_ms: int) -> bool:
-    """Whether the scope was refused at any time after at_ms."""
-    return any(state.status == "refused" and state.since_ms is not None and state.since_ms > at_ms for state in register.timeline(scope))
+def refusal_after(register: Register, scope: str, at_ms: int) -> State | None:
+    """Return the first refusal of the scope after at_ms, None when there is none."""
+    return next((s for s in register.timeline(scope) if s.status == "refused" and s.since_ms is not None and s.since_ms > at_ms), None)
 
 
 def of_restricted(reason: str | None, decision: Decision, consent_source: str, at_ms: int, register: Register, rules: Rules) -> Move | None:

@@ -54,6 +54,7 @@ class _Header(msgspec.Struct, frozen=True):
     bits: int
     batches: tuple[str, ...]
     undone: tuple[str, ...]
+    lengths: tuple[int, ...]
 
 
 def register_of(home: Home, corp_id: str, snapshot: Snapshot) -> Register:
@@ -68,8 +69,8 @@ def register_of(home: Home, corp_id: str, snapshot: Snapshot) -> Register:
         build(home, lake, path, snapshot, files)
         found = _open(home, path, snapshot, files)
     assert found is not None
-    rows, undone = found
-    return Register(rows, {}, undone, snapshot.version)
+    rows, header = found
+    return Register(rows, {}, frozenset(header.undone), snapshot.version, frozenset(header.lengths))
 
 
 def _key(home: Home) -> bytes:
@@ -85,9 +86,9 @@ def build(home: Home, lake: Lake, path: Path, snapshot: Snapshot, files: Sequenc
     digest, ids = array("B"), array("B")
     kept: dict[str, list[Any]] = {name: [] for name in _FIELDS}
     batches: dict[str | None, int] = {None: -1}
-    undone: set[str] = set()
+    undone, lengths = set[str](), set[int]()
     for batch in lake.dataset("consent", list(files)).scanner(columns=_COLUMNS).to_batches():
-        _gather(batch, key, digest, ids, kept, batches, undone)
+        _gather(batch, key, digest, ids, kept, batches, undone, lengths)
     pairs = np.frombuffer(digest, dtype="<u8").reshape(-1, 2)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     pairs = pairs[order]
@@ -101,6 +102,7 @@ def build(home: Home, lake: Lake, path: Path, snapshot: Snapshot, files: Sequenc
     rows["id"] = np.frombuffer(Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(plain), "V16")
     header = msgspec.json.encode(_Header(
         stamps.stamp(MAKER, snapshot, files), len(high), len(pairs), bits, tuple(b for b in batches if b is not None), tuple(sorted(undone)),
+        tuple(sorted(lengths)),
     ))  # fmt: skip
     parts = [len(header).to_bytes(8, "little"), header]
     for part in (high.astype("u8"), low.astype("u8"), first.astype("u4"), _begins(high, bits), rows):
@@ -115,7 +117,8 @@ def _begins(high: Any, bits: int) -> Any:
 
 
 def _gather(
-    batch: pa.RecordBatch, key: bytes, digest: array[int], ids: array[int], kept: dict[str, list[Any]], batches: dict[str | None, int], undone: set[str]
+    batch: pa.RecordBatch, key: bytes, digest: array[int], ids: array[int], kept: dict[str, list[Any]], batches: dict[str | None, int], undone: set[str],
+    lengths: set[int],
 ) -> None:
     names = {n: batch[n].to_pylist() for n in _COLUMNS if n not in ("changed_at", "recorded_at")}
     times = {n: [MISSING if t is None else t // 1000 for t in batch[n].cast(pa.int64()).to_pylist()] for n in ("changed_at", "recorded_at")}
@@ -126,6 +129,7 @@ def _gather(
     statuses, sources = {s: n for n, s in enumerate(_STATUSES)}, {s: n for n, s in enumerate(_SOURCES)}
     users, rooms, externals = names["userid"], names["room_id"], names["external_userid"]
     digest.frombytes(b"".join([digest_of(room_scope(rooms[at], externals[at]) if rooms[at] is not None else pair_scope(users[at] or "", externals[at])) for at in places]))
+    lengths |= {len(users[at] or "") for at in places if rooms[at] is None}
     ids.frombytes(b"".join([bytes.fromhex(names["event_id"][at]) for at in places]))
     for name in {names["batch"][at] for at in places}:
         batches.setdefault(name, len(batches) - 1)
@@ -151,7 +155,7 @@ def _digester(key: bytes) -> Any:
 # -- reading it --------------------------------------------------------------------------------------------------------
 
 
-def _open(home: Home, path: Path, snapshot: Snapshot, files: Sequence[DataFile]) -> tuple[MappedRows, frozenset[str]] | None:
+def _open(home: Home, path: Path, snapshot: Snapshot, files: Sequence[DataFile]) -> tuple[MappedRows, _Header] | None:
     """Return the rows of a file that fits, None for any other."""
     try:
         with durable.storage("reading the register's file"), path.open("rb") as handle:
@@ -160,7 +164,7 @@ def _open(home: Home, path: Path, snapshot: Snapshot, files: Sequence[DataFile])
         header = msgspec.json.decode(held[8 : 8 + size], type=_Header)
         if stamps.judge(header.stamp, MAKER, snapshot, files) != "fits":
             return None
-        return MappedRows(held, 8 + size, header, _key(home)), frozenset(header.undone)
+        return MappedRows(held, 8 + size, header, _key(home)), header
     except (durable.Vanished, msgspec.DecodeError, ValueError):
         return None
 

@@ -212,7 +212,8 @@ def _write_rows(
     for ref, o in outlines:
         archived, withheld = o.fate == "archived", o.fate == "withheld"
         fated.append(Fated(
-            key=(ref.origin, o.seq or 0), fate=o.fate, reason=o.reason, rule=o.rule, scope_ref=o.scope_ref, msgid=o.msgid, captured_at_ms=ref.captured_at_ms,
+            key=(ref.origin, o.seq or 0), fate=o.fate, reason=o.reason, rule=o.rule, scope_ref=o.scope_ref, event_ref=o.event_ref, msgid=o.msgid,
+            captured_at_ms=ref.captured_at_ms,
             employee_id=o.employee_id if withheld and not o.room_id else None, room_id=o.room_id if withheld else None,
             keep_until_ms=keep_until if withheld else None, commitment=o.commitment, nonce=None if archived else o.nonce,
         ))  # fmt: skip

@@ -155,7 +155,8 @@ def _settle(home: Home, corp_id: str, removal: Removal) -> None:
 def _fated(going: Going, last: dict[str, Any], reason: str, now_ms: int) -> Fated:
     unopened = going.fate == "withheld"
     return Fated(
-        key=going.key, fate=going.fate, reason=reason, rule=last["rule"], scope_ref=going.scope_ref, msgid=going.msgid, captured_at_ms=going.captured_at_ms,
+        key=going.key, fate=going.fate, reason=reason, rule=last["rule"], scope_ref=going.scope_ref, event_ref=last["event_ref"], msgid=going.msgid,
+        captured_at_ms=going.captured_at_ms,
         employee_id=last["employee_id"] if unopened else None, room_id=last["room_id"] if unopened else None, keep_until_ms=now_ms if unopened else None,
     )  # fmt: skip
 

@@ -20,14 +20,16 @@ NOW = T0 + DAY
 # Asked: the pair with wmA 20 days ago and again 2 days ago, with wmB 20 days ago (userid in other letters), the room wr1 15 days ago; a person of the
 # room yesterday, which says nothing about the room. Never asked: wmC. Quiet for 36 days: wmQ. Colleagues among themselves are no scope.
 ASKED = [
-    ("zhangsan", None, "wmA", 20), ("zhangsan", None, "wmA", 2), ("ZhangSan", None, "wmB", 20), (None, "wr1", None, 15), (None, "wr1", "wmA", 1), ("zhangsan", None, "wmQ", 99),
+    ("zhangsan", None, "wmA", 20), ("zhangsan", None, "wmA", 2), ("ZhangSan", None, "wmB", 20),
+    (None, "wr1", None, 15), (None, "wr1", "wmA", 1), ("zhangsan", None, "wmQ", 99),
 ]  # fmt: skip
 
 
 def chatting(folder: Path, **settings: str) -> Home:
     at = home(folder, settings=settings)
     told = {n: message(n, to=[f"wm{c}"], at_ms=NOW - DAY) for n, c in enumerate("ABC", 1)}
-    told |= {4: message(4, to=["wmQ"], at_ms=NOW - 36 * DAY), 5: message(5, sender="wmA", to=["zhangsan"], room="wr1", at_ms=NOW - 35 * DAY), 6: message(6, to=["lisi"], at_ms=NOW - DAY)}
+    told |= {4: message(4, to=["wmQ"], at_ms=NOW - 36 * DAY), 6: message(6, to=["lisi"], at_ms=NOW - DAY)}
+    told |= {5: message(5, sender="wmA", to=["zhangsan"], room="wr1", at_ms=NOW - 35 * DAY)}
     run(at, page(folder, "a.json", told))
     return at
 

@@ -71,8 +71,19 @@ def test_it_says_what_the_register_in_memory_says(tmp_path: Path, seed: int) -> 
     scopes = {scope_of(e) for e in [*events, *late] if e.undoes is None} | {"p3:nobodywmX"}
     for one, other in ((mapped, plain), (mapped.with_events(late, 2), plain.with_events(late, 2))):
         assert [one.timeline(s) for s in sorted(scopes)] == [other.timeline(s) for s in sorted(scopes)]
+        assert [one.may_employ("x" * n) for n in range(12)] == [other.may_employ("x" * n) for n in range(12)]
         assert {e.event_id for e in one.new_events(late)} == {e.event_id for e in other.new_events(late)}
     assert len(mapped) == len(plain)
+
+
+def test_whose_id_is_as_long_as_no_employee_s_is_no_employee_of_a_pair(tmp_path: Path) -> None:
+    at = home(tmp_path, keys=())
+    register = stored(at, [
+        new_event(source="api", status="Agree", userid="zhangsan", external_userid="wmA", changed_at_ms=T0, recorded_at_ms=T0),
+        new_event(source="api", status="Agree", room_id="wr1", external_userid="wmB", changed_at_ms=T0, recorded_at_ms=T0),
+    ])  # fmt: skip
+    late = register.with_events([new_event(source="api", status="Agree", userid="wmA", external_userid="lisi", changed_at_ms=T0, recorded_at_ms=T0)], 2)
+    assert [(r.may_employ("ZHANGSAN"), r.may_employ("wmA"), r.may_employ("")) for r in (register, late)] == [(True, False, False), (True, True, False)]
 
 
 def test_no_id_lies_in_the_file_in_clear(tmp_path: Path) -> None:

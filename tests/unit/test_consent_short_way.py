@@ -45,7 +45,7 @@ def people(chance: random.Random) -> Directory:
 def test_what_is_remembered_and_the_short_way_say_what_the_long_way_says(seed: int) -> None:
     chance = random.Random(seed)
     register, directory = Register.of(history(chance), version=1), people(chance)
-    policy = ConsentPolicy(default=chance.choice(["agree", "pending", "refuse"]), lawful_basis=chance.choice([(), ("legal_obligation",)]))  # type: ignore[arg-type]  # its words
+    policy = ConsentPolicy(default=chance.choice(["agree", "pending", "refuse"]), lawful_basis=chance.choice([(), ("legal_obligation",)]))
     asked = [chat(chance.choice(PEOPLE), chance.choice(PEOPLE), chance.choice(MOMENTS), chance.choice([None, None, "", "wr1"])) for _ in range(250)]
     for one in asked:
         said = consent.decide(one, captured_at_ms=BASE, register=register, directory=directory, policy=policy)
@@ -59,7 +59,7 @@ def test_the_short_way_is_taken_for_an_employee_and_a_customer_in_both_direction
     for sender, to in (("zhangsan", "wmA"), ("wmA", "lisi"), ("zhangsan", "lisi"), ("wmA", "wmB")):
         memo = consent._Memo(directory, policy)
         found = consent._between_two(sender, to, None, BASE + 1, register, memo)
-        taken[sender, to] = (found.direction if found else None, sorted(key[0] or "" for key in memo.found))
+        taken[sender, to] = (found.direction if found else None, sorted(str(key[0]) for key in memo.found))
     assert taken == {
         ("zhangsan", "wmA"): ("outbound", ["wmA", "zhangsan"]), ("wmA", "lisi"): ("inbound", ["lisi", "wmA"]), ("zhangsan", "lisi"): (None, []), ("wmA", "wmB"): (None, []),
     }  # fmt: skip
