@@ -4,13 +4,15 @@ Before: lake.py, register.py. After: hiding.py.
 
 Rules: (1) only scopes in which something speaks against keeping are looked at, and only days from the first such moment on; (2) a row of
 a single chat is named by its conversation, which holds every id as received; a row of a room by its room and, where the sender decides,
-its sender; (3) recalls in those conversations are read too: they follow their original.
+its sender; (3) recalls in those conversations are read too: they follow their original; (4) a file is read whole only when one of its
+conversations names somebody or a room that is looked for: in a compacted archive that is one file a month.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -19,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import clock
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.records import Message
 from pipeline.register import Event, Register, scope_of
 
@@ -27,6 +29,7 @@ COLUMNS = (
     "origin", "seq", "msgid", "kind", "sender_id", "recipient_ids", "room_id", "conversation_id", "sent_at", "captured_at", "dt", "recalls_msgid",
     "consent_source",
 )  # fmt: skip
+_FEW = 8
 SPEAKS_AGAINST = ("refused", "pending")
 
 
@@ -121,7 +124,7 @@ def rows(lake: Lake, snapshot: Snapshot, what: Asked, *, sender_decides: bool) -
     files = [f for f in snapshot.of("messages") if month is None or f.month >= month]
     if not files:
         return []
-    dataset = lake.dataset("messages", files)
+    dataset = lake.dataset("messages", [f for f in files if _names_them(lake, f, what)])
     where = None if first is None else ds.field("dt") >= pa.scalar(first)
     found: list[Stored] = []
     for batch in dataset.scanner(columns=list(COLUMNS), filter=where, use_threads=True).to_batches():
@@ -129,6 +132,16 @@ def rows(lake: Lake, snapshot: Snapshot, what: Asked, *, sender_decides: bool) -
         if pc.any(mask).as_py():
             found.extend(map(stored, plain(batch.filter(mask))))
     return found
+
+
+def _names_them(lake: Lake, file: DataFile, what: Asked) -> bool:
+    """Whether a conversation of the file names one of the people or rooms (rule 4). A room's conversation is the room."""
+    rooms = pa.array(sorted(what.rooms), pa.string())
+    for batch in lake.dataset("messages", [file]).scanner(columns=["conversation_id"]).to_batches():
+        told = batch["conversation_id"].unique()
+        if pc.any(pc.is_in(told, value_set=rooms)).as_py() or pc.any(_among(told, what.people)).as_py():
+            return True
+    return False
 
 
 def _mask(batch: pa.RecordBatch, what: Asked, sender_decides: bool) -> pa.Array:
@@ -148,8 +161,16 @@ def _among(conversations: pa.Array, people: frozenset[str]) -> pa.Array:
     if not people:
         return pa.array([False] * len(conversations))
     coded = conversations.dictionary_encode()
-    named = pa.array([not people.isdisjoint(c.split("|")) for c in coded.dictionary.to_pylist()], pa.bool_())
-    return named.take(coded.indices)
+    names = coded.dictionary.filter(_near(coded.dictionary, people))
+    named = [c for c in names.to_pylist() if not people.isdisjoint(c.split("|"))]
+    return pc.is_in(coded.dictionary, value_set=pa.array(named, pa.string())).take(coded.indices)
+
+
+def _near(conversations: pa.Array, people: frozenset[str]) -> pa.Array:
+    """Return in which conversations the id of one of the people stands somewhere; of many people: all. To look is quicker than to take apart."""
+    if len(people) > _FEW:
+        return pa.array([True] * len(conversations))
+    return reduce(pc.or_, [pc.match_substring(conversations, p) for p in people])
 
 
 def plain(batch: pa.RecordBatch) -> list[dict[str, Any]]:
