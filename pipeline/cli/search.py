@@ -34,6 +34,7 @@ def search(
     msgtype: Annotated[str, typer.Option("--msgtype", help=t("usage.search.msgtype"), metavar="TYPE")] = "",
     limit: Annotated[int, typer.Option("--limit", help=t("usage.search.limit"), metavar="N")] = 50,
     variants: Annotated[bool, typer.Option("--variants", help=t("usage.search.variants"))] = False,
+    pinyin: Annotated[bool, typer.Option("--pinyin", help=t("usage.search.pinyin"))] = False,
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
@@ -42,9 +43,10 @@ def search(
     from pipeline.search import hits, uninspected
     from pipeline.search.question import ask
 
-    question = ask(text, first=first, last=last, employee=employee, customer=customer, room=room, msgtype=msgtype, limit=limit, variants=variants)
+    question = ask(text, first=first, last=last, employee=employee, customer=customer, room=room, msgtype=msgtype, limit=limit, variants=variants, by_sound=pinyin)
     corp = CALL.corp
-    asked = {k: v for k, v in (("from", first), ("to", last), ("employee", employee), ("customer", customer), ("room", room), ("variants", "yes" if variants else "")) if v}
+    ways = (("variants", "yes" if variants else ""), ("pinyin", "yes" if pinyin else ""))
+    asked = {k: v for k, v in (("from", first), ("to", last), ("employee", employee), ("customer", customer), ("room", room), *ways) if v}
     with recorded("search", corp=corp, text=text, **asked) as told, Reader(CALL.home, corp) as reader:
         found = hits.look(reader, question)
         left = uninspected.count(reader, question)
@@ -56,6 +58,8 @@ def search(
         say(t("search.damaged", n=found.damaged))
     for line in said(left):
         say(line)
+    if len(text) > 1:
+        say(t("search.not_across"))
 
 
 @app.command("index", help=t("usage.index"))

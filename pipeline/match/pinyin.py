@@ -52,6 +52,16 @@ def _table() -> dict[int, str]:
     return {code_point: numbers[syllable] for code_point, syllable in _readings().items()}
 
 
+def characters() -> dict[int, str]:
+    """Return code point → the code point of its syllable, of every character whose sound is known."""
+    return _table()
+
+
+def syllables() -> dict[str, str]:
+    """Return syllable in Latin letters → its code point."""
+    return _numbers()
+
+
 @cache
 def _longest() -> int:
     return max(map(len, _numbers()))

@@ -18,7 +18,8 @@ MOST_HITS = 100_000
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """A search. Days are Beijing days, both inclusive; None or an empty word leaves that filter out.
 
-    variants: folded forms count too (variants.py). `employee` compares without regard to ASCII case, `customer` and `room` byte by byte (interface, SQL views)."""
+    variants: folded forms count too (variants.py); by_sound: and what sounds alike.
+    `employee` compares without regard to ASCII case, `customer` and `room` byte by byte (interface, SQL views)."""
 
     text: str
     first_day: date | None = None
@@ -29,11 +30,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     msgtype: str = ""
     limit: int = 50
     variants: bool = False
+    by_sound: bool = False
 
 
 def ask(
     text: str, *, first: str = "", last: str = "", employee: str = "", customer: str = "", room: str = "", msgtype: str = "", limit: int = 50,
-    variants: bool = False,
+    variants: bool = False, by_sound: bool = False,
 ) -> Question:  # fmt: skip
     """Return the question typed by a person; raises UsageError SEARCH_TEXT, DAY_INVALID, SEARCH_LIMIT."""
     if not 0 < len(text) <= MOST_CHARACTERS:
@@ -44,7 +46,8 @@ def ask(
     if days[0] and days[1] and days[0] > days[1]:
         raise UsageError("DAY_INVALID", f"--from ({days[0]}) is later than --to ({days[1]})", remedy="exchange the two days")
     return Question(
-        text=text, first_day=days[0], last_day=days[1], employee=employee, customer=customer, room=room, msgtype=msgtype, limit=limit, variants=variants
+        text=text, first_day=days[0], last_day=days[1], employee=employee, customer=customer, room=room, msgtype=msgtype, limit=limit, variants=variants,
+        by_sound=by_sound,
     )
 
 

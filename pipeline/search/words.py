@@ -84,8 +84,8 @@ class Anything:
 
 def wanted(question: Question) -> Wanted:
     """Return how a question's text is recognised."""
-    if question.variants:
+    if question.variants or question.by_sound:
         from pipeline.search.variants import Folded
 
-        return Folded(question.text)
+        return Folded(question.text, by_sound=question.by_sound)
     return Exact(question.text)

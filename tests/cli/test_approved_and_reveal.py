@@ -33,7 +33,8 @@ def test_the_archive_shows_masks_and_reveal_shows_what_is_under_them(home: Home)
 def test_every_look_is_in_the_custody_log_with_its_purpose_before_it_is_taken(home: Home) -> None:
     before = len(list(home.custody.entries()))
     liuhen(home.path, "reveal", "m1", "--purpose", "complaint 32")
-    start, end = list(home.custody.entries())[before:]
+    start, kept, end = list(home.custody.entries())[before:]
+    assert (kept.command, home.custody.params(kept)["of"]) == ("extract", "reveal")  # what it wrote went into a file here
     told = home.custody.params(start)
     assert (start.command, start.phase, told["purpose"], told["msgid"]) == ("reveal", "start", "complaint 32", "m1")
     assert b"complaint 32" not in (home.path / "custody" / "000001.jsonl").read_bytes()

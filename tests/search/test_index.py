@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline import compact, filekeys, stamps, stores
+from pipeline import compact, filekeys, stamps, stores, words
+from pipeline.cli.root import LANG
 from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.search import grams, hits, index, index_file, variants
 from pipeline.search.question import Question
 from tests import firm
+from tests.cli.inside import Answer
 
 DAY_MS = 86_400_000
 SYLLABLES = [
@@ -236,6 +238,15 @@ def people(row: dict[str, Any], folded: Any) -> list[str]:
         pytest.param("保證", "保证", "保证", id="simplified, asked in traditional"),
         pytest.param("！", "好！", "！", id="nothing is left of the words but themselves"),
         pytest.param("微信", "微笑，信任", "", id="a clause ends in between"),
+        pytest.param("138", "电话一三八", "一三八", id="digit words"),
+        pytest.param("138", "电话壹叁捌", "壹叁捌", id="digit words as on a bill"),
+        pytest.param("一三八", "电话138", "138", id="digits for digit words"),
+        pytest.param("幺三八", "电话一三八", "一三八", id="one digit word for another"),
+        pytest.param("138", "一三七", "", id="another number"),
+        pytest.param("保本", "保保保本本", "保本", id="repeated characters, the shortest stretch"),
+        pytest.param("保本", "保-保-本", "保-本", id="repeated with marks in between"),
+        pytest.param("天天涨", "天天天涨涨", "天天涨", id="words that repeat a character themselves"),
+        pytest.param("vip", "VVIIPP", "VIIP", id="repeated letters"),
     ],
 )
 def test_variants_are_found_where_they_stand_as_written(text: str, written: str, found: str) -> None:
@@ -246,6 +257,46 @@ def test_variants_are_found_where_they_stand_as_written(text: str, written: str,
     if found:
         keys = set(grams.of_texts(texts).tolist())
         assert all(keys & set(any_of) for any_of in folded.keys)
+
+
+@pytest.mark.parametrize(("text", "written"), [("天天涨", "今天涨"), ("100", "1000x"), ("1100", "100"), ("哈", "嘿")])
+def test_repeated_characters_count_once_but_never_more_than_there_are_and_digits_never(text: str, written: str) -> None:
+    places = variants.Folded(text).places([{"path": "p", "text": written}])
+    assert [written[p.start_cp : p.end_cp] for p in places] == ([text] if text in written else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "found"),
+    [
+        pytest.param("稳赚", "这个wenzhuan啦", "wenzhuan", id="pinyin"),
+        pytest.param("稳赚", "这个 Wen Zhuan 啦", "Wen Zhuan", id="pinyin in two words"),
+        pytest.param("wenzhuan", "这个稳赚啦", "稳赚", id="asked in pinyin"),
+        pytest.param("保本保息", "宝本宝息", "宝本宝息", id="half of the characters, in their places"),
+        pytest.param("保本保息", "报本暴戏", "", id="too few of its own"),
+        pytest.param("稳赚", "wenzhou", "", id="another word in letters"),
+        pytest.param("稳", "wen", "", id="one syllable"),
+        pytest.param("微信", "薇信", "薇信", id="variants are among it"),
+        pytest.param("保本138", "baoben138", "", id="words that are not all syllables"),
+    ],
+)
+def test_what_sounds_alike_is_found_on_request(text: str, written: str, found: str) -> None:
+    parts = [{"path": "p", "text": written}]
+    sounding = variants.Folded(text, by_sound=True)
+    assert [written[p.start_cp : p.end_cp] for p in sounding.places(parts)] == ([found] if found else [])
+    if found:
+        texts = pa.array(["无关", written])
+        assert sounding.rows(texts).tolist() == [1]
+        keys = set(grams.of_texts(texts).tolist())
+        assert all(keys & set(any_of) for any_of in sounding.keys)
+    if found and found.isascii():
+        assert variants.Folded(text).places(parts) == []
+
+
+def test_words_sent_in_two_messages_are_no_hit_and_the_answer_says_so(archive: Home, tmp_path: Path) -> None:
+    firm.run(archive, firm.page(tmp_path, "split.json", {9_001: firm.message(9_001, "拆零"), 9_002: firm.message(9_002, "售卖")}))
+    ended = Answer(archive, "search", "拆零售卖")
+    assert ended.rows == [] and words.say("search.not_across", LANG) in ended.err
+    assert words.say("search.not_across", LANG) not in Answer(archive, "search", "拆").err
 
 
 def test_variants_find_what_is_written_and_more(archive: Home) -> None:
