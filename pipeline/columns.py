@@ -36,16 +36,19 @@ class Column(msgspec.Struct, frozen=True):
     whole: bool = False
 
 
-# Columns of our own views whose values are words of the catalogue.
+# Columns of our own views and lists whose values are words of the catalogue: by name, or by view (or command) and name.
 _WORDS = {
     "severity": "severity", "party": "party", "via": "via", "direction": "direction", "sender_kind": "sender_kind", "fate": "fate",
     "consent": "consent", "category": "category", "origin": "origin", "msgtype": "msgtype", "decision": "decision", "dt_basis": "dt_basis",
+    "kind": "kind", "action": "action", "step": "step", "cause": "gap_cause", "precision": "precision", "mode": "role_mode",
+    "consent.status": "consent_status", "consent.source": "consent_origin", "media.kind": "msgtype", "media.status": "media_status",
+    "keys list.state": "key_state", "keyring list.state": "keyring_state", "retention show.start": "retention_event",
 }  # fmt: skip
 
 
 def column(name: str, kind: Type, lang: Lang, *, view: str = "", arrow: Any = None) -> Column:
     """Return a column with its title, its values' words included when `view` names one of our views."""
-    group = _WORDS.get(name, "") if view and kind == "text" else ""
+    group = _WORDS.get(f"{view}.{name}", _WORDS.get(name, "")) if view and kind == "text" else ""
     return Column(name, words.title(name, lang, view=view), kind, group, arrow)
 
 

@@ -26,7 +26,7 @@ _LEAST_WHOLE = 16  # cells of a column that is folded
 # Columns whose values are folded into several lines, never cut (rule 2).
 _WHOLE = re.compile(
     r"(?:.*_)?(?:id|ids|userid|msgid|ref|digest|sha256|code|page|seq|batch|matter|audit|remedy|fix|do|to_do_zh|to_do_en|conversations|links|by|why|setting|file|question"
-    r"|result|request|parameters|counts|said|remarks|actor|reviewer|scope|who|sender|of|holds)"
+    r"|result|request|parameters|counts|said|remarks|actor|reviewer|scope|who|sender|of|holds|profile|start|root|title|basis)"
 )
 _READ = 4096  # code points of a value that are looked at at all
 

@@ -9,10 +9,11 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -60,8 +61,11 @@ def chosen(format: Format, output: OutputFile) -> show.Format:
 
 
 def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Format, output: OutputFile, kinds: Sequence[columns.Type] = (), view: str = "") -> int:
-    """Write rows of our own making under the catalogue's titles; return how many. view: whose words their values are."""
-    titled = described(names, rows, kinds, view=view)
+    """Write rows of our own making under the catalogue's titles; return how many. view: whose words their values are; else the command's."""
+    kinds = kinds or [_kind(i, rows) for i in range(len(names))]
+    if chosen(format, output) in ("table", "xlsx"):
+        kinds, rows = _times(kinds, rows)
+    titled = described(names, rows, kinds, view=view or CALL.command)
     with extract(output, [(n, True) for n in names], rows=len(rows)):
         return _piped(lambda: show.write_rows(titled, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
 
@@ -87,6 +91,22 @@ def emit_named(
 def described(names: Sequence[str], rows: Sequence[Sequence[object]], kinds: Sequence[columns.Type] = (), *, view: str = "") -> list[columns.Column]:
     """Return columns for rows of our own making, under the catalogue's titles."""
     return [columns.column(n, k, LANG, view=view) for n, k in zip(names, kinds or [_kind(i, rows) for i in range(len(names))], strict=True)]
+
+
+def _times(kinds: Sequence[columns.Type], rows: Sequence[Sequence[object]]) -> tuple[list[columns.Type], list[list[object]]]:
+    """Return kinds and rows with what programs get as ISO text in UTC turned into instants: people read Beijing time."""
+    turned = [list(row) for row in rows]
+    found = list(kinds)
+    for at, kind in enumerate(kinds):
+        values = [row[at] for row in turned if row[at] is not None]
+        if kind == "text" and values and all(isinstance(v, str) and _INSTANT.fullmatch(v) for v in values):
+            found[at] = "timestamp"
+            for row in turned:
+                row[at] = datetime.fromisoformat(str(row[at])) if row[at] is not None else None
+    return found, turned
+
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")  # as clock.iso writes it
 
 
 def _kind(at: int, rows: Sequence[Sequence[object]]) -> columns.Type:
