@@ -86,6 +86,7 @@ It is settled
     retention/           how long what is kept, and what is due
     consenting/          late refusals, pending and withheld records, asking WeCom; its own __init__.py lists the modules
     restating/           what was settled before its people were known; its own __init__.py lists the modules
+    looked.py            what a run has searched: the next line need not search it again
     rescan/              findings over several messages; the archive matched again under other packs
     ingest.py            one run: land, re-open, stage, commit, sum up
     alerts/              serious findings told at once, without their words

@@ -31,6 +31,7 @@ from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.lakerows import consent_table
+from pipeline.looked import Looked
 from pipeline.records import Decision, Gated, GatedPage, Message, OpenedPage, PageRef, SealedPage
 from pipeline.register import Event
 from pipeline.settle import Candidate, Prior, Settled, Verdict
@@ -54,6 +55,7 @@ class Run(msgspec.Struct, kw_only=True):
     waiting_for_key: Counter[int] = msgspec.field(default_factory=Counter)
     breaker: bool = False
     source_errcodes: set[str] = msgspec.field(default_factory=set)
+    looked: Looked = msgspec.field(default_factory=Looked)
 
     @property
     def landed(self) -> int:
@@ -456,6 +458,17 @@ class Plan:
             if s.code == "SOURCE_ERRCODE" and s.detail:
                 self.run.source_errcodes.add(s.detail)
         self.run.breaker |= self.broke
+        self._remember()
+
+    def _remember(self) -> None:
+        """Tell the step over several messages what was searched just now, so that it need not search it again."""
+        if any(m.lexicon_version != self.bench.lexicon_version for m in self.manifest_of.values()):
+            return
+        looked = self.run.looked.under(self.bench.lexicon_version)
+        for s in self.settled:
+            outline = s.candidate.outline
+            if s.fate == "archived" and outline.begins is not None and outline.seq is not None:
+                looked.add(s.candidate.ref.origin, outline.seq, outline.begins)
 
 
 # -- small helpers -----------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def run(
         summary = _summary(at, lake.snapshot().rows("pages") - pages_before, unacknowledged(home, corp_id).total())
         if summary.pages or summary.landed:
             _write_run(home, corp_id, at, started, command, summary.exit_code)
-        follow.follow(home, corp_id)
+        follow.follow(home, corp_id, looked=at.looked)
         compact.after_ingest(home, corp_id)
         refused = tuple(sorted(at.source_errcodes))
         return Ended(summary=summary, waiting_for_key=dict(at.waiting_for_key), refused=refused, breaker=at.breaker)

@@ -233,10 +233,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matched(msgspec.Struct, frozen=True):
-    """A gated record and its findings (empty unless its fate is archived)."""
+    """A gated record and its findings (empty unless its fate is archived). begins: whether a rule over several messages could begin in it."""
 
     gated: Gated
     findings: tuple[Finding, ...] = ()
+    begins: bool = False
 
 
 class MatchedPage(msgspec.Struct, frozen=True):

@@ -77,6 +77,8 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     consent_event: str | None = None
     # The record lies in this flush already, from another page: its rows, nonce and commitment are those of the first outline.
     twin: bool = False
+    # Whether a rule over several messages could begin in it; None: not searched.
+    begins: bool | None = None
 
 
 class StagedPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +209,7 @@ class Builder:
             recalls_msgid=message.recalls_msgid,
             events=events_from_control(message, opened, recorded_at_ms=ref.captured_at_ms) if control else (),
             consent=decision.consent, consent_source=decision.source, consent_event=decision.event_id, twin=twin,
+            begins=matched.begins if fate == "archived" else None,
         )  # fmt: skip
 
     def _failed(self, ref: PageRef, unopened: Unopened, nonce: bytes) -> Outline:

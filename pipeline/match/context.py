@@ -118,21 +118,35 @@ def across(turns: Sequence[Turn], lexicon: Lexicon, *, as_of_ms: int, approved: 
 # -- 1. split -----------------------------------------------------------------------------------------------------------
 
 
-class _Joined(NamedTuple):
+class Joined(NamedTuple):
     """Consecutive messages as one text: for each, its turn, where it begins in `text`, and which stretch of its own text lies there."""
 
     text: str
     pieces: tuple[tuple[int, int, int, int], ...]  # turn, start in text, start in message, length
 
+    def crosses(self, start: int, end: int) -> bool:
+        """Whether [start, end) lies in more than one message."""
+        return len({n for n, _, _ in self.within(start, end)}) > 1
+
+    def within(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Yield (turn, start, end) of what of [start, end) lies in each message, in order."""
+        for n, begins, own, length in self.pieces:
+            first, last = max(start, begins), min(end, begins + length)
+            if first < last:
+                yield n, first - begins + own, last - begins + own
+
 
 def _splits(turns: Sequence[Turn], lexicon: Lexicon, approved: Approved | None) -> Iterator[Across]:
-    chunks = [
-        (run, run[at : at + 2 * SPLIT_MESSAGES]) for run in _runs(turns) for at in range(0, max(1, len(run) - SPLIT_MESSAGES), SPLIT_MESSAGES)
-    ]
-    joined = [_join(turns, chunk) for _, chunk in chunks]
-    for (run, _), one, found in zip(chunks, joined, examine_all([_said(turns, one) for one in joined], lexicon, approved), strict=True):
+    parts = [(run, chunk) for run in _runs(turns) for chunk in chunks(run)]
+    joined = [_join(turns, chunk) for _, chunk in parts]
+    for (run, _), one, found in zip(parts, joined, examine_all([_said(turns, one) for one in joined], lexicon, approved), strict=True):
         for first, last in sorted({(spans[0][0], spans[-1][0]) for _, spans in _crossing(one, found)}):
             yield from _split_at(turns, run, run.index(first), run.index(last), lexicon, approved)
+
+
+def chunks(run: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield the stretches of a run that are searched as one text: whatever lies over at most SPLIT_MESSAGES messages lies in one of them."""
+    return (run[at : at + 2 * SPLIT_MESSAGES] for at in range(0, max(1, len(run) - SPLIT_MESSAGES), SPLIT_MESSAGES))
 
 
 def _runs(turns: Sequence[Turn]) -> Iterator[list[int]]:
@@ -158,10 +172,14 @@ def _is_bubble(turn: Turn) -> bool:
     return message.kind == "message" and message.msgtype == "text" and len(message.parts) == 1 and not message.quotes and bool(message.sender_id)
 
 
-def _join(turns: Sequence[Turn], numbers: Sequence[int]) -> _Joined:
+def _join(turns: Sequence[Turn], numbers: Sequence[int]) -> Joined:
+    return join((n, turns[n].message.parts[0].text) for n in numbers)
+
+
+def join(own_texts: Iterable[tuple[int, str]]) -> Joined:
+    """Return the texts of consecutive messages (the number of each, its text) as one; of long ones both edges."""
     text, pieces = "", []
-    for n in numbers:
-        own = turns[n].message.parts[0].text
+    for n, own in own_texts:
         if len(own) <= 2 * SPLIT_EDGE:
             pieces.append((n, len(text), 0, len(own)))
             text += own
@@ -170,28 +188,21 @@ def _join(turns: Sequence[Turn], numbers: Sequence[int]) -> _Joined:
         text += own[:SPLIT_EDGE] + "\n"
         pieces.append((n, len(text), len(own) - SPLIT_EDGE, SPLIT_EDGE))
         text += own[-SPLIT_EDGE:]
-    return _Joined(text, tuple(pieces))
+    return Joined(text, tuple(pieces))
 
 
-def _said(turns: Sequence[Turn], joined: _Joined) -> tuple[Message, Decision]:
+def _said(turns: Sequence[Turn], joined: Joined) -> tuple[Message, Decision]:
     """The joined text as one message of whoever wrote the last."""
     turn = turns[joined.pieces[-1][0]]
     return msgspec.structs.replace(turn.message, text=joined.text, parts=(Part("", joined.text),)), turn.decision
 
 
-def _crossing(joined: _Joined, found: Examined) -> Iterator[tuple[Finding, list[tuple[int, int, int]]]]:
+def _crossing(joined: Joined, found: Examined) -> Iterator[tuple[Finding, list[tuple[int, int, int]]]]:
     """Yield each finding in the joined text that lies over a border, with its (turn, start, end) in order."""
     for finding in found.findings:
-        spans = list(_within(joined, finding.start_cp, finding.end_cp))
+        spans = list(joined.within(finding.start_cp, finding.end_cp))
         if len({n for n, _, _ in spans}) > 1:
             yield finding, spans
-
-
-def _within(joined: _Joined, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    for n, begins, own, length in joined.pieces:
-        first, last = max(start, begins), min(end, begins + length)
-        if first < last:
-            yield n, first - begins + own, last - begins + own
 
 
 def _split_at(

@@ -24,6 +24,7 @@ from pipeline import clock, hints, room
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.looked import Looked
 from pipeline.match import context
 from pipeline.match.lexicon import Lexicon
 from pipeline.rescan import begins, stored
@@ -52,10 +53,10 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
 
 
-def follow(home: Home, corp_id: str, *, now_ms: int | None = None) -> int:
+def follow(home: Home, corp_id: str, *, now_ms: int | None = None, looked: Looked | None = None) -> int:
     """Look for findings over several messages in what was settled since the last time; return how many were added.
 
-    To be called under the corp's commit lock. Raises StorageError, VerifyFailed."""
+    looked: what the run has searched by itself, message by message. To be called under the corp's commit lock. Raises StorageError, VerifyFailed."""
     lake = home.lake(corp_id)
     snapshot = lake.snapshot()
     mark = read_mark(home, corp_id)
@@ -67,7 +68,7 @@ def follow(home: Home, corp_id: str, *, now_ms: int | None = None) -> int:
     rows: list[stored.Row] = []
     for period in _each_once((*_settled_since(lake, snapshot, mark.leaves), *_waited(lake, snapshot, lexicon, mark.waited_ms, now))):
         for portion in _portions(period):
-            rows += _found(lake, snapshot, bench, portion, now)
+            rows += _found(lake, snapshot, bench, portion, now, looked or Looked())
     added = _write(home, lake, snapshot, rows, bench.lexicon_version, now) if rows else 0
     write_mark(home, corp_id, Mark(leaves=snapshot.next_leaf, waited_ms=now))
     return added
@@ -162,7 +163,7 @@ def _day(at_ms: int) -> date:
 # -- looking, writing ---------------------------------------------------------------------------------------------------
 
 
-def _found(lake: Lake, snapshot: Snapshot, bench: Workbench, period: Period, now_ms: int) -> list[stored.Row]:
+def _found(lake: Lake, snapshot: Snapshot, bench: Workbench, period: Period, now_ms: int, looked: Looked) -> list[stored.Row]:
     """Findings over several messages whose message lies within reach of the period; twice the reach is read, so that none is cut."""
     lexicon, approved = bench.packs, bench.approved
     back, ahead = context.reach_ms(lexicon)
@@ -170,7 +171,8 @@ def _found(lake: Lake, snapshot: Snapshot, bench: Workbench, period: Period, now
     first, last = _day(max(0, low - back - ahead)), _day(high + back + ahead)
     months = [m for m in {f.month for f in snapshot.of("messages")} if first.strftime("%Y-%m") <= m <= last.strftime("%Y-%m")]
     where = (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") <= pa.scalar(last)) & ds.field("conversation_id").isin(list(period.conversations))
-    table = begins.promising(stored.read(lake, snapshot, snapshot.of("messages", months=sorted(months)), where), lexicon, approved)
+    read = stored.read(lake, snapshot, snapshot.of("messages", months=sorted(months)), where)
+    table = begins.promising(read, lexicon, approved, looked=looked, version=bench.lexicon_version)
     there = _known(lake, snapshot, bench.lexicon_version, months, period.conversations)
     rows: list[stored.Row] = []
     for conversation in stored.conversations(table, lexicon, approved, alone=False):

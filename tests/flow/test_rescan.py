@@ -15,6 +15,7 @@ from pipeline import clock
 from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, Lake
+from pipeline.looked import Looked
 from pipeline.match.packfile import ListOptions, PackSource
 from pipeline.rescan import begins, follow, months, preview, stored
 from pipeline.workbench import packs_of
@@ -130,14 +131,23 @@ TALKS = [
     [(C, "这个稳不稳"), (E, "在的"), (E, "放心吧")], [(E, "去蜜蜂那边说")], [(E, "收益这个数您看一下"), *[(E, "recall")] * 3],
 ]  # fmt: skip
 LINES = ("这个稳不稳", "放心吧", "不保本的", "收款码发您了", "微 信 上 说", "保", "本", "这款保本", "在吗", "好的", "明天几点到", "recall", "加我微信，电话13800138000")
+PIECES = ("保", "保保", "本本", "息", "加我", "➕", "薇", "❤️信", "信聊", "给您返", "两个点", "肯定能", "赚 钱", "密码是", "a1b2c3", "，", "稳 赚", "不賠", "\u200b")
 
 
-def test_conversations_that_are_not_looked_at_would_have_shown_nothing(tmp_path: Path) -> None:
+def test_conversations_that_are_not_looked_at_would_have_shown_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Held to the plain way: every message of every conversation made an object and searched."""
     at, rng = home(tmp_path), random.Random(7)
+    real, runs = follow.follow, list[Looked]()
+
+    def follows(*given: Any, **more: Any) -> int:
+        runs.append(more["looked"])
+        return real(*given, **more)
+
+    monkeypatch.setattr(follow, "follow", follows)
     made: dict[int, dict[str, Any]] = {}
     at.store_pack("mine", SOURCE)
-    for number, talk in enumerate([*TALKS, *[[(rng.choice((C, E)), rng.choice(LINES)) for _ in range(3)] for _ in range(25)]]):
+    talks = [*TALKS, *[[(rng.choice((C, E)), rng.choice(LINES)) for _ in range(3)] for _ in range(25)], *[[(E, rng.choice(PIECES)) for _ in range(14)] for _ in range(25)]]
+    for number, talk in enumerate(talks):
         people, sent = {C: f"wm{number}", E: "zhangsan"}, T0
         for who, words in talk:
             sender, to, sent, n = people[who], [p for w, p in people.items() if w != who], sent + rng.choice((3_000, 30_000, 400_000 * (number > 5))), len(made) + 1
@@ -152,8 +162,21 @@ def test_conversations_that_are_not_looked_at_would_have_shown_nothing(tmp_path:
         return sorted((row.finding.rule_id, row.finding.via, row.spans, row.matched_text) for row in told)
 
     assert found(chosen) == found(table)
+    told = begins.promising(table, lexicon, None, looked=runs[0], version=lexicon.version)
+    assert found(told) == found(table) and told.num_rows <= chosen.num_rows  # the run knows who said it
+    assert begins._among(table, runs[0].seqs(lexicon.version)).all()
     assert {rule for rule, *_ in found(table)} >= {"c01-guarantee", "c01-affirmed", "c14-money-path", "c20-recall-burst", "mine-asked", "mine-silence"}
-    assert chosen.num_rows < table.num_rows
+    assert chosen.num_rows < table.num_rows - 50
+    assert sum(via == "split" for _, via, *_ in found(table)) > 5
+
+
+def test_what_a_run_has_searched_holds_for_its_packs_alone() -> None:
+    looked = Looked()
+    looked.under("one").add("sealed", 7, True)
+    assert (list(looked.seqs("one")["sealed"]), list(looked.begins("one")["sealed"])) == ([7], [7])
+    assert looked.seqs("two") == {} == looked.begins("two")
+    looked.under("two").add("sealed", 8, False)
+    assert looked.seqs("one") == {} and list(looked.seqs("two")["sealed"]) == [8] and looked.begins("two") == {}
 
 
 # --- rescan --------------------------------------------------------------------------------------------------------
