@@ -23,10 +23,10 @@ from pipeline import audit, clock, durable, earlier_packs, layout, schema, sqlgu
 from pipeline.consenting import hidden
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
-from pipeline.lake import ANY, HOT, Lake, Snapshot
+from pipeline.lake import ANY, HOT, DataFile, Lake, Snapshot
 from pipeline.roles import acting, scoped
 from pipeline.roles.acting import Access
-from pipeline.search import doubled, rest
+from pipeline.search import counted, doubled, rest
 
 T = TypeVar("T")
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -63,6 +63,7 @@ class Reader:
         self._months = None if months is None else list(months)
         self._lexicon = lexicon
         self._as_of_ms = as_of_ms
+        self._datasets: dict[str, ds.Dataset] = {}  # of each kind, as it is registered but for `about` and `of_person`
         try:
             self._open()
         except durable.Vanished:
@@ -81,6 +82,7 @@ class Reader:
         audit.create_views(self.connection)
         self.connection.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot), None))
         self.connection.execute("CREATE OR REPLACE VIEW lake_rest AS FROM lake_rest_kept")
+        self.connection.execute("CREATE OR REPLACE VIEW lake_messages_recalled AS FROM lake_messages")
         self.connection.register("lake_doubled_kept", doubled.Doubled(self.home.path, self.lake, self.snapshot))
         self.connection.execute("CREATE OR REPLACE VIEW lake_doubled AS FROM lake_doubled_kept")
         if self._lexicon:
@@ -95,11 +97,17 @@ class Reader:
         for kind in schema.KINDS:
             by_month = months if "dt" in schema.kind(kind).arrow.names and kind not in ("records", "recalls") else None
             files = self.snapshot.of(kind, months=by_month)
-            dataset = self.lake.dataset(kind, files)
+            dataset = self._dataset(kind, files)
             if files:
                 _open_one(dataset)
+            self._datasets[kind] = dataset
             self._put(kind, dataset, visible, again=False)
         self.connection.register("lake_context", self._context())
+
+    def _dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
+        if kind == "messages":
+            return counted.Messages(self.home.path, self.lake, self.snapshot, files, groups)
+        return self.lake.dataset(kind, files, groups)
 
     def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:
         """Register what the person may see of a kind. again: in the place of what was registered before."""
@@ -126,7 +134,7 @@ class Reader:
         messages = groups_of_conversation(self, conversation_id)
         findings = findings_of_conversation(self, conversation_id, {files[p].month for p in messages})
         for kind, groups in (("messages", messages), ("matches", findings)):
-            self._put(kind, self.lake.dataset(kind, [files[p] for p in groups], groups), visible, again=True)
+            self._put(kind, self._dataset(kind, [files[p] for p in groups], groups), visible, again=True)
         media = self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY])
         self._put("media", self.lake.dataset("media", media), visible, again=True)
         try:
@@ -134,7 +142,7 @@ class Reader:
         finally:
             if self.snapshot is before:
                 for kind in ("messages", "matches", "media"):
-                    self._put(kind, self.lake.dataset(kind, self.snapshot.of(kind)), visible, again=True)
+                    self._put(kind, self._datasets[kind], visible, again=True)
 
     @contextmanager
     def of_person(self, person: str) -> Iterator[None]:
@@ -146,12 +154,12 @@ class Reader:
             return
         visible, before = hidden.visible(self.lake, self.snapshot), self.snapshot
         files, groups = {f.path: f for f in self.snapshot.files}, groups_of_person(self, person)
-        self._put("messages", self.lake.dataset("messages", [files[p] for p in groups], groups), visible, again=True)
+        self._put("messages", self._dataset("messages", [files[p] for p in groups], groups), visible, again=True)
         try:
             yield
         finally:
             if self.snapshot is before:
-                self._put("messages", self.lake.dataset("messages", self.snapshot.of("messages")), visible, again=True)
+                self._put("messages", self._datasets["messages"], visible, again=True)
 
     def _context(self) -> _Context:
         known = {

@@ -40,7 +40,7 @@ WHERE list_contains($conversations, m.conversation_id) AND r.fate = 'archived' A
 GROUP BY ALL ORDER BY leaf
 """
 _MESSAGES = """
-SELECT m.*, r.leaf, r.commitment, r.page, s.envelope
+SELECT m.* EXCLUDE (recalled_at, recalled_by), r.leaf, r.commitment, r.page, s.envelope
 FROM lake_messages AS m
 JOIN lake_records AS r ON r.origin = m.origin AND r.seq = m.seq
 LEFT JOIN lake_sealed AS s ON s.origin = m.origin AND s.seq = m.seq AND s.variant = ''

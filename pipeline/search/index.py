@@ -2,7 +2,7 @@
 
 Before: index_file.py, ../lake.py. After: cycle_steps.py (each cycle), candidates.py (asks them), ../stores.py (erasure).
 
-    search/<corp>/<sha256 of the data file>.index
+    search/<corp>/<sha256 of the data file>.index     and beside it .columns (narrow.py), made and removed with it
 
 Rules, each with a test:
  (1) One index a data file, made from that file alone, under that file's key: a data file that was written anew has none until one is made.
@@ -26,7 +26,7 @@ from pipeline import durable, filekeys, stamps
 from pipeline.errors import ArchiveError, StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
-from pipeline.search import doubled, grams, index_file, rest
+from pipeline.search import doubled, grams, index_file, narrow, rest
 from pipeline.search.datafile import Opened
 from pipeline.search.grams import Keys
 from pipeline.search.index_file import Damaged, Group, Index
@@ -95,12 +95,12 @@ def sweep(home: Home, corp_id: str, files: Iterable[DataFile]) -> int:
     """Remove the indexes that belong to none of `files`; return how many (rule 4)."""
     folder = home.path / FOLDER / corp_id
     known = {f.sha256 for f in files}
-    gone = [p for p in sorted(folder.glob(f"*{SUFFIX}")) if p.name.removesuffix(SUFFIX) not in known]
+    gone = [p for p in sorted(folder.glob("*")) if p.suffix in (SUFFIX, narrow.SUFFIX) and p.stem not in known]
     for path in gone:
         durable.remove(path, sync_folder=False)
     if gone:
         durable.fsync_folder(folder)
-    return len(gone)
+    return sum(p.suffix == SUFFIX for p in gone)
 
 
 def purge(home: Home, corp_id: str, keys: object) -> int:
@@ -121,11 +121,17 @@ def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Ind
 
 
 def _is_there(home: Home, lake: Lake, snapshot: Snapshot, file: DataFile) -> bool:
-    """Whether a file has an index that opens and fits; one that does not is removed."""
+    """Whether a file has an index and columns that open and fit; what does not is removed."""
+    return all([_opens(read, place, home, lake, snapshot, file), _opens(narrow.read, narrow.place, home, lake, snapshot, file)])
+
+
+def _opens(
+    read: Callable[[Path, Lake, Snapshot, DataFile], object], at: Callable[[Path, str, DataFile], Path], home: Home, lake: Lake, snapshot: Snapshot, file: DataFile
+) -> bool:
     try:
         return read(home.path, lake, snapshot, file) is not None
     except Damaged:
-        durable.remove(place(home.path, lake.corp_id, file))
+        durable.remove(at(home.path, lake.corp_id, file))
         return False
 
 
@@ -134,14 +140,15 @@ def _make(home: Home, lake: Lake, snapshot: Snapshot, file: DataFile) -> bool:
         key = filekeys.of(lake.root / file.path)
         if key is None:
             return False
-        data = Opened(lake, file)
-        groups, keys, bitmaps = index_of(data)
+        groups, keys, bitmaps = index_of(Opened(lake, file))
         sealed = index_file.sealed(lake.keyring, key, file.path, stamps.stamp(MAKER, snapshot, [file]), groups, keys, bitmaps)
+        columns = narrow.sealed(lake.keyring, key, file.path, stamps.stamp(narrow.MAKER, snapshot, [file]), narrow.of(lake, file))
     except (durable.Vanished, ArchiveError):
         if (lake.root / file.path).exists():
             raise
         return False
     durable.replace(place(home.path, lake.corp_id, file), sealed)
+    durable.replace(narrow.place(home.path, lake.corp_id, file), columns)
     return True
 
 

@@ -1,0 +1,186 @@
+"""The messages as DuckDB scans them: columns that are kept beside a data file come from there, the others from the data file itself.
+
+Before: narrow.py, ../lake.py. After: ../reader.py, which registers it in the place of the files alone.
+
+Rules, each with a test:
+ (1) A scan returns what the data files return: a file whose columns are not kept, or are damaged, is read itself.
+ (2) Where the condition of a scan rests on kept columns alone, only row groups in which a row meets it are read for the other columns.
+ (3) One file after the other: what is in memory at once are the asked columns of one.
+ (4) When and by whom a message was recalled is told as the view `lake_messages_recalled` tells it, and looked up only for what asks it: a join in
+     the view is made whatever is asked, and reads the id of every message for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from pipeline import schema
+from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.search import narrow
+from pipeline.search.index_file import Damaged
+from pipeline.search.narrow import Narrow
+
+RECALLED = pa.schema([("recalled_at", pa.timestamp("ms", "UTC")), ("recalled_by", pa.string())])
+BY = "msgid"
+
+
+class Messages(ds.InMemoryDataset):
+    """The messages of some files of a snapshot, with two columns more (rule 4). groups: of each path the row groups to look into, None for all."""
+
+    def __init__(
+        self, home_path: Path, lake: Lake, snapshot: Snapshot, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None,
+        where: pc.Expression | None = None,
+    ) -> None:  # fmt: skip
+        declared = schema.kind("messages").arrow
+        super().__init__(pa.schema([*declared, *RECALLED]).empty_table())
+        self._home, self._lake, self._snapshot, self._groups, self._where = home_path, lake, snapshot, groups, where
+        self._files = {f.path: f for f in files}
+        self._all = lake.dataset("messages", files, groups)
+        self._narrow: dict[str, Narrow | None] = {}
+        self._alone: tuple[list[str], ds.Dataset] = ([], self._all)
+        self._recalls: pa.Table | None = None
+
+    def filter(self, expression: pc.Expression) -> Messages:
+        """Return the messages that meet a condition."""
+        return Messages(self._home, self._lake, self._snapshot, list(self._files.values()), self._groups, _both(self._where, expression))
+
+    def get_fragments(self, filter: pc.Expression | None = None) -> Iterator[Any]:
+        """Return the data files, those alone that may hold rows that meet a condition (by their month)."""
+        if not self._files:
+            return iter(())
+        if filter is None or _named_in(filter, RECALLED.names):  # the files have no such columns
+            return iter(self._all.get_fragments())
+        return iter(self._all.get_fragments(filter))
+
+    def scanner(self, *, columns: Sequence[str] | None = None, filter: pc.Expression | None = None, **_: Any) -> Scan:
+        """Return what DuckDB asks of a dataset: something with `to_reader()`."""
+        return Scan(self, list(self.schema.names if columns is None else columns), _both(self._where, filter))
+
+    def batches(self, columns: list[str], where: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows that meet a condition, file after file; last those of the files beside which nothing is kept."""
+        asked = list(dict.fromkeys([*columns, *_named_in(where, self.schema.names)]))
+        late = [c for c in asked if c in RECALLED.names]
+        stored = list(dict.fromkeys([*(c for c in asked if c not in late), *([BY] if late else [])]))
+        wide = [c for c in stored if c not in narrow.COLUMNS]
+        alone = []
+        for fragment in self.get_fragments(where):
+            found = self._kept(fragment, [c for c in stored if c in narrow.COLUMNS]) if len(wide) < len(stored) else None
+            if found is None:
+                alone.append(fragment.path)
+            else:
+                found = self._told(found, late)
+                met = self._joined(fragment, found, wide, where) if wide else _met(found, where)
+                yield from met.select(columns).to_batches()
+        if alone:
+            yield from self._read(alone, columns, stored, late, where)
+
+    def _read(self, paths: list[str], columns: list[str], stored: list[str], late: list[str], where: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+        """Yield rows of data files, as they are."""
+        if self._alone[0] != paths:
+            groups = None if self._groups is None else {p: self._groups[p] for p in paths}
+            self._alone = paths, self._all if len(paths) == len(self._files) else self._lake.dataset("messages", [self._files[p] for p in paths], groups)
+        if not late:
+            yield from self._alone[1].scanner(columns=columns, filter=where).to_batches()
+            return
+        on_late = bool(_named_in(where, RECALLED.names))
+        for batch in self._alone[1].scanner(columns=stored, filter=None if on_late else where).to_batches():
+            told = self._told(pa.Table.from_batches([batch]), late)
+            yield from (_met(told, where) if on_late else told).select(columns).to_batches()
+
+    def _joined(self, fragment: Any, found: pa.Table, wide: list[str], where: pc.Expression | None) -> pa.Table:
+        """Return the rows of a file that meet a condition, from kept columns and others."""
+        rows = np.arange(found.num_rows)
+        early = where is not None and not _named_in(where, wide)
+        if early:  # rule 2
+            rows = np.asarray(_met(found.append_column("", pa.array(rows)), where)[""])
+            found = found.take(pa.array(rows))
+        others = self._others(fragment, rows, wide)
+        for name in wide:
+            found = found.append_column(name, others[name])
+        return found if early else _met(found, where)
+
+    def _others(self, fragment: Any, rows: Any, wide: list[str]) -> pa.Table:
+        """Return columns of some rows (ascending), from the row groups of the data file that hold them."""
+        if not len(rows):
+            return pa.schema([self.schema.field(c) for c in wide]).empty_table()
+        begins = np.cumsum([0, *(g.num_rows for g in fragment.row_groups)])
+        group_of = np.searchsorted(begins, rows, side="right") - 1
+        groups = np.unique(group_of)
+        read = fragment.subset(row_group_ids=groups.tolist()).to_table(schema=self._all.schema, columns=wide)
+        if read.num_rows == len(rows):
+            return read
+        starts = np.cumsum([0, *(begins[groups + 1] - begins[groups])])[:-1]
+        return read.take(pa.array(rows - begins[group_of] + starts[np.searchsorted(groups, group_of)]))
+
+    def _kept(self, fragment: Any, columns: list[str]) -> pa.Table | None:
+        """Return columns of all rows of a file, None when they are not kept or not to be believed (rule 1)."""
+        file = self._files[fragment.path]
+        if self._groups is not None:
+            return None
+        try:
+            if file.path not in self._narrow:
+                self._narrow[file.path] = narrow.read(self._home, self._lake, self._snapshot, file)
+            kept = self._narrow[file.path]
+            return None if kept is None else kept.read(columns)
+        except Damaged:
+            self._narrow[file.path] = None
+            return None
+
+    def _told(self, found: pa.Table, late: list[str]) -> pa.Table:
+        """Return messages with what is known of their recalls (rule 4)."""
+        if not late:
+            return found
+        if self._recalls is None:
+            self._recalls = recalls(self._lake, self._snapshot)
+        at = pc.index_in(found[BY], value_set=self._recalls[BY].combine_chunks())
+        for name in late:
+            found = found.append_column(RECALLED.field(name), self._recalls[name].combine_chunks().take(at))
+        return found
+
+
+def recalls(lake: Lake, snapshot: Snapshot) -> pa.Table:
+    """Return the recall of every message that was recalled: msgid, recalled_at, recalled_by. The earliest counts; those without a time come last."""
+    read = lake.read("recalls", snapshot.of("recalls"), columns=["original_msgid", "recalled_at", "recalled_by", "seq"])
+    read = read.filter(pc.is_valid(read["original_msgid"])).sort_by([("recalled_at", "ascending"), ("seq", "ascending")])
+    at = pa.array(np.arange(read.num_rows))
+    first = pa.table({BY: read["original_msgid"], "at": at}).group_by(BY).aggregate([("at", "min")])
+    chosen = read.take(first["at_min"])
+    return pa.table({BY: first[BY], **{f.name: chosen[f.name].cast(f.type) for f in RECALLED}})
+
+
+class Scan:
+    """A scan of the messages."""
+
+    def __init__(self, messages: Messages, columns: list[str], where: pc.Expression | None) -> None:
+        self._messages, self._columns, self._where = messages, columns, where
+        self.projected_schema = pa.schema([messages.schema.field(c) for c in columns])
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows."""
+        return self._messages.batches(self._columns, self._where)
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """Return the batches of the scan, in order."""
+        return pa.RecordBatchReader.from_batches(self.projected_schema, self.to_batches())
+
+
+def _both(one: pc.Expression | None, two: pc.Expression | None) -> pc.Expression | None:
+    return two if one is None else one if two is None else one & two
+
+
+def _named_in(where: pc.Expression | None, names: Sequence[str]) -> list[str]:
+    """Return the columns that a condition names. Arrow tells them in its text alone: a value that reads like a column is only read for nothing."""
+    words = set() if where is None else set(re.findall(r"\w+", str(where)))
+    return [n for n in names if n in words]
+
+
+def _met(table: pa.Table, where: pc.Expression | None) -> pa.Table:
+    return table if where is None else table.filter(where)

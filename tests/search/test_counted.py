@@ -1,0 +1,135 @@
+"""What is kept once more of the messages, to count by: the same rows as the data files have, for every question, and nothing to be read by others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+from pipeline import compact
+from pipeline.home import Home
+from pipeline.reader import Reader
+from pipeline.search import counted, index, narrow
+from pipeline.search.index_file import Damaged
+from tests import firm
+from tests.firm import message, page, run
+
+QUESTIONS = (
+    "SELECT * FROM messages ORDER BY ALL",
+    "SELECT count(*) FROM messages",
+    "SELECT seq, text FROM messages WHERE direction = 'outbound' AND room_id IS NULL ORDER BY ALL",
+    "SELECT seq, text FROM messages WHERE seq = 300 ORDER BY ALL",
+    "SELECT seq, raw FROM messages WHERE contains(text, '第 7 ') AND kind = 'message' ORDER BY ALL",
+    "SELECT text FROM messages WHERE sender_id = 'nobody'",
+    "SELECT sender_id, len(recipient_ids) AS n, count(*) FROM messages GROUP BY ALL ORDER BY ALL",
+    "SELECT msgid, recalled_at, recalled_by, text FROM messages WHERE recalled_by IS NOT NULL ORDER BY ALL",
+    "SELECT count(*) FROM messages WHERE recalled_at IS NULL AND direction = 'inbound'",
+    "SELECT dt, count(DISTINCT conversation_id) FROM messages WHERE dt >= DATE '2026-11-01' GROUP BY ALL ORDER BY ALL",
+)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """400 messages of two employees and five customers, three of them recalled, compacted and indexed; twenty more that are hot still."""
+    folder = tmp_path_factory.mktemp("counted")
+    at = firm.home(folder)
+
+    def said(n: int) -> bytes:
+        who, other = ("zhangsan", "lisi")[n % 2], f"wm{n % 5}"
+        return firm.item(n, message(n, sender=other if n % 3 else who, to=[who if n % 3 else other], text=f"第 {n} 句", room="wr1" if n % 7 == 0 else ""))
+
+    items = [said(n) for n in range(1, 401)] + [firm.item(500 + n, firm.recall(500 + n, f"m{n}", sender=("zhangsan", "lisi")[n % 2])) for n in (3, 30, 33)]
+    run(at, page(folder, "a.json", items))
+    compact.run(at, firm.CORP)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(index, "LEAST_ROWS", 1)
+        index.build(at, firm.CORP)
+    run(at, page(folder, "b.json", [said(n) for n in range(401, 421)]))
+    return at
+
+
+def asked(at: Home) -> list[list[dict[str, Any]]]:
+    with Reader(at, firm.CORP) as reader:
+        return [reader.rows(q) for q in QUESTIONS]
+
+
+def kept(at: Home) -> list[Path]:
+    return sorted((at.path / "search" / firm.CORP).glob("*.columns"))
+
+
+def test_every_question_is_answered_as_by_the_data_files(archive: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether all is kept, nothing, or the half of it; the answers to three of them by hand."""
+    told = asked(archive)
+    assert told[1][0]["count_star()"] == 423 and told[3] == [{"seq": 300, "text": "第 300 句"}] and told[5] == []
+    assert [(r["msgid"], r["recalled_by"]) for r in told[7]] == [("m3", "lisi"), ("m30", "zhangsan"), ("m33", "lisi")]
+    whole = {p: p.read_bytes() for p in kept(archive)}
+    assert len(whole) > 2
+    for n, (path, data) in enumerate(whole.items()):  # every second one is damaged: a byte of a column, the stamp's end, nothing left
+        path.write_bytes((data[:-1] + bytes([data[-1] ^ 1]), data[: len(data) // 2], b"")[n % 3] if n % 2 else data)
+    assert asked(archive) == told
+    for path in whole:
+        path.unlink()
+    assert asked(archive) == told
+    for path, data in whole.items():
+        path.write_bytes(data)
+    monkeypatch.setattr(narrow.Narrow, "read", lambda *_: pytest.fail("kept columns were not asked"))
+    with pytest.raises(BaseException, match="kept columns"):
+        asked(archive)
+
+
+def test_the_view_says_the_same_by_its_own_join(archive: Home) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        quick = reader.rows(QUESTIONS[7])
+        recalls = {r["msgid"]: (r["recalled_at"], r["recalled_by"]) for r in counted.recalls(reader.lake, reader.snapshot).to_pylist()}
+        joined = reader.rows(
+            "SELECT original_msgid AS msgid, arg_min({'recalled_at': recalled_at, 'recalled_by': recalled_by},"
+            " (coalesce(recalled_at, TIMESTAMPTZ 'infinity'), seq)) AS first FROM lake_recalls GROUP BY ALL"
+        )
+    assert {r["msgid"]: (r["first"]["recalled_at"], r["first"]["recalled_by"]) for r in joined} == recalls
+    assert {r["msgid"]: (r["recalled_at"], r["recalled_by"]) for r in quick} == recalls
+
+
+@pytest.mark.parametrize("rows", [[], [0], [3, 4, 5, 6], [0, 9, 10, 29], [12, 22], list(range(30))], ids=str)
+def test_other_columns_come_from_the_row_groups_that_hold_the_rows(archive: Home, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = archive.lake(firm.CORP)
+    snapshot = lake.snapshot()
+    table = lake.read("messages", snapshot.of("messages")).slice(0, 30)
+    file = lake.write(table, "messages", month=snapshot.of("messages")[0].month, group_rows=10)
+    stored = lake.read("messages", [file], columns=["text", "parts"])
+    messages = counted.Messages(archive.path, lake, snapshot, [file])
+    (fragment,) = messages.get_fragments()
+    assert fragment.num_row_groups == 3
+    assert messages._others(fragment, pa.array(rows, pa.int64()).to_numpy(), ["text", "parts"]).to_pylist() == stored.take(pa.array(rows, pa.int64())).to_pylist()
+    lake.purge([file])
+
+
+def test_conditions_name_the_columns_they_rest_on() -> None:
+    where = (ds.field("dt") > 1) & ds.field("conversation_id").isin(["kind " * 400] * 300) & (ds.field("text") == 'a "raw" word')
+    assert set(counted._named_in(where, ("dt", "conversation_id", "text", "seq"))) == {"dt", "conversation_id", "text"}
+    assert counted._named_in(None, ("dt",)) == []
+
+
+def test_nobody_else_reads_what_is_kept(archive: Home) -> None:
+    lake = archive.lake(firm.CORP)
+    snapshot = lake.snapshot()
+    assert not any(word in p.read_bytes() for p in kept(archive) for word in (b"zhangsan", b"wm1", b"m300", b"message"))
+    files = [f for f in snapshot.of("messages") if narrow.place(archive.path, firm.CORP, f).exists()]
+    one, other = files[0], files[1]
+    mine, whole = narrow.place(archive.path, firm.CORP, one), narrow.place(archive.path, firm.CORP, one).read_bytes()
+    mine.write_bytes(narrow.place(archive.path, firm.CORP, other).read_bytes())  # another file's, whole
+    with pytest.raises(Damaged):
+        narrow.read(archive.path, lake, snapshot, one)
+    mine.write_bytes(whole)
+    found = narrow.read(archive.path, lake, snapshot, one)
+    assert found is not None and found.read(narrow.COLUMNS).to_pylist() == lake.read("messages", [one], columns=list(narrow.COLUMNS)).to_pylist()
+    assert not set(narrow.COLUMNS) & {"text", "parts", "raw", "quotes", "text_clear", "parts_clear", "nonce"}
+
+
+def test_an_erasure_takes_it_away_with_its_file(archive: Home) -> None:
+    """Last of this file: the index is swept as if all data files had been written anew."""
+    before = kept(archive)
+    assert index.sweep(archive, firm.CORP, []) == len(before) > 0
+    assert kept(archive) == []
