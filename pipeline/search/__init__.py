@@ -4,6 +4,8 @@
     grams.py        the keys of a text: characters, neighbours, names
     index_file.py   which row groups of a data file hold a key, sealed under the data file's key
     index.py        indexes made, swept, purged
+    narrow.py       the columns that messages are counted by, kept once more in one piece
+    counted.py      the messages as DuckDB scans them: from there, and from their files
     datafile.py     a data file read row group by row group
     candidates.py   row groups that may hold a hit, newest first
     words.py        which texts of a row group are hits
