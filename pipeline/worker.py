@@ -36,6 +36,9 @@ def main() -> None:
     logging.disable(logging.ERROR)
     if not os.environ.get("LIUHEN_DEBUG"):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    # Parquet's writers take memory where this says, read when Arrow is first imported; what lake.py sets is not asked by them. Arrow's own
+    # allocator gives memory back after each file: touching it anew costs a worker more than the writing.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from apache_beam.runners.worker import sdk_worker_main
 
     import pipeline.flow  # noqa: F401  # what the runner will ask for
