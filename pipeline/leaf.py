@@ -55,7 +55,7 @@ _ABSENT: dict[str, Any] = {name: None for fields in leaf_schema().groups.values(
 # The fields that may be whole numbers; only those can be too large for JSON.
 _NUMBERS = ("seq", "sent_at_ms", "captured_at_ms", "key_version")
 _RAW = _prefix("raw")
-# Its structs are sorted already, and what it is given holds no dictionaries.
+# Its structs are sorted already, and so are the dictionaries it is given (`_media`).
 _encode_plain = msgspec.json.Encoder().encode
 
 
@@ -117,14 +117,14 @@ def content_commitment(gated: Gated, *, corp_id: str, origin: str, captured_at_m
     The same as `commitment` of its `content_fields`, written straight from the record: nearly every record comes this way."""
     message, opened = gated.message, gated.opened
     sealed = sha256(opened.sealed).digest() if opened.key_version is not None else None
-    if message.media or max(opened.seq, message.sent_at_ms or 0) > JSON_SAFE:
+    if max(opened.seq, message.sent_at_ms or 0) > JSON_SAFE:
         fields = content_fields(gated, corp_id=corp_id, origin=origin, captured_at_ms=captured_at_ms, nonce=nonce, fate=fate)
         return commitment(nonce, fields), sealed
     text = _encode_plain(_TEXT.struct(message.parts, message.text))
     parties = _encode_plain(_PARTIES.struct(message.recipient_ids, message.room_id, message.sender_id))
     rest = _encode_plain(
         _REST.struct(
-            message.action, captured_at_ms, None, corp_id, fate, opened.key_version, message.kind, None, message.msgid, message.msgtype, origin,
+            message.action, captured_at_ms, None, corp_id, fate, opened.key_version, message.kind, _media(message), message.msgid, message.msgtype, origin,
             raw_commitment(nonce, opened.plaintext), None, None, sealed.hex() if sealed else None, message.sent_at_ms, opened.seq,
         )
     )
@@ -166,7 +166,8 @@ def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: i
 def _media(message: Message) -> list[dict[str, Any]] | None:
     if not message.media:
         return None
-    return [{"kind": m.kind, "declared_md5": m.declared_md5, "declared_size": _safe(m.declared_size)} for m in message.media]
+    # Their names in order: this is written as it stands.
+    return [{"declared_md5": m.declared_md5, "declared_size": _safe(m.declared_size), "kind": m.kind} for m in message.media]
 
 
 def decision_fields(

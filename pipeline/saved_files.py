@@ -25,6 +25,7 @@ import msgspec
 import zstandard
 
 from pipeline import durable
+from pipeline.answers import PLAIN_HEAD
 from pipeline.errors import UsageError
 from pipeline.hostile_json import too_deep
 from pipeline.outline import SPACE, UNREADABLE
@@ -147,7 +148,7 @@ def _pages(file: Path) -> Iterator[RawPage]:
 
 def _one_answer(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     for piece in _pieces(chunks, separator=None):
-        sort = _sort_of(piece.data.removeprefix(BOM).strip(SPACE))
+        sort = _sort_of(piece.data.removeprefix(BOM).strip(SPACE), whole=piece.whole)
         if sort == "opened":
             raise _opened(name, 1)
         if sort != "blank":
@@ -163,7 +164,7 @@ def _lines_into_pages(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     last = b""
     for number, piece in enumerate(_pieces(chunks, separator=b"\n"), 1):
         line = piece.data.removeprefix(BOM if number == 1 else b"").strip(SPACE)
-        sort = _sort_of(line)
+        sort = _sort_of(line, whole=piece.whole)
         if sort == "opened":
             raise _opened(name, number)
         for page in held.add(line, sort):
@@ -216,10 +217,14 @@ def _cut_after(page: bytes) -> bytes:
     return b'{"errcode":0,"errmsg":"ok","cut_after":"' + hashlib.sha256(page).hexdigest().encode() + b'","chatdata":['
 
 
-def _sort_of(line: bytes) -> Sort:
-    """Tell what a line is: JSON objects by their names; what is no JSON by whether it begins as a record in one line does."""
+def _sort_of(line: bytes, *, whole: bool) -> Sort:
+    """Tell what a line is: JSON objects by their names; what is no JSON by whether it begins as a record in one line does.
+
+    What begins as the source begins its answers is one, or broken: a whole line of either becomes a page just so, and need not be read for that."""
     if not line:
         return "blank"
+    if whole and line.startswith(PLAIN_HEAD):
+        return "answer"
     try:
         found = None if too_deep(line) else _line(line)
     except UNREADABLE:

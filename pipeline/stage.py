@@ -24,7 +24,7 @@ from typing import Any, Literal
 import msgspec
 import zstandard
 
-from pipeline import clock, durable, leaf, pii, schema, stagerows
+from pipeline import clock, durable, leaf, pii, pii_many, schema, stagerows
 from pipeline.consent_events import events_from_control
 from pipeline.home import Home
 from pipeline.lake import HOT as HOT
@@ -146,7 +146,8 @@ class Builder:
         """Gather one page."""
         ingested = clock.now_ms()
         nonces = leaf.new_nonces(len(page.items) + len(page.failed))
-        outlines = [self._settled(page, m, nonce, ingested) for m, nonce in zip(page.items, nonces, strict=False)]
+        masked = self._masked(page.items)
+        outlines = [self._settled(page, m, nonce, ingested, masked.get(n)) for n, (m, nonce) in enumerate(zip(page.items, nonces, strict=False))]
         outlines += [self._failed(page.ref, u, nonce) for u, nonce in zip(page.failed, nonces[len(page.items) :], strict=True)]
         self._spread(page, ingested)
         self.outlines[page.ref.page] = sorted(outlines, key=lambda o: (o.seq is None, o.seq or 0, o.item))
@@ -168,7 +169,7 @@ class Builder:
 
     # -- one record ---------------------------------------------------------------------------------------------
 
-    def _settled(self, page: MatchedPage, matched: Matched, nonce: bytes, ingested_ms: int) -> Outline:
+    def _settled(self, page: MatchedPage, matched: Matched, nonce: bytes, ingested_ms: int, masked: Sequence[str] | None) -> Outline:
         gated = matched.gated
         message, opened, decision, ref = gated.message, gated.opened, gated.decision, page.ref
         fate = decision.fate
@@ -192,7 +193,7 @@ class Builder:
         if twin:
             pass
         elif fate == "archived":
-            self._archive(page, matched, day, month, nonce, content_fp, sealed_sha256, ingested_ms)
+            self._archive(page, matched, masked, day, month, nonce, content_fp, sealed_sha256, ingested_ms)
         elif fate == "control":
             self._fresh["sealed", month, HOT].append(stagerows.control(ref, gated, conversation_id(message), nonce=nonce, plaintext=opened.plaintext))
         else:
@@ -244,10 +245,10 @@ class Builder:
     # -- rows ---------------------------------------------------------------------------------------------------
 
     def _archive(
-        self, page: MatchedPage, matched: Matched, day: int, month: str, nonce: bytes, content_fp: bytes, sealed_sha256: bytes | None, ingested_ms: int
-    ) -> None:
+        self, page: MatchedPage, matched: Matched, masked: Sequence[str] | None, day: int, month: str, nonce: bytes, content_fp: bytes,
+        sealed_sha256: bytes | None, ingested_ms: int,
+    ) -> None:  # fmt: skip
         gated, message = matched.gated, matched.gated.message
-        masked = self._masked([part.text for part in message.parts])
         conversation = conversation_id(message)
         subjects = self.names.subjects((message.sender_id, *message.recipient_ids), gated.decision.scopes)
         self._archived[month].append(Archived(gated, conversation, day, nonce, content_fp, sealed_sha256, subjects, masked))
@@ -259,7 +260,13 @@ class Builder:
             row = stagerows.media(page.ref, gated.opened.seq, message, file, day=day, conversation=conversation, recorded_ms=ingested_ms)
             self._fresh["media", month, HOT].append(row)
 
-    def _masked(self, texts: list[str]) -> list[str] | None:
+    def _masked(self, items: Sequence[Matched]) -> dict[int, list[str]]:
+        """Return, by their numbers, the texts of the archived records that hold personal data, with that masked. All texts of a page are looked over at once."""
+        texts = [(n, part.text) for n, m in enumerate(items) if m.gated.decision.fate == "archived" for part in m.gated.message.parts]
+        suspects = {texts[at][0] for at in pii_many.suspects([text for _, text in texts], policies=bool(self._policies))}
+        return {n: masked for n in suspects if (masked := self._mask([part.text for part in items[n].gated.message.parts])) is not None}
+
+    def _mask(self, texts: list[str]) -> list[str] | None:
         """Return the texts with personal data masked, None when there is nothing to mask."""
         places = [pii.find(text, self._policies) for text in texts]
         if not any(places):
@@ -340,4 +347,5 @@ def read_outline(home: Home, manifest: Manifest) -> dict[str, list[Outline]]:
 
 
 def _pack(outlines: dict[str, list[Outline]]) -> bytes:
-    return zstandard.compress(msgspec.msgpack.encode(outlines), level=1)
+    # It lives until its commit: written quickly rather than small.
+    return zstandard.compress(msgspec.msgpack.encode(outlines), level=-5)

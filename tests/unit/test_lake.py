@@ -48,6 +48,17 @@ def test_no_column_of_any_kind_lies_in_clear(lake: Lake, kind: str) -> None:
     assert lake.read(kind, [file]).num_rows == 3
 
 
+@pytest.mark.parametrize(("kind", "bucket", "kept"), [("sealed", "hot", True), ("sealed", "x", False), ("sealed", "00", False), ("messages", "hot", False)])
+def test_only_ciphertext_of_files_that_ingest_writes_is_not_compressed(lake: Lake, kind: str, bucket: str, kept: bool) -> None:
+    rows = filled(kind)
+    name = "envelope" if kind == "sealed" else "raw"
+    kind_of = rows.schema.field(name).type
+    rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), pa.array(["a" * 100_000] * rows.num_rows, kind_of))
+    file = lake.write(rows, kind, month="2026-11", bucket=bucket)
+    assert (file.size > 100_000) is kept
+    assert set(lake.read(kind, [file], columns=[name])[name].cast(pa.binary()).to_pylist()) == {b"a" * 100_000}
+
+
 def test_a_staged_file_is_invisible_until_it_is_committed(lake: Lake) -> None:
     file = lake.write(filled("messages"), "messages", month="2026-11", bucket="hot")
     assert lake.snapshot().rows("messages") == 0

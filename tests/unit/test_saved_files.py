@@ -52,6 +52,22 @@ def test_a_json_file_is_one_page_of_its_bytes(tmp_path: Path) -> None:
     assert pages(save(tmp_path, "monday.json", data)) == [RawPage("monday.json#1", data)]
 
 
+BEGUN = b'{"errcode":0,"errmsg":"ok","chatdata":['
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(BEGUN, id="nothing but its beginning"), pytest.param(BEGUN + item(1), id="end missing"), pytest.param(BEGUN + b"]}", id="no records"),
+        pytest.param(BEGUN + b'"msgtype":"text"]}', id="a word of opened messages"), pytest.param(BEGUN + b"[" * 10_000, id="brackets"),
+        pytest.param(BEGUN + b'],"action":"send"}', id="a name of opened messages beside it"),
+    ],
+)  # fmt: skip
+def test_what_begins_as_an_answer_is_a_page_by_itself_whole_or_broken(tmp_path: Path, line: bytes) -> None:
+    assert [p.data for p in pages(save(tmp_path, "a.json", line))] == [line]
+    assert [p.data for p in pages(save(tmp_path, "a.jsonl", b"\n".join([item(1), line, item(2)])))] == [answer(1), line, answer(2)]
+
+
 def test_lines_become_pages_items_side_by_side_and_answers_alone(tmp_path: Path) -> None:
     lines = [item(1), b" " + item(2) + b"\t\r", b"", answer(3, 4), item(5), answer(), item(6), item(7)]
     found = pages(save(tmp_path, "mixed.jsonl", b"\n".join(lines)))

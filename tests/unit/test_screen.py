@@ -125,6 +125,22 @@ def test_personal_data_are_found_in_many_texts_as_in_each(texts: list[str]) -> N
         assert wanted <= set(pii_many.possible(arrays.joined(texts), kinds=kinds))
 
 
+@pytest.mark.parametrize("around", [3, 15, 16, 40], ids=["few", "last that are few", "first that are many", "many"])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        pytest.param("我的手机13800138000", True, id="mobile"), pytest.param("您好，明天见", False, id="nothing"), pytest.param("2026年9月", False, id="year"),
+        pytest.param("您好" * 3_000 + "13800138000", True, id="at the end of a long text"), pytest.param("", False, id="empty"),
+        pytest.param("密码是 a1b2c3", True, id="secret"),
+    ],
+)  # fmt: skip
+def test_a_text_with_personal_data_is_named_among_many(text: str, wanted: bool, around: int) -> None:
+    assert bool(pii.find(text)) is wanted
+    found = pii_many.suspects([*["您好"] * around, text])
+    assert around in found or not wanted
+    assert around < 16 or set(found) <= {around}
+
+
 def test_a_firms_own_patterns_are_asked_of_texts_without_digits_in_a_row() -> None:
     own = pii.compiled(["P[A-Z]-[0-9]-[A-Z]"])
     texts = ["您好", "保单 PX-7-Q", "您好"]
