@@ -36,7 +36,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """A report. facts: numbers of the letter by name; monthly: rows of `volume` and `findings` by month, for the months before, too.
+    """A report. facts: numbers of the letter by part and code; monthly: rows of `volume` and `findings` by month, for the months before, too.
 
     single: the home has no roles; whole: nothing was hidden from who made it."""
 
@@ -52,7 +52,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     demo: bool
     single: bool
     whole: bool
-    facts: dict[str, Any]
+    facts: dict[str, dict[str, int]]
     sections: list[Section]
     monthly: dict[str, list[dict[str, Any]]]
     names: Names
@@ -127,41 +127,10 @@ def _months_back(day: date, months: int) -> date:
     return date(count // 12, count % 12 + 1, 1)
 
 
-_FACTS = """
-SELECT
-    (SELECT count(*) FROM messages WHERE dt BETWEEN $first AND $last AND kind = 'message') AS messages,
-    (SELECT count(*) FROM messages WHERE dt BETWEEN $first AND $last AND kind = 'recall') AS recalls,
-    (SELECT count(*) FROM messages WHERE dt BETWEEN $first AND $last AND kind = 'message' AND sent_at IS NULL) AS without_time,
-    (SELECT count(DISTINCT conversation_id) FROM messages WHERE dt BETWEEN $first AND $last) AS conversations,
-    (SELECT count(DISTINCT lower(sender_id)) FROM messages WHERE dt BETWEEN $first AND $last AND sender_kind = 'employee') AS employees,
-    (SELECT count(*) FROM withheld WHERE dt BETWEEN $first AND $last) AS withheld,
-    (SELECT count(*) FROM pending WHERE dt BETWEEN $first AND $last) AS pending,
-    (SELECT count(*) FROM restricted WHERE dt BETWEEN $first AND $last) AS restricted,
-    (SELECT count(*) FROM failures) AS failed_now,
-    (SELECT count(*) FROM failures WHERE CAST(timezone('Asia/Shanghai', first_seen) AS DATE) BETWEEN $first AND $last) AS failed,
-    (SELECT count(*) FROM gaps WHERE coalesce(CAST(timezone('Asia/Shanghai', to_at) AS DATE) >= $first, TRUE)
-        AND coalesce(CAST(timezone('Asia/Shanghai', from_at) AS DATE) <= $last, TRUE)) AS gaps,
-    (SELECT count(*) FROM gaps WHERE acknowledged_by IS NULL AND coalesce(CAST(timezone('Asia/Shanghai', to_at) AS DATE) >= $first, TRUE)
-        AND coalesce(CAST(timezone('Asia/Shanghai', from_at) AS DATE) <= $last, TRUE)) AS gaps_open,
-    (SELECT count(*) FROM matches WHERE dt BETWEEN $first AND $last) AS findings,
-    (SELECT count(*) FROM matches WHERE dt BETWEEN $first AND $last AND severity = 'high') AS findings_high,
-    (SELECT count(DISTINCT f.finding_id) FROM matches AS f JOIN reviews AS r USING (finding_id)
-        WHERE f.dt BETWEEN $first AND $last AND r.decision IN ('violation', 'not_violation')) AS decided
-"""
-_LANDED = """
-SELECT coalesce(sum(landed), 0)::BIGINT AS landed, coalesce(sum(archived), 0)::BIGINT AS archived, coalesce(sum(pending), 0)::BIGINT AS pending,
-    coalesce(sum(withheld), 0)::BIGINT AS withheld, coalesce(sum(failed), 0)::BIGINT AS failed, coalesce(sum(control), 0)::BIGINT AS control,
-    coalesce(sum(duplicate), 0)::BIGINT AS duplicate, coalesce(sum(restricted), 0)::BIGINT AS restricted, coalesce(sum(removed), 0)::BIGINT AS removed
-FROM page_fates WHERE day BETWEEN $first AND $last
-"""
-_MEDIA = """
-SELECT kind, status, count(*) AS n FROM media
-WHERE (origin, seq) IN (SELECT (origin, seq) FROM messages WHERE dt BETWEEN $first AND $last) GROUP BY ALL ORDER BY ALL
-"""
-
-
-def _facts(reader: Reader, period: Period) -> dict[str, Any]:
-    days = {"first": period.first, "last": period.last}
-    (facts,) = reader.rows(_FACTS, days)
-    (landed,) = reader.rows(_LANDED, days)
-    return {**facts, "landed": landed, "media": reader.rows(_MEDIA, days)}
+def _facts(reader: Reader, period: Period) -> dict[str, dict[str, int]]:
+    """Return the numbers of the letter, by part and code: the audit `monthly-pack` says what they are."""
+    asked = audit.find("monthly-pack")
+    facts: dict[str, dict[str, int]] = {}
+    for row in reader.rows(asked.sql, audit.bind(asked, {"from": period.first.isoformat(), "to": period.last.isoformat()})):
+        facts.setdefault(row["part"], {})[row["fact"]] = row["value"]
+    return facts

@@ -8,13 +8,11 @@ words no rule reads, members without a seat. (3) The letter comes first in both 
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from pipeline import words
-from pipeline.conversation import UNREAD
 from pipeline.reports.gather import Contents
 from pipeline.words import Lang
 
@@ -64,18 +62,15 @@ def remarks(contents: Contents) -> list[tuple[str, str]]:
 def parts(contents: Contents) -> tuple[Part, ...]:
     """Return the parts of the letter, in order."""
     facts = contents.facts
-    landed: dict[str, int] = facts["landed"]
+    landed, archived, missing, held, found = (facts[name] for name in ("landed", "archived", "missing", "held", "findings"))
     return (
         _part("landed", [_fact("landed", landed["landed"]), *(_fate(f, landed[f]) for f in FATES)]),
-        _part("archived", [_fact(k, facts[k]) for k in ("messages", "conversations", "employees", "recalls")] + [_fact("without_time", facts["without_time"], look=True)]),
-        _part("missing", [
-            _fact("gaps", facts["gaps"], look=True), _fact("gaps_open", facts["gaps_open"], look=True), _fact("failed", facts["failed"], look=True),
-            _fact("failed_now", facts["failed_now"], look=True),
-        ]),
-        _part("held", [_fact(k, facts[k]) for k in ("withheld", "pending", "restricted")]),
-        _part("uninspected", [Fact(zh, en, n) for zh, en, n in _unread(facts["media"])]),
-        _part("findings", [_fact(k, facts[k]) for k in ("findings", "findings_high", "decided")]),
-    )  # fmt: skip
+        _part("archived", [_fact(k, archived[k]) for k in ("messages", "conversations", "employees", "recalls")] + [_fact("without_time", archived["without_time"], look=True)]),
+        _part("missing", [_fact(k, missing[k], look=True) for k in ("gaps", "gaps_open", "failed", "failed_now")]),
+        _part("held", [_fact(k, held[k]) for k in ("withheld", "pending", "restricted")]),
+        _part("uninspected", [Fact(said(f"unread.{k}", "zh"), said(f"unread.{k}", "en"), n) for k, n in facts["uninspected"].items()]),
+        _part("findings", [_fact(k, found[k]) for k in ("findings", "findings_high", "decided")]),
+    )
 
 
 def enclosures(contents: Contents) -> list[tuple[str, str, str, int]]:
@@ -98,12 +93,3 @@ def _fact(name: str, value: int | str, *, look: bool = False) -> Fact:
 
 def _fate(fate: str, n: int) -> Fact:
     return Fact(words.label("fate", fate, "zh"), words.label("fate", fate, "en"), n, fate in ("failed", "pending") and n > 0)
-
-
-def _unread(media: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    """Return how many pictures, recordings, videos and files of the period no rule looked into, and how many of all are not fetched."""
-    counted: Counter[str] = Counter()
-    for row in media:
-        counted[UNREAD.get(row["kind"], "files")] += row["n"]
-        counted["unfetched"] += row["n"] if row["status"] not in ("verified", "unverifiable") else 0
-    return [(said(f"unread.{k}", "zh"), said(f"unread.{k}", "en"), counted[k]) for k in ("pictures", "voice", "videos", "files", "unfetched")]

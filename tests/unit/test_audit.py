@@ -39,10 +39,29 @@ def test_the_audits_are_there_by_name() -> None:
     assert [a.name for a in AUDITS] == [
         "behaviour-archive", "chats-after-refusal", "consent-answers", "consent-by-employee", "consent-card", "consent-changes", "coverage",
         "customer-conversations", "customer-thread", "findings", "findings-ageing", "findings-by-category", "findings-of-employee", "handover-followup",
-        "licensed-chatting", "off-channel", "off-channel-before-refusal", "off-hours", "personal-data", "promises-undisclosed", "quotes-of-refused", "recalls-near-findings",
-        "recalls-near-money", "red-packets", "refusals-by-employee", "refused-customers", "refused-elsewhere", "repeat-offenders", "reviewers",
+        "licensed-chatting", "monthly-pack", "off-channel", "off-channel-before-refusal", "off-hours", "personal-data", "promises-undisclosed", "quotes-of-refused",
+        "recalls-near-findings", "recalls-near-money", "red-packets", "refusals-by-employee", "refused-customers", "refused-elsewhere", "repeat-offenders", "reviewers",
         "sales-without-disclosures", "same-text", "source-gaps", "stale-consent", "unanswered", "unopened", "volume",
     ]  # fmt: skip
+
+
+# What the product promises to answer, question by question.
+PROMISED = {
+    "reconciliation and gaps": ("coverage", "source-gaps"), "licensed against chatting": ("licensed-chatting",), "behaviour statistics against archive": ("behaviour-archive",),
+    "findings by rule, employee, department, severity, age": ("findings",), "repeat offenders": ("repeat-offenders",), "same text to many customers": ("same-text",),
+    "off-channel moves and silence after them": ("off-channel",), "promises without disclosure": ("promises-undisclosed",), "recalls near money words": ("recalls-near-money",),
+    "unanswered customers and first response": ("unanswered",), "nights and weekends": ("off-hours",), "handovers and what followed": ("handover-followup",),
+    "red packets by sender": ("red-packets",), "sales talks without required disclosures": ("sales-without-disclosures",), "personal data sent": ("personal-data",),
+    "monthly pack for the regulator": ("monthly-pack",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("names", PROMISED.values(), ids=list(PROMISED))
+def test_each_question_that_is_promised_has_its_audit_with_cases(names: tuple[str, ...]) -> None:
+    assert len(PROMISED) == 16
+    for name in names:
+        cases = sorted((audit.find(name).folder / "cases").iterdir())
+        assert len(cases) >= 2 and all({"params.yaml", "expect.yaml"} <= {f.name for f in case.iterdir()} for case in cases)
 
 
 # Of these the rows bear times of the archive's own making: of capture, of a decision, of what became known, of counts a day.
@@ -93,6 +112,15 @@ def test_unopened_tells_what_to_do_in_the_words_used_elsewhere(code: str) -> Non
     found = dict(zip(columns, rows[0], strict=True))
     assert found["to_do_en"] == FAILURE_CODES[code][2]
     assert found["to_do_zh"] == words.failure(code, "zh")[1]
+
+
+def test_the_numbers_of_the_pack_are_called_as_in_its_letter() -> None:
+    told = re.findall(r"'part': '(\w+)', 'fact': '(\w+)', 'fact_zh': '([^']*)', 'fact_en': '([^']*)'", audit.find("monthly-pack").sql)
+    assert len(told) == 27
+    for part, fact, zh, en in told:
+        fate = part == "landed" and fact != "landed"
+        key = f"pack.unread.{fact}" if part == "uninspected" else f"pack.fact.{fact}"
+        assert (zh, en) == (tuple(words.label("fate", fact, lang) for lang in ("zh", "en")) if fate else (words.say(key, "zh"), words.say(key, "en")))
 
 
 def test_an_audit_is_found_by_its_name() -> None:
