@@ -9,7 +9,9 @@ JOBS := -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check bench bench-match bench-lake bench-query test-crash lock licences clean
+EXTRA := import sys, tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'][sys.argv[1]], sep='\n')
+
+.PHONY: help demo extra test lint types check bench bench-match bench-lake bench-query test-crash lock licences clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +19,11 @@ help: ## this list
 demo: ## a made-up firm, end to end, in its own home; DEMO_ARGS="--messages 1000"
 	@$(SETUP)
 	@$(BIN)/liuhen demo $(DEMO_ARGS)
+
+extra: ## adds what an option needs, by its name in pyproject.toml; NAME=pdf
+	@$(SETUP)
+	@$(BIN)/python -c "$(EXTRA)" "$(NAME)" > .venv/extra.txt
+	@$(BIN)/python $(wildcard deploy/bootstrap/pip-*.whl)/pip install --disable-pip-version-check -r .venv/extra.txt
 
 test: ## the test suite; TEST_ARGS="tests/unit -k consent"
 	@$(SETUP) dev

@@ -216,4 +216,5 @@ def imported(name: str, *, extra: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise UsageError("MASTER_EXTRA_MISSING", f"this kind of master key needs the extra {extra!r}", remedy=f"pip install 'liuhen[{extra}]'") from None
+        remedy = f"`make extra NAME={extra}` in a checkout, else pip install 'liuhen[{extra}]'"
+        raise UsageError("MASTER_EXTRA_MISSING", f"this kind of master key needs the extra {extra!r}", remedy=remedy) from None

@@ -81,7 +81,8 @@ def _book(sink: BinaryIO) -> Any:
     try:
         import xlsxwriter
     except ImportError as error:
-        raise UsageError("EXTRA_MISSING", "xlsx needs the optional package xlsxwriter", remedy="pip install 'liuhen[xlsx]'") from error
+        remedy = "`make extra NAME=xlsx` in a checkout, else pip install 'liuhen[xlsx]'"
+        raise UsageError("EXTRA_MISSING", "xlsx needs the optional package xlsxwriter", remedy=remedy) from error
     return xlsxwriter.Workbook(sink, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 BASES = frozenset({"ArchiveError"})
+TELLERS = frozenset({"Told"})  # how a step of `run` ended: `skipped` says why it had nothing to do
 # Values that a program puts into a sentence as words of its own: `what` of durable.storage, `why` of a refused line.
 WORD_ARGUMENTS = {"storage": 0, "storage_error": 1}
 
@@ -66,7 +67,7 @@ class _Module:
     """One module: who sets which name, which functions make errors of their parameters."""
 
     def __init__(self, path: Path, found: list[tuple[ast.AST, Function | None]], errors: set[str]) -> None:
-        self.path, self.errors = path, errors
+        self.path, self.errors = path, errors | TELLERS
         self.inside = {id(node): function for node, function in found}
         nodes = [node for node, _ in found]
         self.functions = [n for n in nodes if isinstance(n, Function)]
@@ -84,8 +85,8 @@ class _Module:
             yield from self._of(node, call, whole)
 
     def _sentences_of(self, call: ast.Call) -> Iterator[ast.expr]:
-        yield from (a for a in call.args[1:] if not isinstance(a, ast.Starred))
-        yield from (k.value for k in call.keywords if k.arg in ("message", "remedy", "detail"))
+        yield from (a for a in call.args[1:] if not isinstance(a, ast.Starred) and _name(call.func) not in TELLERS)
+        yield from (k.value for k in call.keywords if k.arg in ("message", "remedy", "detail", "skipped"))
 
     def _of(self, node: ast.expr, call: ast.Call, whole: bool) -> Iterator[Site]:
         if (id(node), id(call)) in self.read:

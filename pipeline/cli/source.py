@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from pipeline import words
 from pipeline.cli.output import Format, OutputFile, emit_arrow, format_option, output_option, progress
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
@@ -91,6 +92,13 @@ def _again(code: str, tried: int, tries: int, pause_s: float) -> None:
     say(t("source.again", what=what, tried=tried, tries=tries, seconds=pause_s))
 
 
+def _why(told: str) -> str:
+    """Return why a step was left out or stopped: a code of the source or of an error by its meaning, else the sentence."""
+    if told in SENTENCES:
+        return sentence(told)
+    return f"{words.label('error', told, LANG)} ({told})" if f"error.{told}" in words.catalogue() else words.sentence(told, LANG)
+
+
 def sentence(code: str, hint: str = "") -> str:
     """Return what a code of the source means and what to do, in the language of the call."""
     what, remedy = (t(f"source.{code}"), t(f"source.{code}.do")) if LANG == "zh" else SENTENCES[code]
@@ -147,7 +155,7 @@ def run() -> None:
         ended = work.run(work.Cycle(CALL.home, corp, open_source=_opened, progress=shown, stop=stop, again=_again))
         told["run_id"], told["result"] = ended.run_id, f"exit {ended.exit_code}"
         for step, why in {**ended.skipped, **ended.stopped}.items():
-            say(t("run.step", step=step, result=sentence(why) if why in SENTENCES else why))
+            say(t("run.step", step=words.label("cycle_step", step, LANG), result=_why(why)))
         if "pull" in ended.skipped:
             say(t("run.no_source", corp=corp))
         sys.stderr.flush()

@@ -41,7 +41,8 @@ def library() -> Any:
     try:
         import rfc3161_client
     except ImportError:
-        raise UsageError("STAMP_EXTRA_MISSING", "time stamps need the extra 'stamps'", remedy="pip install 'liuhen[stamps]'") from None
+        remedy = "`make extra NAME=stamps` in a checkout, else pip install 'liuhen[stamps]'"
+        raise UsageError("STAMP_EXTRA_MISSING", "time stamps need the extra 'stamps'", remedy=remedy) from None
     return rfc3161_client
 
 

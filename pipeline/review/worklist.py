@@ -95,7 +95,8 @@ def _rows(data: bytes) -> Iterator[list[Any]]:
     try:
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError as error:
-        raise UsageError("EXTRA_MISSING", "reading xlsx needs the optional package python-calamine", remedy="pip install 'liuhen[xlsx]'") from error
+        remedy = "`make extra NAME=xlsx` in a checkout, else pip install 'liuhen[xlsx]'"
+        raise UsageError("EXTRA_MISSING", "reading xlsx needs the optional package python-calamine", remedy=remedy) from error
     if len(data) > MOST_BYTES:
         raise UsageError("WORKLIST_UNREADABLE", f"expected a workbook of at most {MOST_BYTES:,} bytes, got {len(data):,}", remedy="send it back in parts")
     try:

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline import errors, records, words
 from pipeline.errors import FAILURE_CODES, ArchiveError, Exit, UsageError
+from pipeline.source import cycle
 from tests.raise_sites import modules
 
 ROOT = Path(__file__).parents[2]
@@ -171,6 +172,25 @@ def test_every_word_the_program_asks_for_exists_and_gets_what_it_needs() -> None
         if key not in words.catalogue() or (given is not None and given != set(fields(words.catalogue()[key]["zh"])))
     ]
     assert wrong == []
+
+
+def test_every_bar_of_progress_has_its_label() -> None:
+    asked = {
+        str(node.args[0].value)
+        for nodes in modules().values()
+        for node, _ in nodes
+        if isinstance(node, ast.Call) and len(node.args) == 3 and isinstance(node.args[0], ast.Constant) and told_by(node.func) in ("progress", "_progress", "shown")
+    }
+    assert len(asked) > 10
+    assert {what for what in asked if f"progress.{what}" not in words.catalogue()} == set()
+
+
+def told_by(function: ast.expr) -> str:
+    return function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+
+
+def test_every_step_of_a_cycle_has_a_word() -> None:
+    assert {step.name for step in cycle.STEPS if f"cycle_step.{step.name}" not in words.catalogue()} == set()
 
 
 def test_say_fills_in_numbers_as_people_write_them() -> None:

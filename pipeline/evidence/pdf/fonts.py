@@ -42,7 +42,8 @@ def find(folders: tuple[str, ...]) -> Fonts:
     try:
         from fontTools import ttLib
     except ImportError as error:
-        raise UsageError("EXTRA_MISSING", "pdf needs the optional packages typst, fonttools and pypdf", remedy="pip install 'liuhen[pdf]'") from error
+        remedy = "`make extra NAME=pdf` in a checkout, else pip install 'liuhen[pdf]'"
+        raise UsageError("EXTRA_MISSING", "pdf needs the optional packages typst, fonttools and pypdf", remedy=remedy) from error
     files = tuple(sorted(str(p) for folder in folders for p in _below(Path(folder))))
     families: dict[str, None] = {}
     covered: set[int] = set()

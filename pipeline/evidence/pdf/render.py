@@ -36,7 +36,8 @@ def pdf(template: str, data: dict[str, Any], fonts: Fonts, *, at_ms: int) -> byt
     try:
         import typst
     except ImportError as error:
-        raise UsageError("EXTRA_MISSING", "pdf needs the optional packages typst, fonttools and pypdf", remedy="pip install 'liuhen[pdf]'") from error
+        remedy = "`make extra NAME=pdf` in a checkout, else pip install 'liuhen[pdf]'"
+        raise UsageError("EXTRA_MISSING", "pdf needs the optional packages typst, fonttools and pypdf", remedy=remedy) from error
     told = _seen(data)
     if absent := missing(_texts(told), fonts):
         raise _no_glyph(absent)

@@ -153,7 +153,8 @@ def _pdf(data: bytes) -> Iterator[str]:
     try:
         import pypdf
     except ImportError as error:
-        raise UsageError("EXTRA_MISSING", "looking through a PDF needs the optional package pypdf", remedy="pip install 'liuhen[pdf]'") from error
+        remedy = "`make extra NAME=pdf` in a checkout, else pip install 'liuhen[pdf]'"
+        raise UsageError("EXTRA_MISSING", "looking through a PDF needs the optional package pypdf", remedy=remedy) from error
     document = pypdf.PdfReader(io.BytesIO(data))
     for page in document.pages:
         yield page.extract_text()
