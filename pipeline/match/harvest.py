@@ -104,9 +104,11 @@ class Harvest:
 
     def _take(self, ground: Ground, search: Search, hits: Hits, level: Level) -> None:
         """Add the hits that one search had in one part at a level."""
-        mapped, via = ground.level(level), _VIA.get(level, "folded")
+        mapped: Mapped | None = None  # a long text that almost matches has no hit, and is spared its map
+        via = _VIA.get(level, "folded")
         past: dict[int, int] = {}  # pattern → for how many rules another hit of it would be one finding more than are kept
         for pattern, start, end in hits:
+            mapped = mapped or ground.level(level)
             if not _is_own(level, mapped, start, end):
                 continue
             if pattern in past:
@@ -137,8 +139,9 @@ class Harvest:
 
     def _take_doubles(self, ground: Ground, search: Search, hits: Hits) -> None:
         """Add terms that repeat a character, where the text repeats it as often or more."""
-        found = levels.runs(ground.base.text)
+        found: tuple[tuple[int, int], ...] = ()
         for pattern, start, end in hits:
+            found = found or levels.runs(ground.base.text)
             counts = search.runs[pattern]
             if all(last - first >= count for (first, last), count in zip(found[start:end], counts, strict=True)):
                 first = ground.base.starts[found[start][1] - counts[0]]

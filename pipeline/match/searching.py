@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from operator import itemgetter
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,12 +199,20 @@ def _hits(search: Search, text: str) -> tuple[NDArray[np.int64], Hits]:
     if len(text) <= WINDOW:
         found: list[Hit] = search.automaton.find_matches_as_indexes(text, overlapping=True)
         return np.array([pattern for pattern, _, _ in found], np.int64), [hit for hit in found if search.entries[hit[0]]]
-    return np.array(sorted({pattern for pattern, _, _ in _by_window(search, text)}), np.int64), _listed(search, text)
+    there: set[int] = set()
+    for _, found in _windows(search, text):
+        there.update(map(itemgetter(0), found))
+    return np.array(sorted(there), np.int64), _listed(search, text) if any(search.entries[pattern] for pattern in there) else ()
 
 
-def _by_window(search: Search, text: str) -> Iterator[Any]:
-    for at in range(0, len(text), WINDOW):
-        some = text[at : at + WINDOW + search.longest - 1]
-        for pattern, start, end in search.automaton.find_matches_as_indexes(some, overlapping=True):
+def _by_window(search: Search, text: str) -> Iterator[Hit]:
+    for at, found in _windows(search, text):
+        for pattern, start, end in found:
             if start < WINDOW:
                 yield pattern, start + at, end + at
+
+
+def _windows(search: Search, text: str) -> Iterator[tuple[int, list[Hit]]]:
+    """Yield what stands in each window of a long text, and where the window begins; hits that begin behind its end are found again in the next."""
+    for at in range(0, len(text), WINDOW):
+        yield at, search.automaton.find_matches_as_indexes(text[at : at + WINDOW + search.longest - 1], overlapping=True)

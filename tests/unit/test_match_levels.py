@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipeline.match import levels
 from pipeline.match.fold import ALL, fold, folding
 from pipeline.match.levels import base_map, runs, variants_map, with_variants, without_repeats
 from pipeline.match.lexicon import Lexicon, compile_packs
@@ -198,3 +199,14 @@ def test_variants_agree_with_a_slow_search(text: str) -> None:
 
 def test_bits_tell_tables_apart() -> None:
     assert len(set(BITS.values())) == len(BITS) == 6
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.sampled_from("保保保本aab天天112  。,\u200b\U0001f600"), max_size=40), st.booleans())
+def test_long_texts_lose_their_repeats_as_short_ones_do(text: str, is_mapped: bool) -> None:
+    base = base_map(text * 40, ALL) if is_mapped else levels.Mapped(text * 40, range(len(text) * 40))
+    as_ever = [levels.without_repeats(base.text), levels.once_map(base)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "MANY", 10**9)
+        slow = [levels.without_repeats(base.text), levels.once_map(base)]
+    assert as_ever == slow
