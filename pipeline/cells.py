@@ -77,11 +77,29 @@ def _cut(text: str, width: int) -> tuple[str, int]:
     return text[:end] + "…", used + 1
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int, *, together: re.Pattern[str] | None = None) -> list[str]:
     """Return `text` (see `visible`) in lines of at most `width` cells, its own line breaks kept; nothing is dropped.
 
-    A line ends behind a space where one stands in its last third: no short Latin word is cut, and Chinese runs on."""
-    return [part for line in text.split("\n") for part in _wrap(line, max(width, 2))]
+    A line ends behind a space where one stands in its last third: no short Latin word is cut, and Chinese runs on. together: what no line may
+    end inside, unless it is longer than a line."""
+    width = max(width, 2)
+    return [part for line in text.split("\n") for part in (_wrap(line, width) if together is None else _wrap_around(line, width, together))]
+
+
+def _wrap_around(line: str, width: int, together: re.Pattern[str]) -> Iterator[str]:
+    """Yield the lines of a text that ends inside nothing of `together`."""
+    inside = {at for found in together.finditer(line) if cell_len(found[0]) <= width for at in range(found.start() + 1, found.end())}
+    start = used = since = allowed = 0  # since: cells behind the last place where a line may end (allowed)
+    for begin, _, size in split_graphemes(line)[0]:
+        if begin not in inside:
+            allowed, since = begin, 0
+        if used + size > width and begin > start:
+            at = allowed if allowed > start else begin
+            yield line[start:at]
+            start, used = at, since if at == allowed else 0
+        used += size
+        since += size
+    yield line[start:]
 
 
 def _wrap(line: str, width: int) -> Iterator[str]:

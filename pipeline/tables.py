@@ -5,7 +5,7 @@ Before: columns.py, cells.py. After: show.py.
 Rules:
  (1) every value is one line; unseen characters and line breaks are shown (cells.py), long text ends in `…`.
  (2) numbers, times and days are never cut: text gives way first. Ids, codes and remedies are never cut either: they go on in the next line of
-     their cell, since half an id names nobody and half a remedy helps nobody.
+     their cell, since half an id names nobody and half a remedy helps nobody; and no line ends inside an id, so that it can be copied.
  (3) when there are more columns than the width can hold, every row becomes a list of `title  value` lines.
 """
 
@@ -23,6 +23,8 @@ from pipeline.words import Lang
 _GAP = "  "
 _LEAST = 8  # cells a text column gives way to
 _LEAST_WHOLE = 16  # cells of a column that is folded
+_LONGEST_ID = 64  # characters: a longer one (no id of ours) is folded itself
+_ID = re.compile(r"[0-9A-Za-z_@.-]+")  # a pair may part at its bar
 # Columns whose values are folded into several lines, never cut (rule 2).
 _WHOLE = re.compile(
     r"(?:.*_)?(?:id|ids|userid|msgid|ref|digest|sha256|code|page|seq|batch|matter|audit|remedy|fix|do|to_do_zh|to_do_en|conversations|links|by|why|setting|file|question"
@@ -69,7 +71,8 @@ def table_lines(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, 
     first = [_texts(row, columns, lang) for _, row in zip(range(sample), iterator, strict=False)]
     titles = [title_of(column, lang) for column in columns]
     natural = [max(cell_len(title), *(cell_len(row[at]) for row in first), 1) for at, title in enumerate(titles)]
-    widths = _fitted(natural, columns, width)
+    least = [max(_LEAST_WHOLE, *(_longest_id(row[at]) for row in first), 0) if kept_whole(column) else _LEAST for at, column in enumerate(columns)]
+    widths = _fitted(natural, columns, least, width)
     rest = (_texts(row, columns, lang) for row in iterator)
     if widths is None:
         yield from _lists(columns, titles, _both(first, rest), width, lang)
@@ -98,10 +101,14 @@ def _both(first: Iterable[list[str]], rest: Iterable[list[str]]) -> Iterator[lis
     yield from rest
 
 
-def _fitted(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[int] | None:
-    """Return widths that fit, text columns cut to one common cap; None when even the least does not fit (rule 3)."""
+def _longest_id(text: str) -> int:
+    """Return the length of the longest of what may be ids in a text."""
+    return max((len(found) for found in _ID.findall(text) if len(found) <= _LONGEST_ID), default=0)
+
+
+def _fitted(natural: Sequence[int], columns: Sequence[Column], least: Sequence[int], width: int) -> list[int] | None:
+    """Return widths that fit, text columns cut to one common cap; None when even the least does not fit (rule 3). least: what a column gives way to."""
     free = [column.type in ("text", "json", "bytes") for column in columns]
-    least = [_LEAST_WHOLE if kept_whole(column) else _LEAST for column in columns]
     room = width - len(_GAP) * (len(columns) - 1)
 
     def capped(cap: int) -> list[int]:
@@ -124,7 +131,7 @@ def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
 
 def _folded(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool], whole: Sequence[bool]) -> Iterator[str]:
     """Yield the lines of one row: cells that may not be cut go on in further lines, the others stand in the first."""
-    parts = [cells.wrapped(text, size) if kept and cell_len(text) > size else [text] for text, size, kept in zip(texts, widths, whole, strict=True)]
+    parts = [cells.wrapped(text, size, together=_ID) if kept and cell_len(text) > size else [text] for text, size, kept in zip(texts, widths, whole, strict=True)]
     for at in range(max((len(part) for part in parts), default=1)):
         yield _line([part[at] if at < len(part) else "" for part in parts], widths, right)
 
@@ -136,6 +143,6 @@ def _lists(columns: Sequence[Column], titles: Sequence[str], rows: Iterable[list
         heading = f"── {words.say('table.row', lang, n=number)} "
         yield heading + "─" * max(width - cell_len(heading), 3)
         for column, title, text in zip(columns, titles, row, strict=True):
-            lines = cells.wrapped(text, room) if kept_whole(column) else [cells.fit(text, room)]
+            lines = cells.wrapped(text, room, together=_ID) if kept_whole(column) else [cells.fit(text, room)]
             for at, line in enumerate(lines):
                 yield f"{cells.fit('' if at else title, label)}{_GAP}{line.rstrip()}".rstrip()

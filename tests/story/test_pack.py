@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import zipfile
 from html.parser import HTMLParser
@@ -55,6 +56,16 @@ def test_every_audit_of_the_pack_has_its_sheet_with_all_rows(book: Any) -> None:
     assert [(row[0], int(row[1])) for row in days[1:4]] == [("2026-11-02", 3), ("2026-11-03", 1), ("2026-11-04", 1)]
     [handed] = book.get_sheet_by_name("客户交接").to_python()[1:]
     assert (handed[0].isoformat()[:10], handed[1:7], int(handed[11])) == ("2026-11-16", ["wmA", "陈一", "zhangsan", "张三", "lisi", "李四"], 1)  # a time cell, Beijing time
+
+
+def test_people_have_the_name_of_the_time_beside_their_id_and_who_refuses_has_none(pack: Path, book: Any, story: Home) -> None:
+    told = [row for sheet in book.sheet_names[2:] for row in book.get_sheet_by_name(sheet).to_python()]
+    beside = {(a, b) for row in told for a, b in itertools.pairwise(row)}
+    assert {("zhangsan", "张三"), ("lisi", "李四"), ("wmA", "陈一")} <= beside
+    text = (pack / "november.html").read_text()
+    assert "lisi 李四" in text and "周四" not in text + str(told)  # wmR refused lisi before he wrote
+    listed = Answer(story, "consent", "list").rows
+    assert {(r["external_userid"], r["external_userid_name"]) for r in listed} == {("wmB", "赵二"), ("wmR", None), ("wmP", "吴五")}
 
 
 def test_a_workbook_has_no_formula_a_frozen_head_and_filters(pack: Path) -> None:

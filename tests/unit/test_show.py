@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import stat
 import sys
 import unicodedata
@@ -165,6 +166,41 @@ def test_ids_and_remedies_go_on_in_the_next_line_and_are_never_cut() -> None:
     assert "".join(lines[2:]).count("…") == 1  # the excerpt alone gave way
     assert all(any(piece in line for line in lines[2:]) for piece in ("可信", "doctor"))
     assert second > first
+
+
+CUSTOMER = "wmDEMOudMk_uvwh88qJO5oPFujKGvs2t"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("external_userid", CUSTOMER, id="an id"),
+        pytest.param("remarks", f"王姐 (zhangsan)⏎房主王 ({CUSTOMER} – 2026-06-01)", id="an id among words"),
+        pytest.param("parameters", {"customer": CUSTOMER, "purpose": "request of the customer"}, id="an id in parameters"),
+        pytest.param("said", f"批准 {CUSTOMER} (approver) 2026-11-20 18:00:00", id="who said it"),
+        pytest.param("conversation_id", f"{CUSTOMER}|zhoushiding", id="a pair"),
+    ],
+)
+def test_no_line_ends_inside_an_id(name: str, value: object, width: int) -> None:
+    columns = [Column("action", "动作"), Column(name, "谁", "json" if isinstance(value, dict) else "text"), Column("reason", "理由"), Column("n", "数", "int")]
+    lines = shown(columns, [("erase", value, "客户来函要求删除" * 9, 3)] * 2, width=width).splitlines()
+    assert sum(CUSTOMER in line for line in lines) == 2
+    assert all(cell_len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param("甲乙丙 wmAB12 丁", ["甲乙丙 ", "wmAB12 ", "丁"], id="an id begins a line of its own"),
+        pytest.param("wmAB12wmAB12x", ["wmAB12wm", "AB12x"], id="one longer than a line"),
+        pytest.param("(wmAB12)", ["(wmAB12)"], id="a whole line"),
+        pytest.param("甲乙丙丁戊", ["甲乙丙丁", "戊"], id="Chinese runs on"),
+        pytest.param("", [""], id="nothing"),
+    ],
+)
+def test_a_text_is_folded_around_ids(text: str, lines: list[str]) -> None:
+    assert cells.wrapped(text, 8, together=re.compile("[0-9A-Za-z]+")) == lines
 
 
 def test_ids_are_whole_in_lists_too() -> None:
