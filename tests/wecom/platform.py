@@ -25,7 +25,7 @@ class Asked:
 
 
 class Platform:
-    """answers: path → what it answers in turn, the last one for ever: a dict (JSON), bytes, an int (HTTP status),
+    """answers: path → what it answers in turn, the last one for ever: a dict (JSON), bytes, an int (HTTP status), (dict, headers),
     or what makes one of these from what was asked."""
 
     def __init__(self, answers: dict[str, list[Any]]) -> None:
@@ -71,9 +71,12 @@ def platform(**answers: list[Any]) -> Iterator[Platform]:
             queue = at.answers.get(path, [404])
             answer = queue.pop(0) if len(queue) > 1 else queue[0]
             answer = answer(at.asked[-1]) if callable(answer) else answer
+            answer, headers = answer if isinstance(answer, tuple) else (answer, {})
             status, body = (answer, b"") if isinstance(answer, int) else (200, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
