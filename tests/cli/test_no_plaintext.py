@@ -1,19 +1,23 @@
 """Nothing readable outside what was asked for: every file the program writes and every line it tells is searched for planted words.
 
 Planted are words in every place where content enters: texts, file names, forwarded records, a record that fails after it was opened,
-withheld and pending ones, imports, people, departments, keyword lists, consent lines, private keys and a passphrase. All commands run
-in one process of their own, whose home folder, folder for temporary files and working folder are watched.
+withheld and pending ones, imports, people, departments, keyword lists, consent lines, private keys, a passphrase, and what a WeCom on this machine
+tells: records, a file, the directory, callbacks; the secrets it is asked with too. All commands run in one process of their own, whose home folder,
+folder for temporary files and working folder are watched; what WeCom and the receiver of alerts are told is searched as well.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,9 +25,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from pipeline import clock
+from pipeline.wecom import callback_codec
 from tests import firm
 from tests.cli.liuhen import ROOT
 from tests.firm import T0, item, message, refusal
+from tests.wecom.platform import Platform
+from tests.wecom.whole import file_id, wecom
 
 # name: the word, unlike any other
 WORDS = {
@@ -31,10 +39,13 @@ WORDS = {
     for n, name in enumerate((
         "text", "filename", "nested", "deep", "withheld", "pending", "imported", "unreadable", "link", "latekey", "recalled",
         "name", "department", "term", "packterm", "passphrase", "badpeople", "badconsent", "badpack", "query", "parameter",
-        "number", "badlink", "searched", "reason", "title", "purpose", "approved",
+        "number", "badlink", "searched", "reason", "title", "purpose", "approved", "pulled", "pulledfile", "media", "member", "unit", "contact", "event",
     ))
 }  # fmt: skip
-CUSTOMERS = {name: f"wm7qxCustomer{name}" for name in ("Open", "Refused", "Waiting", "Imported", "Consent")}
+CUSTOMERS = {name: f"wm7qxCustomer{name}" for name in ("Open", "Refused", "Waiting", "Imported", "Consent", "Pulled", "Called")}
+# What the settings name by reference: asked of WeCom with, found nowhere else.
+SECRETS = {name: f"7qx-{name}-secret-of-the-firm" for name in ("archive", "contacts", "app", "hook", "signing")}
+CALLBACK_TOKEN, CALLBACK_KEY = "7qxCallbackToken", "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C"
 RUNNER = """
 import io, json, os, signal, sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -50,10 +61,26 @@ if kill_at:
         if str(target).endswith(kill_at):
             os.kill(os.getpid(), signal.SIGKILL)
     os.link = killed
+def called():  # calls back as WeCom does, as soon as somebody listens; then ends the listening
+    import http.client, time
+    for path, body in json.loads(Path(os.environ["CALLBACKS"]).read_text()):
+        for _ in range(200):
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["CALLBACK_PORT"]), timeout=10)
+                connection.request("POST", path, body.encode())
+                connection.getresponse().read()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
 codes = []
 for n, words in enumerate(calls):
+    if words[-2:] == ["callback", "serve"]:
+        import threading
+        threading.Thread(target=called).start()
     with open(out / f"{n:02d}.out", "w") as told, open(out / f"{n:02d}.err", "w") as said:
         os.dup2(told.fileno(), 1), os.dup2(said.fileno(), 2)
+        root.CALL.reopen()  # as a process of its own would: settings are read anew
         codes.append(root.run(words))
         sys.stdout.flush(), sys.stderr.flush()
 (out / "codes").write_text(json.dumps(codes))
@@ -159,7 +186,8 @@ def secrets_of(key: rsa.RSAPrivateKey) -> Iterator[bytes]:
 
 
 def needles() -> list[tuple[str, str, bytes]]:
-    found = [(name, how, needle) for name, word in {**WORDS, **CUSTOMERS}.items() for how, needle in text_writings(word)]
+    secrets = {**SECRETS, "callback token": CALLBACK_TOKEN, "callback key": CALLBACK_KEY}
+    found = [(name, how, needle) for name, word in {**WORDS, **CUSTOMERS, **secrets}.items() for how, needle in text_writings(word)]
     for version in (1, 2):
         found += [(f"private key {version}", how, needle) for part in secrets_of(firm.private_key(version)) for how, needle in writings(part)]
     return found
@@ -171,7 +199,7 @@ def needles() -> list[tuple[str, str, bytes]]:
 class Played:
     """What was run in one process, and what it wrote and told."""
 
-    def __init__(self, folder: Path, calls: list[list[str]], *, kill_at: str = "") -> None:
+    def __init__(self, folder: Path, calls: list[list[str]], *, kill_at: str = "", more: dict[str, str] | None = None) -> None:
         self.calls, self.home = calls, folder / "home"
         self.told = folder / "told"
         self.watched = [folder / name for name in ("home", "tmp", "cwd", "user")]
@@ -182,7 +210,8 @@ class Played:
         keep = {k: v for k, v in os.environ.items() if not k.startswith(("LIUHEN_", "XDG_", "TMP", "TEMP"))}
         environ = {
             **keep, "PYTHONPATH": str(ROOT), "LIUHEN_LANG": "en", "TMPDIR": str(folder / "tmp"), "HOME": str(folder / "user"), "PYTHONDONTWRITEBYTECODE": "1",
-            "SECRET_WORD": WORDS["passphrase"], "WRONG_WORD": WORDS["passphrase"] + "x",
+            "SECRET_WORD": WORDS["passphrase"], "WRONG_WORD": WORDS["passphrase"] + "x", "CALLBACK_TOKEN": CALLBACK_TOKEN, "CALLBACK_KEY": CALLBACK_KEY,
+            **{f"SECRET_{name.upper()}": secret for name, secret in SECRETS.items()}, **(more or {}),
         }  # fmt: skip
         ended = subprocess.run(
             [sys.executable, "-c", RUNNER, str(self.told), str(script), kill_at], env=environ, cwd=folder / "cwd", capture_output=True, timeout=300, check=False
@@ -225,7 +254,44 @@ def leaks(played: Played) -> list[str]:
     return [f for f in found if not (f.startswith("err of ['sql'") and f.endswith("query (as it is)"))]
 
 
-def calls(files: dict[str, Path]) -> list[tuple[list[str], int]]:
+def asking(url: str, port: int) -> list[tuple[list[str], int]]:
+    """Everything that asks WeCom, is called by it, or tells somebody."""
+    settings = {
+        "wecom.base_url": url, "callback.port": str(port), "alerts.webhook": "env:SECRET_HOOK", "alerts.webhook_secret": "env:SECRET_SIGNING", "alerts.to": '["zhangsan"]',
+        "corp.ww1.archive_secret": "env:SECRET_ARCHIVE", "corp.ww1.contacts_secret": "env:SECRET_CONTACTS", "corp.ww1.app_secret": "env:SECRET_APP",
+        "corp.ww1.app_agent_id": "7", "corp.ww1.callback_token": "env:CALLBACK_TOKEN", "corp.ww1.callback_aes_key": "env:CALLBACK_KEY",
+    }  # fmt: skip
+    words = ["doctor", "callback serve", "pull", "directory sync", "ingest", "consent sync", "media fetch", "alerts test", "alerts send", "alerts list", "doctor", "run", "status"]
+    ends = {"ingest": 3, "run": 3}  # a record of before waits and nobody has acknowledged it
+    return [(["config", "set", *setting], 0) for setting in settings.items()] + [(w.split(), ends.get(w, 0)) for w in words]
+
+
+def told_by_wecom() -> AbstractContextManager[Platform]:
+    """What WeCom tells: a serious finding, a file, the directory, an unknown status."""
+    pulled, data = CUSTOMERS["Pulled"], WORDS["media"].encode() * 3
+    file = {"filename": f"{WORDS['pulledfile']}.docx", "fileext": "docx", "filesize": len(data), "sdkfileid": file_id("f1"), "md5sum": hashlib.md5(data).hexdigest()}
+    records = {
+        101: message(101, f"保本保息 {WORDS['pulled']}", to=[pulled], at_ms=clock.now_ms() - 60_000), 102: message(102, to=[pulled], msgtype="file", file=file),
+    }  # fmt: skip
+    return wecom(
+        {seq: item(seq, m) for seq, m in records.items()}, files={"f1": data}, people={"zhangsan": WORDS["member"]}, departments={1: WORDS["unit"]},
+        customers={pulled: WORDS["contact"]}, statuses={pulled: ("Agree", T0 // 1000), CUSTOMERS["Open"]: (WORDS["badconsent"], T0 // 1000)},
+    )  # fmt: skip
+
+
+def callbacks() -> list[tuple[str, str]]:
+    """An agreement and something nobody knows, sealed and signed as WeCom does; a third that is signed by nobody."""
+    event = "<xml><ToUserName>ww1</ToUserName><FromUserName>sys</FromUserName><CreateTime>{at}</CreateTime><MsgType>event</MsgType><Event>{event}</Event>{more}</xml>"
+    who = f"<UserID>zhangsan</UserID><ExternalUserID>{CUSTOMERS['Called']}</ExternalUserID><WelcomeCode>{WORDS['event']}</WelcomeCode>"
+    keys, made, at = callback_codec.keys(CALLBACK_TOKEN, CALLBACK_KEY, "ww1"), [], str(clock.now_ms() // 1000)
+    for n, (name, more) in enumerate([("change_external_contact", f"<ChangeType>msg_audit_approved</ChangeType>{who}"), (WORDS["event"], who), ("msgaudit_notify", who)]):
+        sealed = callback_codec.seal(event.format(at=at, event=name, more=more).encode(), keys=keys, filler=os.urandom(16))
+        signed = callback_codec.signature(CALLBACK_TOKEN, at, f"n{n}", sealed) if n < 2 else "0" * 40
+        made.append((f"/callback/ww1?msg_signature={signed}&timestamp={at}&nonce=n{n}", f"<xml><ToUserName>ww1</ToUserName><Encrypt>{sealed}</Encrypt></xml>"))
+    return made
+
+
+def calls(files: dict[str, Path], url: str = "http://127.0.0.1:1", port: int = 8470) -> list[tuple[list[str], int]]:
     """All commands in order, each with the exit code it must end with."""
     f = {name: str(path) for name, path in files.items()}
     return [
@@ -284,6 +350,7 @@ def calls(files: dict[str, Path]) -> list[tuple[list[str], int]]:
         (["approve", "list"], 0),
         (["verify", "--archive"], 0),
         (["run"], 3),
+        *asking(url, port),
     ]
 
 
@@ -293,15 +360,32 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def played(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Played:
-    return Played(tmp_path_factory.mktemp("watched"), [words for words, _ in calls(files)])
+def platform() -> Iterator[Platform]:
+    with told_by_wecom() as at:
+        yield at
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def played(files: dict[str, Path], platform: Platform, port: int, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    posts = files["v1.pem"].parent / "callbacks.json"
+    posts.write_text(json.dumps(callbacks()))
+    more = {"CALLBACKS": str(posts), "CALLBACK_PORT": str(port), "SECRET_HOOK": f"{platform.url}/hook?key={SECRETS['hook']}"}
+    return Played(tmp_path_factory.mktemp("watched"), [words for words, _ in calls(files, platform.url, port)], more=more)
 
 
 @pytest.mark.slow
-def test_the_commands_end_as_they_should_and_give_what_was_asked(played: Played, files: dict[str, Path]) -> None:
+def test_the_commands_end_as_they_should_and_give_what_was_asked(played: Played, files: dict[str, Path], platform: Platform, port: int) -> None:
     assert played.code == 0, played.err.decode()
-    ended = [(w, c) for (w, _), c in zip(calls(files), played.codes, strict=True)]
-    assert ended == calls(files)
+    ended = [(w, c) for (w, _), c in zip(calls(files, platform.url, port), played.codes, strict=True)]
+    assert ended == calls(files, platform.url, port)
     shown = next(played.out(n) for n, w in enumerate(played.calls) if w[0] == "sql")
     for name in ("text", "filename", "nested", "imported", "link", "latekey", "recalled"):
         assert WORDS[name] in shown, name
@@ -313,6 +397,18 @@ def test_the_commands_end_as_they_should_and_give_what_was_asked(played: Played,
 def test_no_planted_word_lies_in_any_file_name_or_message_of_the_program(played: Played) -> None:
     assert sum(1 for _ in played.written()) > 50
     assert leaks(played) == []
+
+
+@pytest.mark.slow
+def test_what_asks_wecom_is_called_by_it_or_tells_somebody_did_its_work_and_told_no_words(played: Played, platform: Platform) -> None:
+    said = {" ".join(words[:2]): played.out(n) for n, words in enumerate(played.calls)}
+    assert json.loads(said["pull"].splitlines()[-1])["records"] == 2 and json.loads(said["media fetch"].splitlines()[-1])["verified"] == 1
+    with_agreement = json.loads(said["directory sync"].splitlines()[-1])
+    assert with_agreement["rows"]["departments"] == 1 and with_agreement["agreements"] == 1
+    told = [json.dumps([a.query, a.body], ensure_ascii=False) for a in platform.asked if a.path in ("/hook", "message/send")]
+    assert len(told) >= 4 and any('"alerts"' in body for body in told)
+    everything = json.dumps([a.body for a in platform.asked], ensure_ascii=False)
+    assert [name for name, word in WORDS.items() if word in everything] == []
 
 
 @pytest.mark.slow
