@@ -309,12 +309,12 @@ def test_everybody_is_listed_who_spoke_or_received() -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "shown"),
     [
-        pytest.param("file", "合同.PDF", '<span class="icon pdf" aria-hidden="true">PDF</span>', id="a document by its ending"),
-        pytest.param("file", "报价 v1.2.xlsx", '<span class="icon sheet" aria-hidden="true">XLSX</span>', id="the last ending counts"),
-        pytest.param("file", "说明", '<span class="icon other" aria-hidden="true">文件</span>', id="no ending"),
-        pytest.param("file", "x.<b>", '<span class="icon other" aria-hidden="true">文件</span>', id="what is no ending is not shown as one"),
-        pytest.param("video", None, '<span class="icon film" aria-hidden="true">▶</span>', id="a video without a name"),
-        pytest.param("voice", None, '<span class="icon sound" aria-hidden="true">♪</span>', id="a voice message"),
+        pytest.param("file", "合同.PDF", '<span class="icon k-pdf" aria-hidden="true">PDF</span>', id="a document by its ending"),
+        pytest.param("file", "报价 v1.2.xlsx", '<span class="icon k-sheet" aria-hidden="true">XLSX</span>', id="the last ending counts"),
+        pytest.param("file", "说明", '<span class="icon k-other" aria-hidden="true">文件</span>', id="no ending"),
+        pytest.param("file", "x.<b>", '<span class="icon k-other" aria-hidden="true">文件</span>', id="what is no ending is not shown as one"),
+        pytest.param("video", None, '<span class="icon k-film" aria-hidden="true">▶</span>', id="a video without a name"),
+        pytest.param("voice", None, '<span class="icon k-sound" aria-hidden="true">♪</span>', id="a voice message"),
     ],
 )
 def test_a_file_without_a_picture_has_an_icon_its_size_and_its_digest(kind: str, name: str | None, shown: str) -> None:
