@@ -88,7 +88,6 @@ def run(
     with home.lock(f"{corp_id}.commit"), calm():
         started = clock.now_ms()
         lake = home.lake(corp_id)
-        lake.mend_log()
         at = commit.Run(run_id=new_run_id(), trailing=_trailing(home, corp_id))
         for folder in (home.landing(corp_id), home.staging(corp_id)):
             durable.sweep_temporary(folder)

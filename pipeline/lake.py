@@ -15,6 +15,7 @@ Rules, each with a test:
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -205,10 +206,29 @@ class Lake:
         self._sync_log(0)
 
     def mend_log(self) -> bool:
-        """Set aside an empty or torn last log entry; return whether there was one. For writers, before they plan.
+        """Set aside an empty or torn last log entry; return whether there was one. Whoever opens the lake next does it.
 
-        Only a power loss before the entry was fsynced leaves one: nothing it settled has been unlinked, so it is settled again.
-        Raises VerifyFailed LOG_DAMAGED for an entry that was durable once (it is anchored): that is damage, nothing to be set aside."""
+        Only a power loss before the entry was fsynced leaves one (a live committer's appears whole, under its name): nothing that it settled,
+        or took out, has been unlinked, so it is done again. Raises VerifyFailed LOG_DAMAGED for an entry that was durable once (it is
+        anchored): that is damage, nothing to be set aside; StorageError where it cannot be."""
+        last = self._last_entry()
+        if last is None or _whole_entry(last):
+            return False
+        with self._mending():
+            return self._set_aside()
+
+    @contextmanager
+    def _mending(self) -> Iterator[None]:
+        """One at a time: a second one would set aside what was committed after the first."""
+        with durable.storage("mending the log of the lake"):
+            handle = os.open(self.root / "_delta_log", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _set_aside(self) -> bool:
         last = self._last_entry()
         if last is None or _whole_entry(last):
             return False
@@ -223,10 +243,15 @@ class Lake:
         return max((self.root / "_delta_log").glob("[0-9]*.json"), default=None)
 
     def snapshot(self) -> Snapshot:
-        """Return the newest version; raises VerifyFailed LAKE_UNREADABLE when the log is missing or damaged, LOG_TORN when its end is."""
-        last = self._last_entry()
-        if last is not None and not _whole_entry(last):
-            raise VerifyFailed("LOG_TORN", "the last entry of the log was not written whole (power loss)", remedy="run `liuhen ingest`: it sets the entry aside")
+        """Return the newest version, after mending the log's end where power loss tore it.
+
+        Raises VerifyFailed LAKE_UNREADABLE when the log is missing or damaged, LOG_DAMAGED when its end is, LOG_TORN when that cannot be mended here."""
+        try:
+            self.mend_log()
+        except StorageError as error:
+            if error.code not in ("STORAGE_READ_ONLY", "STORAGE_DENIED"):
+                raise
+            raise VerifyFailed("LOG_TORN", "the last entry of the log was not written whole (power loss)", remedy="run any command as the user who may write there") from error
         with _reading_log():
             return Snapshot(DeltaTable(str(self.root)))
 

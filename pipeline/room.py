@@ -44,7 +44,7 @@ def commit(
 def make(home: Home, lake: Lake, snapshot: Snapshot, coming: Sequence[DataFile]) -> bool:
     """Compact what leaves no room for `coming` beside it; return whether anything was: `snapshot` is not the newest version then."""
     made = False
-    while compact.due(snapshot, coming=coming) and compact.run(home, lake.corp_id, only_due=True, coming=coming).steps:
+    while too_many(snapshot.files, coming) and compact.due(snapshot, coming=coming) and compact.run(home, lake.corp_id, only_due=True, coming=coming).steps:
         made, snapshot = True, lake.snapshot()
     return made
 

@@ -19,9 +19,10 @@ import msgspec
 
 from pipeline import answers, commit, durable, importing, landing, manifests, purges, room
 from pipeline.alerts import queue as alert_queue
+from pipeline.consenting.change import Change
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import CommitConflict, Lake, Snapshot
 from pipeline.records import PageRef
 from pipeline.saved_files import answer_of
 from pipeline.search import index
@@ -163,26 +164,19 @@ def _purge_lake(home: Home, corp_id: str, keys: Keys) -> int:
 
 def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tuple[str, int]]) -> int:
     """Commit the files of `snapshot` without the records; return how many rows went. Raises CommitConflict, and what reading raises."""
-    adds: list[DataFile] = []
-    removes: list[DataFile] = []
-    lost = 0
+    made, lost = Change(home, lake, snapshot), 0
     try:
         for file in [f for kind in LAKE_KINDS for f in snapshot.of(kind)]:
             rest = lake.without(file, wanted)
             if rest is None:
                 continue
             lost += file.rows - rest.num_rows
-            removes.append(file)
-            if rest.num_rows:
-                adds.append(lake.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon))
-        noted = purges.note(home, lake.corp_id, snapshot, removes)
-        try:
-            version = room.commit(home, lake, snapshot, adds, removes, what="purge")
-        except BaseException:
-            purges.forget(noted)
-            raise
+            made.removes.append(file)
+            made.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
+        noted = made.list_files()
+        version = room.commit(home, lake, snapshot, made.adds, made.removes, what="purge")
     except (CommitConflict, VerifyFailed, UsageError, durable.Vanished):
-        lake.discard(adds)
+        made.forget()
         raise
     purges.begin(home, lake.corp_id, noted, version=version)
     return lost

@@ -1,6 +1,6 @@
 """One planned commit of rows and files, made anew when another one comes first.
 
-Before: lake.py, purges.py, room.py. After: hiding.py, moving.py, resealing.py, destroying.py.
+Before: lake.py, purges.py, room.py. After: hiding.py, moving.py, resealing.py, destroying.py, stores.py.
 Killed anywhere: before the commit nothing has happened but files that no commit names, and the list that was written before each of them names
 their token and folder; after it the list says what to unlink.
 """
@@ -56,9 +56,10 @@ class Change:
             self._folders.add(folder)
             self.list_files()
 
-    def list_files(self) -> None:
-        """Write the list of what this commit takes out and of where its files lie."""
-        self.noted = purges.note(self.home, self.lake.corp_id, self.snapshot, self.removes, token=self.token, folders=self._folders)
+    def list_files(self) -> Noted:
+        """Write the list of what this commit takes out and of where its files lie; return it."""
+        self.noted = noted = purges.note(self.home, self.lake.corp_id, self.snapshot, self.removes, token=self.token, folders=self._folders)
+        return noted
 
     def forget(self) -> None:
         """Unlink what was written for a commit that is not made."""

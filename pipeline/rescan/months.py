@@ -99,7 +99,6 @@ def rescan(
     Whole months: what counts of a month is decided for all of it. Raises Locked, StorageError, VerifyFailed."""
     with home.lock(f"{corp_id}.commit"):
         lake = home.lake(corp_id)
-        lake.mend_log()
         snapshot = lake.snapshot()
         bench = Workbench(home, corp_id, snapshot)
         version = bench.lexicon_version

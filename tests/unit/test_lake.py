@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import schema
-from pipeline.errors import UsageError, VerifyFailed
+from pipeline.errors import StorageError, UsageError, VerifyFailed
 from pipeline.keyring import FileMaster, Keyring
 from pipeline.lake import CommitConflict, Lake
 
@@ -141,11 +142,40 @@ def test_a_torn_last_entry_is_set_aside_only_when_it_never_was_durable(lake: Lak
     lake.commit(lake.snapshot(), [lake.write(runs(1), "acks")], [], what="test")
     never = lake.root / "_delta_log" / "00000000000000000002.json"
     never.write_bytes(left)
-    with pytest.raises(VerifyFailed, match="was not written whole"):
-        lake.snapshot()
-    assert lake.mend_log() and not lake.mend_log()
-    assert lake.snapshot().version == 1
+    assert lake.snapshot().version == 1, "whoever opens the lake next sets it aside"
+    assert not never.exists() and not lake.mend_log()
+    assert [p.read_bytes() for p in never.parent.glob("*.torn-*")] == [left]
     durable = lake.root / "_delta_log" / "00000000000000000001.json"
     durable.write_bytes(left)
     with pytest.raises(VerifyFailed, match="was whole once and is damaged now"):
-        lake.mend_log()
+        lake.snapshot()
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.EROFS, VerifyFailed), (errno.EACCES, VerifyFailed), (errno.ENOSPC, StorageError)])
+def test_a_torn_entry_that_cannot_be_set_aside_is_told(lake: Lake, number: int, error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    torn = lake.root / "_delta_log" / "00000000000000000001.json"
+    torn.write_bytes(b"{")
+
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(error, match="was not written whole" if error is VerifyFailed else "the disk is full"):
+        lake.snapshot()
+    assert torn.exists()
+
+
+def test_of_two_that_mend_at_once_one_sets_nothing_whole_aside(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one looked before the first one mended, and a commit came in between."""
+    torn = lake.root / "_delta_log" / "00000000000000000001.json"
+    torn.write_bytes(b"{")
+    real = Lake._set_aside
+
+    def late(self: Lake) -> bool:
+        monkeypatch.setattr(Lake, "_set_aside", real)
+        assert real(self)
+        lake.commit(lake.snapshot(), [lake.write(runs(1), "acks")], [], what="test")
+        return real(self)
+
+    monkeypatch.setattr(Lake, "_set_aside", late)
+    assert not lake.mend_log() and lake.snapshot().version == 1
