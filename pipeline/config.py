@@ -197,6 +197,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lexicon: Lexicon = Lexicon()
     evidence: Evidence = Evidence()
 
+    @property
+    def at_double(self) -> bool:
+        """Whether this is a demo whose source is the double that was made for it: the double ends with the demo."""
+        return self.demo and self.wecom.base_url.startswith("http://127.0.0.1:")
+
 
 TEMPLATE = """\
 # liuhen 留痕 — 配置 / configuration. 每一项都可用 `liuhen config set KEY VALUE` 修改 / every item can be set so.

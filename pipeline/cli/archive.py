@@ -47,7 +47,8 @@ def ingest(
         if ended.breaker:
             say(t("ingest.breaker"))
         if ended.summary.exit_code == Exit.LEFT_OVER:
-            say(t("ingest.left_over", failed=ended.summary.failed, pending=ended.summary.pending))
+            new = ended.summary.failed + ended.summary.pending
+            say(t("ingest.left_over", failed=ended.summary.failed, pending=ended.summary.pending) if new else t("ingest.left_over_before"))
         sys.stderr.flush()
         print(msgspec.json.encode(ended.summary).decode(), flush=True)
         if ended.summary.exit_code:

@@ -76,6 +76,8 @@ def _tell(ended: Summary) -> None:
     """Say in words what a person must know, then the summary line."""
     if ended.code:
         say(sentence(ended.code, ended.hint))
+    if ended.without_seq:
+        say(t("pull.without_seq", n=ended.without_seq))
     if ended.gaps:
         say(t("pull.gaps", n=ended.gaps))
     if ended.exit_code == Exit.VERIFY_FAILED:
@@ -96,11 +98,15 @@ def _why(told: str) -> str:
     """Return why a step was left out or stopped: a code of the source or of an error by its meaning, else the sentence."""
     if told in SENTENCES:
         return sentence(told)
+    if told == "WECOM_NETWORK" and CALL.home.config.at_double:
+        return t("demo.double_over")
     return f"{words.label('error', told, LANG)} ({told})" if f"error.{told}" in words.catalogue() else words.sentence(told, LANG)
 
 
 def sentence(code: str, hint: str = "") -> str:
     """Return what a code of the source means and what to do, in the language of the call."""
+    if code == "SOURCE_UNREACHABLE" and CALL.home.config.at_double:
+        return t("demo.double_over")
     what, remedy = (t(f"source.{code}"), t(f"source.{code}.do")) if LANG == "zh" else SENTENCES[code]
     seen = f" ({t('pull.address_seen', address=hint)})" if hint else ""
     return f"{what}{seen}; {remedy}" if LANG != "zh" else f"{what}{seen}；{remedy}"

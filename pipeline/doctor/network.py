@@ -42,9 +42,8 @@ def look_home(home: Home, *, now_s: Callable[[], float] = time.time) -> Iterator
         port = target.port or {"https": 443, "socks5": 1080}.get(target.scheme, 80)
         socket.create_connection((target.hostname or "", port), timeout=CONNECT_S).close()
     except (OSError, UnicodeError) as error:
-        unknown = isinstance(error, socket.gaierror)
-        values = {"host": target.hostname or ""}
-        yield Finding(check=check, state="bad", outcome="unknown" if unknown else "unreachable", values=values, exit_code=int(Exit.LEFT_OVER))
+        outcome = "double" if home.config.at_double else "unknown" if isinstance(error, socket.gaierror) else "unreachable"
+        yield Finding(check=check, state="bad", outcome=outcome, values={"host": target.hostname or ""}, exit_code=int(Exit.LEFT_OVER))
         return
     yield Finding(check=check, state="ok", outcome="ok", values={"host": target.hostname or ""})
     yield from _certificate_and_clock(home, now_s)

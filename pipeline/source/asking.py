@@ -43,13 +43,15 @@ class Unreadable(Exception):
 
 
 class Answer(NamedTuple):
-    """An answer as received, its errcode, and the sequence numbers in it. counted: what it holds, where one look told it all."""
+    """An answer as received, its errcode, and the sequence numbers in it. counted: what it holds, where one look told it all;
+    without_seq: how many of its entries bear no usable sequence number."""
 
     data: bytes
     errcode: int
     seqs: tuple[int, ...]
     errmsg: str = ""
     counted: Counted | None = None
+    without_seq: int = 0
 
 
 class _Record(msgspec.Struct):
@@ -68,10 +70,12 @@ _decode = msgspec.json.Decoder(_Body)
 def read(data: bytes) -> Answer:
     """Return what an answer says; raises VendorError 10002 when it is not whole JSON of an answer."""
     if (counted := answers.count_plain(data)) is not None:
-        return Answer(data, 0, tuple([s for s in counted.seqs if s]), counted=counted)
+        seqs = tuple([s for s in counted.seqs if s])
+        return Answer(data, 0, seqs, counted=counted, without_seq=counted.records - len(seqs))
     try:
         body = _decode.decode(data)
-        return Answer(data, body.errcode, tuple(r.seq for r in body.chatdata or () if 0 < r.seq <= answers.MAX_SEQ), body.errmsg)
+        seqs = tuple(r.seq for r in body.chatdata or () if 0 < r.seq <= answers.MAX_SEQ)
+        return Answer(data, body.errcode, seqs, body.errmsg, without_seq=len(body.chatdata or ()) - len(seqs))
     except msgspec.ValidationError:
         return _lenient(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -85,7 +89,8 @@ def _lenient(data: bytes) -> Answer:
     codes = {m.failure.code for m in malformed}
     if codes & {"PAGE_CUT", "PAGE_UNREADABLE", "SOURCE_ERRCODE"}:
         raise VendorError(UNREADABLE, "chat_data")
-    return Answer(data, 0, (*(i.seq for i in page.items), *(m.failure.seq for m in malformed if m.failure.seq is not None)))
+    numbered = [m.failure.seq for m in malformed if m.failure.seq is not None]
+    return Answer(data, 0, (*(i.seq for i in page.items), *numbered), without_seq=len(malformed) - len(numbered))
 
 
 class Asker:

@@ -41,11 +41,13 @@ Progress = Callable[[str, int, int], None]
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """The last line of `pull` on stdout. complete: the source had nothing more; code: what stopped it; hours_left: of the window."""
+    """The last line of `pull` on stdout. records: those with a sequence number; without_seq: entries of the pages that bear none, which
+    `ingest` counts as failed. complete: the source had nothing more; code: what stopped it; hours_left: of the window."""
 
     run_id: str
     pages: int = 0
     records: int = 0
+    without_seq: int = 0
     bytes: int = 0
     calls: int = 0
     cursor: int = 0
@@ -157,6 +159,7 @@ class Pull:
         )  # fmt: skip
         self.told.pages += 1
         self.told.records += len(answer.seqs)
+        self.told.without_seq += answer.without_seq
         self.told.bytes += len(answer.data)
         if self._progress:
             self._progress("pull", self.told.records, 0)

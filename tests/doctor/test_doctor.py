@@ -12,6 +12,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline import words
@@ -203,6 +204,17 @@ def test_an_address_nobody_answers_ends_the_questions(tmp_path: Path) -> None:
     assert by_check(found)["dns"] == ("bad", "unreachable") and by_check(found)["secret"] == ("bad", "SECRET_FORM")
     assert by_check([network.look_unasked(home, Corp(id="ww1", archive_secret="env:PATH"), offline=False)]) == {"secret": ("skipped", "unreached")}
     assert "certificate" not in by_check(found)
+
+
+def test_a_demo_whose_double_has_ended_blames_no_firewall(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = at_address(tmp_path, base_url=f"http://127.0.0.1:{port}")
+    home.config = msgspec.structs.replace(home.config, demo=True)
+    (found,) = network.look_home(home)
+    assert (found.state, found.outcome, found.exit_code) == ("bad", "double", 3)
+    assert "防火墙" not in findings.fix_of(found, "zh") and "liuhen demo" in findings.fix_of(found, "zh")
 
 
 def test_a_proxy_that_is_down_is_told_as_the_proxy(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from pipeline import landing
 from pipeline.errors import ArchiveError, Locked
 from pipeline.home import Home
-from pipeline.source import gaps, state
+from pipeline.source import asking, gaps, state
 from pipeline.source.interface import VendorError
 from pipeline.source.pace import Pace
 from pipeline.source.pull import Pull
@@ -84,6 +84,16 @@ def _counted(function: Callable[..., Any], name: str, calls: Counter[str]) -> Ca
         return function(*args, **kwargs)
 
     return counted
+
+
+def test_entries_without_a_sequence_number_are_told_beside_the_records_so_that_the_counts_of_pull_and_ingest_add_up() -> None:
+    """Written by hand: two whole records, one whose seq is a word, one without any."""
+    rest = {"publickey_ver": 1, "encrypt_random_key": "x", "encrypt_chat_msg": "y"}
+    whole = [{"seq": seq, "msgid": f"m{seq}", **rest} for seq in (1, 2)]
+    broken: list[dict[str, object]] = [{"seq": "four", "msgid": "m4", **rest}, {"msgid": "m5"}]
+    found, plain = (asking.read(json.dumps({"errcode": 0, "errmsg": "ok", "chatdata": entries}).encode()) for entries in ([*whole, *broken], whole))
+    assert (found.seqs, found.without_seq) == ((1, 2), 2)
+    assert (plain.seqs, plain.without_seq) == ((1, 2), 0)
 
 
 def test_the_next_pull_goes_on_from_what_landed_even_when_the_state_file_is_lost(home: Home) -> None:
