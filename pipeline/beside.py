@@ -73,6 +73,13 @@ def named(
     return columns, _rows(reader, described, iter(rows), whose, until, merged)
 
 
+def names_of(reader: Reader, who: Who, asked: Iterable[tuple[str, object]]) -> list[str | None]:
+    """Return the name of each id at its time (None: now), None where none is known or may be told (rules 2 and 3)."""
+    described = [Column("id"), Column("at", "", "timestamp")]
+    _, rows = named(reader, described, asked, lang="zh", declared={"id": who})
+    return [str(name) if name else None for _, name, _ in rows]
+
+
 def name_column(column: str) -> str:
     """Return what the column of names behind a column of ids is called."""
     return f"{column.removesuffix('_id')}_name"

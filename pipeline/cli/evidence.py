@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import msgspec
 import typer
 
-from pipeline import clock, words
+from pipeline import cells, clock, words
 from pipeline.cli.output import Format, OutputFile, chosen, described, emit, emit_named, format_option, notes, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
@@ -107,14 +107,18 @@ def matter_open(
 
 def _propose(reader: Reader, customer: str) -> None:
     """Name the employees, rooms and period that a customer's matter probably needs."""
+    from pipeline import beside
+
     rows = reader.rows(
         "SELECT conversation_id, room_id, min(dt) AS first_day, max(dt) AS last_day, count(*) AS n FROM messages"
         " WHERE sender_id = $id OR list_contains(recipient_ids, $id) GROUP BY ALL ORDER BY n DESC, conversation_id",
         {"id": customer},
     )
+    names = beside.names_of(reader, "conversation", [(row["conversation_id"], row["last_day"]) for row in rows])
     say(t("matter.proposed", n=len(rows)))
-    for row in rows:
-        print(f"  {row['conversation_id']}  {row['first_day']} – {row['last_day']}  {row['n']}")  # who it is about goes to whoever asked, not to a log
+    for row, name in zip(rows, names, strict=True):  # who it is about goes to whoever asked, not to a log
+        called = f" ({cells.one_line(name)})" if name else ""
+        print(f"  {row['conversation_id']}{called}  {row['first_day']} – {row['last_day']}  {row['n']}")
 
 
 @matter_app.command("list", help=t("usage.matter.list"))

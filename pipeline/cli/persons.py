@@ -53,7 +53,7 @@ def _row(found: Found, table: bool) -> Sequence[object]:
     if not table:
         return [getattr(found, n) for n in NAMES]
     links = [f"{t('identity_kind.' + x['kind'])} {x['value']}" for x in found.links]
-    remarks = [f"{x['remark']} ({x['userid']}{_until(x['valid_to'])})" for x in found.remarks]
+    remarks = [f"{x['remark']} ({' '.join(filter(None, (x['name'], x['userid'])))}{_until(x['valid_to'])})" for x in found.remarks]
     lists = {"names": found.names, "remarks": remarks, "links": links, "conversations": found.conversations, "by": [t("found_by." + b) for b in found.by]}
     values = {n: "\n".join(lists[n]) if n in lists else getattr(found, n) for n in NAMES}
     return [t(f"person_kind.{found.kind}") if n == "kind" else values[n] for n in NAMES]

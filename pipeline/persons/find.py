@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline import beside
 from pipeline.errors import UsageError
 from pipeline.reader import Reader
 
@@ -58,7 +59,7 @@ FROM parties WHERE list_contains($ids, id) GROUP BY id
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """A person: `by` says what the text was found in; names newest first; days are Beijing days, None where nothing was archived.
 
-    remarks: what each follower (userid) calls him, with valid_from and valid_to, newest first."""
+    remarks: what each follower (userid, with the name of that time) calls him, with valid_from and valid_to, newest first."""
 
     id: str
     kind: str
@@ -117,8 +118,10 @@ def _remarks(reader: Reader, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
         "SELECT external_userid, userid, remark, valid_from, valid_to FROM follows WHERE list_contains($ids, external_userid) AND remark <> ''"
         " ORDER BY external_userid, valid_from DESC NULLS LAST, lower(userid)"
     )
-    for row in reader.rows(query, {"ids": ids}):
-        by_id.setdefault(row.pop("external_userid"), []).append(row)
+    rows = reader.rows(query, {"ids": ids})
+    names = beside.names_of(reader, "employee", [(row["userid"], row["valid_from"] or row["valid_to"]) for row in rows])
+    for row, name in zip(rows, names, strict=True):
+        by_id.setdefault(row["external_userid"], []).append({k: {**row, "name": name}[k] for k in ("remark", "userid", "name", "valid_from", "valid_to")})
     return by_id
 
 

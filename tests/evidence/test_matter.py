@@ -75,3 +75,12 @@ def test_a_matter_is_shown_as_people_read_and_as_one_object(at: Home) -> None:
     told = json.loads(Answer(at, "matter", "show", "M1", "--format", "json").out)
     assert (told["matter"], told["review_on"], [h["hold_id"] for h in told["holds"]]) == ("M1", "2027-05-04", [hold.hold_id])
     assert Answer(at, "matter", "show", "M1").rows == [told]
+
+
+def test_a_matter_proposes_conversations_with_the_names_of_the_time(tmp_path: Path) -> None:
+    home = firm.home(tmp_path)
+    (tmp_path / "people.jsonl").write_text('{"userid":"zhangsan","kind":"employee","name":"张三"}\n{"userid":"wmA","kind":"external","name":"王红"}\n')
+    assert Answer(home, "people", "import", str(tmp_path / "people.jsonl")).code == 0
+    firm.run(home, firm.page(tmp_path, "p.json", {1: firm.message(1), 2: firm.message(2, sender="wmA", to=["zhangsan"])}))
+    ended = Answer(home, "matter", "open", "M1", "--title", "投诉", "--customer", "wmA")
+    assert ended.out.split() == ["wmA|zhangsan", "(王红", "/", "张三)", "2026-11-20", "–", "2026-11-20", "2"]

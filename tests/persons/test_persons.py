@@ -90,8 +90,8 @@ def test_a_person_is_told_with_what_each_follower_called_them_and_when(archive: 
     with Reader(archive, firm.CORP) as reader:
         (one,) = find(reader, "王姐")
     assert one.by == ["remark"]
-    told = [(x["remark"], x["userid"], str(x["valid_from"] or "")[:10], str(x["valid_to"] or "")[:10]) for x in one.remarks]
-    assert told == [("王姐Vip", "zhangsan", "2026-06-01", ""), ("房主王", "zhangsan", "", "2026-06-01")]
+    told = [(x["remark"], x["name"], x["userid"], str(x["valid_from"] or "")[:10], str(x["valid_to"] or "")[:10]) for x in one.remarks]
+    assert told == [("王姐Vip", "张三", "zhangsan", "2026-06-01", ""), ("房主王", "张三", "zhangsan", "", "2026-06-01")]
 
 
 def test_nothing_to_look_for_is_refused(archive: Home) -> None:
