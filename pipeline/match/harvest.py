@@ -258,6 +258,8 @@ class Harvest:
         if by is None and self._approved is not None:
             covering = self._approved.covering(self._message, self._decision, place[0], ground.text, start, end)
             by = f"approved/{covering}" if covering else None
+        if by is None and self._decision.direction == "internal":
+            by = next((name for word, name in self._lexicon.training if any(word in part for part in self._whole())), None)
         return by
 
     def _whole(self) -> tuple[str, ...]:

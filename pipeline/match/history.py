@@ -142,7 +142,8 @@ def _packs(old: Sequence[Pack], new: Sequence[Pack]) -> Iterator[Change]:
         for name in OF_PACK:
             if getattr(was[pack], name) != getattr(now[pack], name):
                 yield Change(pack, name, "changed", f"{_plain(getattr(was[pack], name))} → {_plain(getattr(now[pack], name))}")
-        yield from _listed(pack, "disclosures", was[pack].disclosures, now[pack].disclosures)
+        for name in ("disclosures", "training"):
+            yield from _listed(pack, name, getattr(was[pack], name), getattr(now[pack], name))
 
 
 def _beside(old: Kept, new: Kept) -> Iterator[Change]:

@@ -138,6 +138,7 @@ class Lexicon:
     judges: tuple[Judge, ...]
     contexts: tuple[int, ...]
     disclosures: Disclosures | None
+    training: tuple[tuple[str, str], ...]  # (word folded, `PACK/training/WORD`)
     on: tuple[str, ...] = ()
     off: tuple[str, ...] = ()
 
@@ -187,6 +188,7 @@ def compile_packs(packs: Iterable[Pack], on: Collection[str] = (), off: Collecti
     return Lexicon(
         version=_version(ordered, [rules[n].id for n in sorted(live)]), packs=ordered, rules=rules, live=live, groups=tuple(_groups(ordered, live)),
         judges=tuple(map(_judge, rules)), contexts=tuple(n for n in sorted(live) if rules[n].context), disclosures=_disclosures(ordered),
+        training=tuple((fold(word), f"{pack.id}/training/{word}") for pack in ordered for word in pack.training if fold(word)),
         on=tuple(on), off=tuple(off),
     )  # fmt: skip
 

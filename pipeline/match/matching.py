@@ -11,7 +11,7 @@ Before: ../consent.py (gated messages), lexicon.py (compiled packs). After: ../s
    an unknown sender and on quoted words each rule fires, since nobody can say that they are not the right person's.
 5. What a rule needs beside a hit (near, all_of, any_of, none_of, judge.py) is no finding when it fails. A hit is suppressed, kept and told
    by what, by the first of: an approved wording around it, an allow phrase that covers or overlaps it (a phrase inside a longer hit
-   excuses nothing), a negation, a question.
+   excuses nothing), a negation, a question, an approved text of the firm, a word of training among colleagues (internal messages alone).
 6. At most 1,000 findings a message and rule, those that count before suppressed ones, from the first 20,000 places; the rest is counted.
 7. Only archived messages are searched; a recall has no words.
 8. The map back to the original is made only for texts with a hit.

@@ -49,6 +49,7 @@ class _PackHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     variants: tuple[Table, ...] = DEFAULT_VARIANTS
     split: bool = True
     disclosures: tuple[Sentence, ...] = ()
+    training: tuple[Sentence, ...] = ()
 
 
 class ListOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +93,7 @@ def _read_yaml(source: PackSource) -> Pack:
             raise _refused("LEXICON_INVALID", head.id, f"disclosure number {at} {fault}", "correct or remove it")
     return Pack(
         id=head.id, owner=head.owner, reason=head.reason, since=head.since, language=head.language, rules=rules, folds={str(name): wanted for name, wanted in head.folds.items()},
-        disclosures=head.disclosures,
+        disclosures=head.disclosures, training=head.training,
     )  # fmt: skip
 
 

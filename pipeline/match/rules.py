@@ -174,7 +174,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Pack(msgspec.Struct, frozen=True, kw_only=True):
     """A pack as read; its rules already carry what the pack says for all of them (variants, split, owner).
 
-    folds: single folds switched on or off. disclosures: texts inside which nothing counts. duplicates: lines of a plain list that repeated an earlier one."""
+    folds: single folds switched on or off. disclosures: texts inside which nothing counts. training: words by which colleagues talk about rules,
+    not to customers: in an internal message that holds one nothing counts. duplicates: lines of a plain list that repeated an earlier one."""
 
     id: Id
     owner: str
@@ -184,4 +185,5 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
     folds: dict[str, bool] = {}
     disclosures: tuple[str, ...] = ()
+    training: tuple[str, ...] = ()
     duplicates: int = 0

@@ -20,7 +20,7 @@ from pipeline.match.lexicon import Excuse, Lexicon, compile_packs, load_packs, s
 from pipeline.match.matching import examine, find
 from pipeline.match.negation import negation_before
 from pipeline.match.packfile import PackSource, read_pack
-from pipeline.records import PartyKind
+from pipeline.records import Direction, PartyKind
 from pipeline.scripts.covering import ApprovedTexts
 from pipeline.scripts.texts import ApprovedText
 
@@ -296,6 +296,21 @@ SPLIT_PACKS = load_packs([source("terms: [稳赚不赔]\nvariants: []", HEAD + "
 )
 def test_what_a_text_says_to_a_question(text: str, expected: str) -> None:
     assert affirmation(text, ("放心",), ("好的",))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "direction", "expected"),
+    [
+        pytest.param("处罚案例：有人承诺保本", "internal", "p/training/处罚案例", id="colleagues about a case"),
+        pytest.param("處 罰案例：有人承诺保本", "internal", "p/training/处罚案例", id="however it is written"),
+        pytest.param("处罚案例：有人承诺保本", "outbound", None, id="a customer is told the same"),
+        pytest.param("这款保本", "internal", None, id="colleagues about a product"),
+    ],
+)
+def test_what_colleagues_say_about_rules_does_not_count(text: str, direction: Direction, expected: str | None) -> None:
+    packs = lexicon("terms: [保本]", HEAD + "training: [处罚案例]\n")
+    [found] = find(*said(text, "employee", direction=direction), packs)[0]
+    assert found.suppressed_by == expected
 
 
 # --- the short ways ------------------------------------------------------------------------------------------------
