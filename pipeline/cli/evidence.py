@@ -325,7 +325,8 @@ def _both(reader: Reader, full: Bundle, prover: Prover, output: Path, redacted: 
         made = masking.redacted(reader, full, choices)
         own = msgspec.structs.replace(made.bundle, notes=("redacted", *(() if writer else ("no_pdf",))))
         digests.append(_write(reader, own, prover, redacted, writer, look=lambda sink: leaks.refuse(sink, made.values)))
-        say(t("export.redacted", file=redacted, masks=len(own.masks or ()), values=len(made.values)))
+        masks = len(own.masks or ())
+        say(t("export.redacted", file=redacted, masks=masks, values=len(made.values)) if masks or made.values else t("export.redacted_none", file=redacted))
     for note in notes():
         say(note)
     return [_write(reader, full, prover, output, writer), *digests]

@@ -23,10 +23,12 @@
     completeness.py what is in it, what is not, and why
     report.py       page 1: what is in it, what is not, what it does not prove
     views.py        the pages of each conversation, in parts
+    stored_zip.py   the zip, without an object for each file
     bundle.py       the parts → a BagIt in a zip, the same bytes every time
     check.py        `verify CASE.zip`
     check_files.py  a bundle's files, one at a time
     check_parts.py  checks of decryption, masks, the table
+    check_pages.py  pages against records
     check_trail.py  checks of checkpoints, epochs, custody log, stamps
     cycle_steps.py  the steps of `run`
     pdf/            report and conversations as PDF/A

@@ -13,7 +13,6 @@ Layout (evidence.md, section 7; formats: docs/formats.md, section 13). Rules:
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -28,12 +27,12 @@ from pipeline.evidence.pdf.writer import Writer
 from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, encode
 from pipeline.evidence.scope import Scope
+from pipeline.evidence.stored_zip import StoredZip
 from pipeline.reader import Reader
 from pipeline.roles import acting
 from pipeline.source import media_store
 
 BAG = "case"
-_STAMP = (1980, 1, 1, 0, 0, 0)
 LANGS = report.LANGS
 
 
@@ -82,10 +81,38 @@ def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bund
     )  # fmt: skip
 
 
+class Digests:
+    """Paths below data/ and the digests of their files, as the lines of their manifest: a bundle has hundreds of thousands."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def add(self, path: str, digest: str) -> None:
+        """Put a file among them; digest: 64 hexadecimal digits."""
+        self._lines.append(f"{digest}  data/{path}\n".encode())
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Yield (path, digest), sorted by path."""
+        self._lines.sort(key=_by_path)
+        return ((line[71:-1].decode(), line[:64].decode()) for line in self._lines)
+
+    def manifest(self) -> bytes:
+        """Return the manifest."""
+        self._lines.sort(key=_by_path)
+        return b"".join(self._lines)
+
+
+def _by_path(line: bytes) -> bytes:
+    return line[66:]
+
+
 # A file's bytes, or its pieces in order where they do not fit into memory.
 Content = bytes | Iterable[bytes]
-# {path below data/: SHA-256 in hex} of all other files -> the last files
-Closing = Callable[[Mapping[str, str]], Iterable[tuple[str, Content]]]
+# (path below data/, SHA-256 in hex) of all other files, sorted by path -> the last files
+Closing = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[str, Content]]]
 
 
 def files(reader: Reader, bundle: Bundle, prover: Prover, *, writer: Writer | None = None) -> Iterator[tuple[str, Content]]:
@@ -145,42 +172,42 @@ def report_pdf(bundle: Bundle, writer: Writer) -> Closing:
 def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str], closing: Closing | None = None, sm3: bool = False) -> str:
     """Write the zip to `sink`; return the SHA-256 of the manifest, hex, by which people name a bundle.
 
-    closing: makes the last files, from {path below data/: SHA-256 in hex} of all before; sm3: adds a manifest of SM3 digests beside it."""
-    digests, second = dict[str, str](), dict[str, str]()
-    count = size = 0
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        last = closing or (lambda _: [])
-        for path, data in chain(parts, (made for _ in (0,) for made in last({n.removeprefix("data/"): d for n, d in digests.items()}))):
-            name = f"data/{path}"
-            also = hashlib.new("sm3") if sm3 else None
-            digests[name], written = _add(archive, name, data, also)
-            if also is not None:
-                second[name] = also.hexdigest()
-            count, size = count + 1, size + written
-        manifest = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
-        tags = {
-            "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
-            "bag-info.txt": "".join(f"{k}: {v}\n" for k, v in {**info, "Payload-Oxum": f"{size}.{count}"}.items()).encode(),
-            "manifest-sha256.txt": manifest,
-            **({"manifest-sm3.txt": "".join(f"{digest}  {name}\n" for name, digest in sorted(second.items())).encode()} if sm3 else {}),
-        }
-        for name, data in tags.items():
-            _add(archive, name, data)
-        _add(archive, "tagmanifest-sha256.txt", "".join(f"{hashlib.sha256(d).hexdigest()}  {n}\n" for n, d in sorted(tags.items())).encode())
+    closing: makes the last files, from (path below data/, SHA-256 in hex) of all before; sm3: adds a manifest of SM3 digests beside it."""
+    digests, second = Digests(), Digests()
+    size = 0
+    archive = StoredZip(sink)
+    last = closing or (lambda _: [])
+    for path, data in chain(parts, (made for _ in (0,) for made in last(digests))):
+        made, also = hashlib.sha256(), hashlib.new("sm3") if sm3 else None
+        size += _add(archive, f"data/{path}", data, made, *([also] if also else []))
+        digests.add(path, made.hexdigest())
+        if also is not None:
+            second.add(path, also.hexdigest())
+    manifest = digests.manifest()
+    tags = {
+        "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
+        "bag-info.txt": "".join(f"{k}: {v}\n" for k, v in {**info, "Payload-Oxum": f"{size}.{len(digests)}"}.items()).encode(),
+        "manifest-sha256.txt": manifest,
+        **({"manifest-sm3.txt": second.manifest()} if sm3 else {}),
+    }
+    for name, content in tags.items():
+        _add(archive, name, content)
+    _add(archive, "tagmanifest-sha256.txt", "".join(f"{hashlib.sha256(d).hexdigest()}  {n}\n" for n, d in sorted(tags.items())).encode())
+    archive.end()
     return hashlib.sha256(manifest).hexdigest()
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: Content, also: hashlib._Hash | None = None) -> tuple[str, int]:
-    """Add a file; return the SHA-256 (hex) and number of its bytes. also: another digest that is to see them."""
-    entry = zipfile.ZipInfo(f"{BAG}/{name}", date_time=_STAMP)
-    entry.external_attr = 0o100644 << 16
-    entry.create_system = 3
-    digest, size = hashlib.sha256(), 0
-    with archive.open(entry, "w", force_zip64=not isinstance(data, bytes)) as file:
+def _add(archive: StoredZip, name: str, data: Content, *digests: hashlib._Hash) -> int:
+    """Add a file; return the number of its bytes. digests: those that are to see them."""
+    size = 0
+
+    def seen() -> Iterator[bytes]:
+        nonlocal size
         for piece in (data,) if isinstance(data, bytes) else data:
-            file.write(piece)
-            digest.update(piece)
-            if also is not None:
-                also.update(piece)
+            for digest in digests:
+                digest.update(piece)
             size += len(piece)
-    return digest.hexdigest(), size
+            yield piece
+
+    archive.add(f"{BAG}/{name}", seen(), large=not isinstance(data, bytes))
+    return size

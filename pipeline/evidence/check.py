@@ -7,7 +7,6 @@ memory at a time.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -18,14 +17,12 @@ import msgspec
 from cryptography import x509
 
 from pipeline.errors import UsageError
-from pipeline.evidence import check_parts
-from pipeline.evidence.bundle import LANGS
+from pipeline.evidence import check_pages, check_parts
 from pipeline.evidence.check_files import Fault, Files, need
 from pipeline.evidence.check_trail import Trail
 from pipeline.evidence.stamp_check import Stamp
 from pipeline.schema import leaf_schema
 
-_SHOWN = re.compile(r'data-msgid="([^"]*)"')
 SAME = (
     "origin", "seq", "msgid", "kind", "action", "msgtype", "sender_id", "recipient_ids", "room_id", "text", "parts", "sent_at_ms", "captured_at_ms",
     "key_version",
@@ -107,7 +104,7 @@ class _Bag:
         """The checks, in order; each rests on those before it."""
         return [
             ("files", self.manifests), ("checkpoints", self.trail.checkpoints), ("records", self.records), ("lines", self.listed),
-            ("bytes", self.received), ("media", self.media), ("counts", self.counts), ("held", self.decisions), ("views", self.views),
+            ("bytes", self.received), ("media", self.media), ("counts", self.counts), ("held", self.decisions), ("views", lambda: check_pages.views(self.files, self.lines())),
             ("custody", self.custody), ("stamps", self.trail.check_stamps), ("decryption", lambda: check_parts.decryption(self.files, self.numbers)),
             ("redaction", lambda: check_parts.masks(self.files, self.numbers)), ("table", lambda: check_parts.table(self.files, self.lines())),
         ]  # fmt: skip
@@ -224,14 +221,6 @@ class _Bag:
             same = one["proof"]["leaf"] == one["leaf"] and all(fields[n] == one[n] for n in ("origin", "seq", "msgid", "fate", "reason"))
             need(same, f"{where} is not what was decided")
 
-    def views(self) -> None:
-        known = {line["msgid"] for line in self.lines()}
-        for lang in LANGS:
-            shown = {m for name in self.files.below("view", f".{lang}.html") for m in map(_unescaped, _SHOWN.findall(self.files.data(name).decode("utf-8", "replace")))}
-            need(not shown - known, "a page shows a message that is not in the bundle")
-            missing = [line["leaf"] for line in self.lines() if line["msgid"] not in shown]
-            need(not missing, f"records that are not on the pages: {missing[:3]}")
-
 
 def _opening(files: Files, opening: dict[str, Any]) -> None:
     check_parts.opening(files, opening)
@@ -239,9 +228,3 @@ def _opening(files: Files, opening: dict[str, Any]) -> None:
 
 def _fields(proof: dict[str, Any]) -> dict[str, Any]:
     return {name: value for group in proof["groups"].values() for name, value in group.get("fields", {}).items()}
-
-
-def _unescaped(text: str) -> str:
-    import html
-
-    return html.unescape(text)

@@ -3,7 +3,8 @@
 Before: a bundle. After: check.py, check_trail.py.
 
 Rules: (1) a name that we do not make, a second file of the same name, and whatever is no plain file is refused; folders that a packer adds are
-passed over: a bundle that was packed again holds the same files; (2) everything is in the manifest, nothing is beside it.
+passed over: a bundle that was packed again holds the same files; (2) everything is in the manifest, nothing is beside it, and
+nothing is in it that no bundle has (`_KNOWN`).
 """
 
 from __future__ import annotations
@@ -23,9 +24,20 @@ import msgspec
 from pipeline.evidence.bundle import BAG
 
 _NAME = re.compile(r"(?:[0-9A-Za-z][0-9A-Za-z._-]*/)*[0-9A-Za-z][0-9A-Za-z._-]*")
+# Every file that a bundle may hold; whatever else lies in it was put in by somebody else, manifests that fit or not.
+_KNOWN = re.compile(
+    r"(?:bagit|bag-info|manifest-sha256|tagmanifest-sha256|manifest-sm3)\.txt|data/(?:00-README\.html|01-report\.(?:html|pdf)|02-messages\.(?:csv|jsonl)"
+    r"|completeness/(?:coverage\.json|held\.jsonl)|consent/(?:events|notices)\.jsonl|custody/(?:log|proofs)\.jsonl|identity/accounts\.jsonl"
+    r"|checkpoints/(?:log\.vkey|epoch\.json|before-\d+\.note|\d{12}\.note|\d{12}\.consistency\.json)|stamps/\d{12}\.(?:pem|tsq|tsr)"
+    r"|media/[0-9a-f]{64}\.bin|proofs/\d{12}\.json|raw/\d{12}\.(?:plain|envelope)\.json|decryption/(?:key-\d{6}|\d{12})\.json"
+    r"|redaction/log\.jsonl|source/pulls\.jsonl|verify/verify\.py|view/\d{4,}(?:-\d{3,})?\.(?:zh|en)\.html|view/\d{4,}-\d{3,}\.pdf)",
+    re.ASCII,
+)
 PIECE = 1 << 20
 # Larger than any file of a bundle that is read in one piece (media are not).
 LARGEST = 1 << 29
+# What a zip that is not whole makes the standard library raise: beside BadZipFile, NotImplementedError for a way of packing, a version or a
+# split archive that it does not know, RuntimeError for an entry that says it is encrypted (no password was given), EOFError where data end.
 BROKEN_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error, lzma.LZMAError)
 
 
@@ -119,6 +131,8 @@ class Files:
         need("bagit.txt" in self.sizes and self.tag("bagit.txt").startswith(b"BagIt-Version: 1.0\n"), "not a BagIt bag")
         twins = [n for n, k in Counter(name.casefold() for name in self.sizes).items() if k > 1]
         need(not twins, f"two names differ in case only: {twins}")
+        odd = sorted(n for n in self.sizes if not _KNOWN.fullmatch(n))
+        need(not odd, f"put in by somebody else, no bundle has such a file: {odd[:3]}")
         payload = {n for n in self.sizes if n.startswith("data/")}
         self._manifest("tagmanifest-sha256.txt", set(self.sizes) - payload - {"tagmanifest-sha256.txt"}, "sha256")
         self.listed = self._manifest("manifest-sha256.txt", payload, "sha256")

@@ -5,8 +5,8 @@ Before: check_files.py. After: check.py. Formats: docs/formats.md, section 13.
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +18,7 @@ from pipeline.evidence.check_files import LARGEST, Fault, Files, need
 from pipeline.schema import leaf_schema
 
 MASKS = "redaction/log.jsonl"
+LARGEST_KEY_BITS = 16_384
 
 
 def redacted(files: Files) -> bool:
@@ -32,12 +33,20 @@ def decryption(files: Files, numbers: list[int]) -> None:
         if "/key-" in name:
             key = files.object(name)
             need(name == f"decryption/key-{key['version']:06d}.json", f"{name} is about another key")
-            keys[key["version"]] = (int(key["n"], 16), key["e"])
+            keys[key["version"]] = _public(key, name)
     proofs = {n for n in files.below("decryption", ".json") if "/key-" not in n}
     sealed = {f"decryption/{n:012d}.json" for n in numbers if f"data/raw/{n:012d}.envelope.json" in files.sizes}
     need(not proofs or proofs == sealed, f"proofs of decryption of no record, or records without: {sorted(proofs ^ sealed)[:3]}")
     for name in sorted(proofs):
         _decrypts(files, files.object(name), keys, name)
+
+
+def _public(key: dict[str, Any], name: str) -> tuple[int, int]:
+    """Return (modulus, exponent); a key that no enterprise could have, and that would only keep this machine busy, is refused."""
+    need(len(key["n"]) <= LARGEST_KEY_BITS // 4 and isinstance(key["e"], int), f"{name} is no RSA key")
+    modulus, exponent = int(key["n"], 16), key["e"]
+    need(modulus % 2 == 1 and modulus.bit_length() >= 1_024 and exponent % 2 == 1 and 2 < exponent < 1 << 32, f"{name} is no RSA key")
+    return modulus, exponent
 
 
 def _decrypts(files: Files, proof: dict[str, Any], keys: dict[int, tuple[int, int]], name: str) -> None:
@@ -48,7 +57,8 @@ def _decrypts(files: Files, proof: dict[str, Any], keys: dict[int, tuple[int, in
     need(outer["publickey_ver"] == proof["key_version"] and proof["key_version"] in keys, f"{where}: the proof of decryption is under another key")
     modulus, exponent = keys[proof["key_version"]]
     block, sealed = bytes.fromhex(proof["block"]), b64decode(outer["encrypt_random_key"], validate=True)
-    same = pow(int.from_bytes(block), exponent, modulus) == int.from_bytes(sealed) and len(block) == len(sealed) and block[:2] == b"\0\2"
+    shaped = len(block) == len(sealed) == (modulus.bit_length() + 7) // 8 and block[:2] == b"\0\2"
+    same = shaped and pow(int.from_bytes(block), exponent, modulus) == int.from_bytes(sealed)
     need(same, f"{where}: the proof of decryption does not open under the public key")
     try:
         opened = envelope.decrypt_data(block[2:].partition(b"\0")[2], outer["encrypt_chat_msg"].encode("ascii"))
@@ -76,7 +86,7 @@ def masks(files: Files, numbers: list[int]) -> None:
 def table(files: Files, lines: Iterator[dict[str, Any]]) -> None:
     """Check 14: the table says what the records say."""
     before = csv.field_size_limit(LARGEST)  # of the whole process: others read smaller cells
-    rows = csv.reader(io.StringIO(files.data("02-messages.csv").decode("utf-8-sig"), newline=""), strict=True)
+    rows = csv.reader(_text_lines(files.pieces("data/02-messages.csv")), strict=True)
     try:
         need(next(rows, None) == list(flat.COLUMNS), "the table has other columns")
         for line in lines:
@@ -86,6 +96,16 @@ def table(files: Files, lines: Iterator[dict[str, Any]]) -> None:
         raise Fault("the table cannot be read") from None
     finally:
         csv.field_size_limit(before)
+
+
+def _text_lines(pieces: Iterator[bytes]) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text with a byte order mark, each with its line feed."""
+    decode, rest = codecs.getincrementaldecoder("utf-8-sig")().decode, ""
+    for piece in pieces:
+        *whole, rest = (rest + decode(piece)).split("\n")
+        yield from (f"{line}\n" for line in whole)
+    if rest := rest + decode(b"", True):
+        yield rest
 
 
 def opening(files: Files, opened: dict[str, Any]) -> str:

@@ -73,7 +73,7 @@ def coverage(reader: Reader, scope: Scope, told: Sequence[Told], kept_back: Sequ
         "asked": scope.asked, "first_day": plain(scope.first_day), "last_day": plain(scope.last_day), "leaves": size,
         "first_leaf": told[0].leaf if told else None, "last_leaf": told[-1].leaf if told else None,
         "records": len(told), "marked": counted["marked"], "held": len(kept_back),
-        "conversations": [_conversation(reader, scope, c, counted["in", c], size) for c in scope.conversations],
+        "conversations": [{"conversation_id": c, "in_bundle": counted["in", c], **around} for c, around in _around(reader, scope, size).items()],
         "recalled": counted["recalled"], "imported": counted["imported"], "media": dict(sorted(media.items())),
         "whole_archive": {**totals, "fates": {r["fate"]: r["n"] for r in reader.rows(_FATES, {"size": size})}, "gaps": _gaps(reader)},
     }  # fmt: skip
@@ -91,14 +91,17 @@ def _counted(told: Iterable[Told]) -> tuple[Counter[Any], Counter[str]]:
     return counted, media
 
 
-def _conversation(reader: Reader, scope: Scope, conversation_id: str, in_bundle: int, size: int) -> dict[str, Any]:
-    (around,) = reader.rows(
-        "SELECT count(*) AS archived, count(*) FILTER (m.dt < $first) AS before, count(*) FILTER (m.dt > $last) AS after,"
-        " min(m.dt) AS first_day, max(m.dt) AS last_day FROM messages AS m WHERE m.conversation_id = $id AND (m.origin, m.seq) IN"
-        " (SELECT (origin, seq) FROM lake_records WHERE fate = 'archived' AND leaf < $size)",
-        {"id": conversation_id, "first": scope.first_day, "last": scope.last_day, "size": size},
+def _around(reader: Reader, scope: Scope, size: int) -> dict[str, dict[str, Any]]:
+    """Return how many records of each conversation are archived, lie before and after the days asked for, and its first and last day."""
+    rows = reader.rows(
+        "SELECT m.conversation_id, count(*) AS archived, count(*) FILTER (m.dt < $first) AS before, count(*) FILTER (m.dt > $last) AS after,"
+        " min(m.dt) AS first_day, max(m.dt) AS last_day FROM messages AS m WHERE m.conversation_id IN (SELECT unnest($ids)) AND (m.origin, m.seq) IN"
+        " (SELECT (origin, seq) FROM lake_records WHERE fate = 'archived' AND leaf < $size) GROUP BY m.conversation_id",
+        {"ids": list(scope.conversations), "first": scope.first_day, "last": scope.last_day, "size": size},
     )
-    return {"conversation_id": conversation_id, "in_bundle": in_bundle, **{k: plain(v) for k, v in around.items()}}
+    none = {"archived": 0, "before": 0, "after": 0, "first_day": None, "last_day": None}
+    found = {r["conversation_id"]: {k: plain(r[k]) for k in none} for r in rows}
+    return {conversation_id: found.get(conversation_id, none) for conversation_id in scope.conversations}
 
 
 def _gaps(reader: Reader) -> list[dict[str, Any]]:

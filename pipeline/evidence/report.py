@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,26 +44,33 @@ class Exhibit(msgspec.Struct, frozen=True):
     digest: str
 
 
-def exhibits(digests: Mapping[str, str]) -> list[Exhibit]:
-    """Return the index over {path below data/: SHA-256 in hex}."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for path in sorted(digests):
-        group = next(g for g in EXHIBITS if path.startswith(g[0]))
-        groups.setdefault(group, []).append(path)
+def exhibits(digests: Iterable[tuple[str, str]]) -> list[Exhibit]:
+    """Return the index over (path below data/, SHA-256 in hex), sorted by path: of one file its digest, of several that of their lines in the
+    manifest (`HEX␠␠data/PATH`)."""
+    groups: dict[tuple[str, str], _Group] = {}
+    for path, digest in digests:
+        groups.setdefault(next(g for g in EXHIBITS if path.startswith(g[0])), _Group(path, digest)).add(path, digest)
     ordered = [(g, groups[g]) for g in EXHIBITS if g in groups]
-    return [Exhibit(n, g[1], paths[0] if len(paths) == 1 else f"{g[0]}*", len(paths), digest_of(digests, paths)) for n, (g, paths) in enumerate(ordered, 1)]
+    return [
+        Exhibit(n, word, one.path if one.files == 1 else f"{begin}*", one.files, one.digest if one.files == 1 else one.lines.hexdigest())
+        for n, ((begin, word), one) in enumerate(ordered, 1)
+    ]
 
 
-def digest_of(digests: Mapping[str, str], paths: list[str]) -> str:
-    """Return the digest of one file, or of the lines of several in the manifest (`HEX␠␠data/PATH`, sorted)."""
-    if len(paths) == 1:
-        return digests[paths[0]]
-    return hashlib.sha256("".join(f"{digests[p]}  data/{p}\n" for p in sorted(paths)).encode()).hexdigest()
+class _Group:
+    """Files of one exhibit: the first one, how many, and the digest of their lines."""
+
+    def __init__(self, path: str, digest: str) -> None:
+        self.path, self.digest, self.files, self.lines = path, digest, 0, hashlib.sha256()
+
+    def add(self, path: str, digest: str) -> None:
+        self.files += 1
+        self.lines.update(f"{digest}  data/{path}\n".encode())
 
 
-def sections(bundle: Bundle, digests: Mapping[str, str] | None, lang: Lang) -> list[dict[str, Any]]:
-    """Return the report's sections in one language. digests: of the other files (None: the index is left out)."""
-    return [*_first_page(bundle, lang), *_index(bundle, digests or {}, lang), *_gaps(bundle, lang), *_made(bundle, lang)]
+def sections(bundle: Bundle, shown: list[Exhibit], lang: Lang) -> list[dict[str, Any]]:
+    """Return the report's sections in one language. shown: the exhibits (none: the index is left out)."""
+    return [*_first_page(bundle, lang), *_index(bundle, shown, lang), *_accounts(bundle, lang), *_gaps(bundle, lang), *_made(bundle, lang)]
 
 
 def _say(name: str, lang: Lang, **values: object) -> str:
@@ -83,12 +90,12 @@ def _first_page(bundle: Bundle, lang: Lang) -> list[dict[str, Any]]:
 
 def _about(bundle: Bundle, lang: Lang) -> list[tuple[str, str]]:
     c = bundle.coverage
-    asked = " ".join(f"{k}: {v}" for k, v in c["asked"].items())
+    asked = " ".join(f"{_say(f'asked.{k}', lang)}: {cells.one_line(v)}" for k, v in c["asked"].items())
     return [
         (_say("matter", lang), f"{bundle.matter.matter} {bundle.matter.title}"), (_say("corp", lang), bundle.corp_id),
         (_say("scope", lang), f"{asked} {c['first_day'] or '…'} – {c['last_day'] or '…'}"),
         (_say("checkpoint", lang), f"{bundle.point.origin}, {c['leaves']}"), (_say("root", lang), bundle.point.root.hex()),
-        (_say("made", lang), f"{words.beijing(bundle.point.said.at_ms, lang)} · liuhen {__version__}"), (_say("mode", lang), bundle.mode),
+        (_say("made", lang), f"{words.beijing(bundle.point.said.at_ms, lang)} · liuhen {__version__}"), (_say("mode", lang), _say(f"mode.{bundle.mode}", lang)),
         (_say("destination", lang), bundle.destination or _say("destination_inland", lang)),
     ]  # fmt: skip
 
@@ -105,8 +112,7 @@ def counts(bundle: Bundle, lang: Lang) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _index(bundle: Bundle, digests: Mapping[str, str], lang: Lang) -> list[dict[str, Any]]:
-    shown = exhibits(digests)
+def _index(bundle: Bundle, shown: list[Exhibit], lang: Lang) -> list[dict[str, Any]]:
     table = [
         [str(e.number), f"{e.name} ({e.files})", words.say(f"exhibit.{e.word}.what", lang), words.say(f"exhibit.{e.word}.proves", lang), e.digest] for e in shown
     ]
@@ -126,10 +132,30 @@ def _heads(names: tuple[str, ...], lang: Lang) -> list[str]:
     return [_say(f"head.{name}", lang) for name in names]
 
 
+def _accounts(bundle: Bundle, lang: Lang) -> list[dict[str, Any]]:
+    """Who the accounts were then: as customers saw them, and inside the firm (identity.py)."""
+    table = [row for account in bundle.accounts if (row := _account(account, lang))]
+    head = _heads(("account", "customer_saw", "inside_firm", "from", "to", "source"), lang)
+    title = {"level": 2, "title": _say("accounts", lang)}
+    return [{**title, "text": [_say("accounts_note", lang)], "head": head, "widths": [4, 5, 5, 4, 4, 3], "table": table}] if table else []
+
+
+def _account(account: Mapping[str, Any], lang: Lang) -> list[str] | None:
+    if account["says"] not in ("directory", "remark"):
+        return None
+    saw, inside = account["customer_saw"], account["inside_firm"] or {}
+    shown = "" if saw is None else f"{saw['name']}@{saw['firm']}" if saw.get("firm") else saw["name"]
+    kept = " · ".join(v for v in (inside.get("name"), inside.get("department")) if v)
+    if "remark" in inside:
+        kept = _say("remark_of", lang, who=account["by"], remark=inside["remark"])
+    since, until = (words.beijing(account[k], lang) if account[k] is not None else "…" for k in ("valid_from", "valid_to"))
+    return [cells.one_line(v) for v in (account["id"], shown, kept, since, until, words.label("people_source", account["source"], lang))]
+
+
 def _gaps(bundle: Bundle, lang: Lang) -> list[dict[str, Any]]:
     gaps = bundle.coverage["whole_archive"]["gaps"]
     table = [
-        [str(g["after_seq"]), str(g["before_seq"]), words.beijing(g["from_at"], lang), words.beijing(g["to_at"], lang), cells.one_line(g["cause"] or "")]
+        [str(g["after_seq"]), str(g["before_seq"]), words.beijing(g["from_at"], lang), words.beijing(g["to_at"], lang), cells.one_line(words.label("gap_cause", g["cause"], lang))]
         for g in gaps
     ]
     head = _heads(("after_seq", "before_seq", "from", "to", "cause"), lang)
@@ -152,10 +178,11 @@ def html(bundle: Bundle, template: str) -> str:
     from jinja2 import Environment, Undefined
 
     page = Environment(autoescape=True, undefined=Undefined).from_string(template)
-    return page.render(b=bundle, said={lang: sections(bundle, None, lang) for lang in LANGS})
+    return page.render(b=bundle, said={lang: sections(bundle, [], lang) for lang in LANGS})
 
 
-def data(bundle: Bundle, digests: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the template report.typ writes: both languages."""
-    both = [s for lang in LANGS for s in ({**one, "break": one.get("break", False) or (lang == "en" and n == 0)} for n, one in enumerate(sections(bundle, digests, lang)))]
+def data(bundle: Bundle, digests: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return what the template report.typ writes: both languages. digests: as `exhibits` takes them."""
+    shown = exhibits(digests)
+    both = [s for lang in LANGS for s in ({**one, "break": one.get("break", False) or (lang == "en" and n == 0)} for n, one in enumerate(sections(bundle, shown, lang)))]
     return {"title": f"{_say('title', 'zh')} {bundle.matter.matter}", "author": "liuhen", "header": header(bundle), "footer": f"liuhen {__version__}", "sections": both}

@@ -14,9 +14,12 @@ nothing is ever dated back; (4) while the authority is down, checkpoints go on a
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -129,21 +132,55 @@ def _one(home: Home, corp_id: str, point: Checkpoint, roots: tuple[bytes, list[x
 def _send(home: Home, request: bytes) -> bytes:
     from pipeline.wecom import client
 
-    settings = home.config.evidence
+    settings, deadline = home.config.evidence, _Deadline(LONGEST_S)
+    late = NotStamped("STAMP_UNREACHABLE", f"the authority's answer takes longer than {LONGEST_S} seconds", remedy="the checkpoint waits for the next run")
+    asked: dict[str, Any] = {"content": request, "headers": SENDING, "auth": _auth(home), "extensions": {"trace": deadline.connected}}
     try:
-        with client.plain_client(home.config.wecom, home.path) as http, http.stream("POST", settings.stamp_url, content=request, headers=SENDING, auth=_auth(home)) as answer:
+        with deadline, client.plain_client(home.config.wecom, home.path) as http, http.stream("POST", settings.stamp_url, **asked) as answer:
             if answer.status_code != 200:
                 raise NotStamped("STAMP_STATUS", f"the authority answered with status {answer.status_code}", remedy="the checkpoint waits; check evidence.stamp_url")
-            found, until = b"", time.monotonic() + LONGEST_S
+            found = b""
             for piece in answer.iter_bytes():
                 found += piece
-                if time.monotonic() > until:
-                    raise NotStamped("STAMP_UNREACHABLE", f"the authority's answer takes longer than {LONGEST_S} seconds", remedy="the checkpoint waits for the next run")
                 if len(found) > LARGEST:
                     raise NotStamped("STAMP_STATUS", "the authority's answer is larger than any stamp", remedy="the checkpoint waits; check evidence.stamp_url")
+            if deadline.passed:  # an answer without a length ends where its connection does
+                raise late
             return found
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        if deadline.passed:
+            raise late from error
         raise NotStamped("STAMP_UNREACHABLE", f"the authority does not answer ({type(error).__name__})", remedy="the checkpoint waits for the next run") from error
+
+
+class _Deadline:
+    """Ends a connection after so many seconds, whatever drips in: time limits of single reads begin anew with every byte, of headers too."""
+
+    def __init__(self, seconds: float) -> None:
+        self.passed = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def connected(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take note of the socket, as httpx's extension `trace` tells of it; TLS makes another one of it."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._socket = info["return_value"].get_extra_info("socket")
+            if self.passed:
+                self._end()
+
+    def _end(self) -> None:
+        self.passed = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._timer.cancel()
 
 
 def _auth(home: Home) -> tuple[str, str] | None:

@@ -22,7 +22,7 @@ from pipeline.reader import Reader
 from pipeline.source.media_fetch import Fetch
 from tests import firm
 from tests.cli.liuhen import liuhen
-from tests.evidence.bag import Files, at, edit, edit_lines, leaf_of, lines, refused_by_both, unzipped, verdicts, zipped
+from tests.evidence.bag import SCRIPT, Files, at, edit, edit_lines, leaf_of, lines, refused_by_both, unzipped, verdicts, zipped
 from tests.source.fake import Fake
 
 DAY_MS = 86_400_000
@@ -247,14 +247,28 @@ def _custody_edited(files: Files) -> None:
     files["data/custody/log.jsonl"] = files["data/custody/log.jsonl"].replace(b'"role":"owner"', b'"role":"nobody"', 1)
 
 
-def _page_adds(files: Files) -> None:
-    name = "data/view/0001.zh.html"
-    files[name] = files[name].replace(b"</body>", b'<p data-msgid="m999">more</p></body>')
+def _article(page: bytes, msgid: str) -> bytes:
+    begin = page.index(b'<article class="row', page.index(f'data-msgid="{msgid}"'.encode()) - 60)
+    return page[begin : page.index(b"</article>", begin) + len(b"</article>\n")]
 
 
-def _page_drops(files: Files) -> None:
-    for name in [n for n in files if n.startswith("data/view/") and ".zh." in n]:
-        files[name] = files[name].replace(b'data-msgid="m2"', b'data-x="m2"')
+def _on_page(msgid: str, change: Callable[[bytes], bytes]) -> Callable[[Files], None]:
+    """Changes a message where the pages show it."""
+
+    def damage(files: Files) -> None:
+        for name in [n for n in files if n.startswith("data/view/") and f'data-msgid="{msgid}"'.encode() in files[n]]:
+            one = _article(files[name], msgid)
+            files[name] = files[name].replace(one, change(one))
+
+    return damage
+
+
+def _on_pages(old: bytes, new: bytes) -> Callable[[Files], None]:
+    def damage(files: Files) -> None:
+        for name in [n for n in files if n.startswith("data/view/") and n.endswith(".html")]:
+            files[name] = files[name].replace(old, new)
+
+    return damage
 
 
 def _twice(files: Files) -> None:
@@ -281,8 +295,27 @@ DAMAGES = {
     "a file replaced by one of the same size": (_media, "than was fetched"),
     "the first custody entry cut off": (_custody, "custody log"),
     "a custody entry edited": (_custody_edited, "custody log"),
-    "a page that shows one message more": (_page_adds, "not in the bundle"),
-    "a page that leaves one out": (_page_drops, "the pages"),
+    "a page that shows one message more": (_on_page("m2", lambda one: one + one.replace(b'"m2"', b'"m999"')), "not in the bundle"),
+    "a page that shows one message twice": (_on_page("m2", lambda one: one + one), "on the pages twice"),
+    "a page that leaves one out": (_on_page("m2", lambda one: b""), "on the pages"),
+    "a page with other words": (_on_page("m2", lambda one: one.replace("好的".encode(), "不行".encode())), "shows something else"),
+    "a page with more words": (_on_page("m2", lambda one: one.replace("好的</p>".encode(), "好的</p><p>不行</p>".encode())), "what we do not write"),
+    "a page with words where a picture's name stands": (
+        _on_page("m2", lambda one: one.replace("好的</p>".encode(), '好的</p><p class="file">不行</p>'.encode())), "shows something else",
+    ),
+    "a page with an unseen character more": (_on_page("m2", lambda one: one.replace("好的".encode(), "好\u200b的".encode())), "shows something else"),
+    "a page with another sender": (_on_page("m2", lambda one: one.replace(b"<b>wmA</b>", b"<b>zhangsan</b>")), "shows something else"),
+    "a page with another time": (_on_page("m2", lambda one: one.replace(b">10:00:02</time>", b">11:00:02</time>")), "shows something else"),
+    "a page with another file's digest": (_on_page("m9", lambda one: one.replace(b"SHA-256 ec27", b"SHA-256 ec28")), "shows something else"),
+    "a page with an element that hides": (_on_page("m2", lambda one: b'<div hidden="hidden">' + one + b"</div>"), "what we do not write"),
+    "a page with words in a comment": (_on_pages(b"<main>", b"<main><!-- "), "view/0001.zh.html"),
+    "a page with a script": (_on_pages(b"</body>", b"<script>1</script></body>"), "view/0001.zh.html"),
+    "a page with words outside": (_on_pages(b"</main>", "别的话</main>".encode()), "what we do not write"),
+    "a file more, in the manifests too": (lambda files: files.update({"data/extra.txt": b"x"}), "no bundle has such a file"),
+    "a page of no conversation, in the manifests too": (
+        lambda files: files.update({"data/view/0009.zh.html": files["data/view/0001.zh.html"]}), "a page of no conversation: view/0009.zh.html",
+    ),
+    "a PDF of no page, in the manifests too": (lambda files: files.update({"data/view/0001-002.pdf": b"%PDF-1.7"}), "a page of no conversation: view/0001-002.pdf"),
 }  # fmt: skip
 
 
@@ -311,6 +344,17 @@ def test_both_verifiers_see_what_was_done_to_the_files(case: bytes, tmp_path: Pa
     files = unzipped(case)
     change(files)
     refused_by_both(tmp_path, zipped(files, sealed=False), named)
+
+
+def test_a_wrong_checksum_in_the_zip_is_named_by_both(case: bytes, tmp_path: Path) -> None:
+    data = bytearray(case)
+    with zipfile.ZipFile(io.BytesIO(case)) as archive:
+        entry = archive.getinfo("case/data/02-messages.jsonl")
+    at_directory = case.index(b"PK\x01\x02", entry.header_offset)
+    while data[at_directory + 46 : at_directory + 46 + len(entry.filename)] != entry.filename.encode():
+        at_directory = case.index(b"PK\x01\x02", at_directory + 4)
+    data[at_directory + 16] ^= 1  # its CRC-32
+    refused_by_both(tmp_path, bytes(data), "not a whole zip", "02-messages.jsonl")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, 5_000, -1])
@@ -516,3 +560,79 @@ def test_a_matter_about_somebody_unknown_says_so(archive: Home, tmp_path: Path) 
     shutil.copytree(archive.path, tmp_path / "home")
     ended = liuhen(tmp_path / "home", "--lang", "en", "matter", "open", "x-2", "--title", "t", "--employee", "nobody", "--room", "wrNone", "--customer", "wmA")
     assert ended.code == 0 and "this employee id" in ended.err and "no such room" in ended.err and "this customer id" not in ended.err
+
+
+def _known(at: Path, **rows: list[dict[str, Any]]) -> Home:
+    """A home in which the directory knows these rows, with a message and a checkpoint."""
+    from pipeline import ingest, schema
+
+    home = firm.home(at)
+    for kind, given in rows.items():
+        ingest.append(home, firm.CORP, [(kind, schema.table(kind, {k: [r[k] for r in given] for k in given[0]}))], what=kind)
+    firm.run(home, firm.page(at, "p.json", {1: firm.message(1, "您好"), 2: firm.message(2, "好的", sender="wmA", to=["zhangsan"])}))
+    matter.begin(home, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
+    checkpoint.make(home, firm.CORP)
+    return home
+
+
+def test_what_the_customer_saw_is_told_apart_from_the_name_inside_the_firm(tmp_path: Path) -> None:
+    person = {"department": None, "short_name": None, "valid_from": None, "valid_to": None, "source": "contacts", "recorded_at": firm.T0}
+    since = {"valid_from": firm.T0 - DAY_MS, "valid_to": None, "source": "contacts", "recorded_at": firm.T0}
+    home = _known(
+        tmp_path,
+        people=[
+            {**person, "userid": "zhangsan", "kind": "employee", "name": "张三", "alias": "小张", "department": "上海/理财部", "short_name": "某某证券"},
+            {**person, "userid": "wmA", "kind": "external", "name": "阳光", "alias": None},
+        ],
+        follows=[{**since, "external_userid": "wmA", "userid": "zhangsan", "remark": "赵总 建国路", "add_way": 1}],
+    )
+    data = export(home, customer="wmA")
+    files = unzipped(data)
+    told = [(a["id"], a["says"], a.get("customer_saw"), a.get("inside_firm"), a.get("by")) for a in lines(files, "data/identity/accounts.jsonl")]
+    assert told == [
+        ("wmA", "directory", {"name": "阳光"}, None, None),
+        ("zhangsan", "directory", {"name": "小张", "from": "alias", "firm": "某某证券"}, {"name": "张三", "department": "上海/理财部"}, None),
+        ("wmA", "remark", None, {"remark": "赵总 建国路"}, "zhangsan"),
+    ]
+    assert [(r["sender_name"], r["sender_seen_as"]) for r in lines(files)] == [("张三", "小张@某某证券"), ("阳光", "阳光")]
+    assert "客户所见：小张@某某证券" in files["data/view/0001.zh.html"].decode()
+    report = files["data/01-report.html"].decode()
+    assert "<td>小张@某某证券<td>张三 · 上海/理财部<td>" in report and "zhangsan 所填备注：赵总 建国路" in report
+    ours, (code, words) = verdicts(tmp_path, data)
+    assert (ours, code) == ("", 0), words
+
+
+def test_a_long_conversation_is_shown_in_parts_that_both_verifiers_check(archive: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.evidence import views
+
+    monkeypatch.setattr(views, "PART", 3)
+    data = export(archive, customer="wmA")
+    files = unzipped(data)
+    assert sorted(n for n in files if n.endswith(".zh.html")) == ["data/view/0001.zh.html", *(f"data/view/0002-00{n}.zh.html" for n in (1, 2, 3))]
+    assert "第 2 部分，共 3 部分" in files["data/view/0002-002.zh.html"].decode()
+    ours, (code, words) = verdicts(tmp_path, data)
+    assert (ours, code) == ("", 0), words
+    other = files["data/view/0002-001.zh.html"]
+    files["data/view/0002-001.zh.html"], files["data/view/0001.zh.html"] = files["data/view/0001.zh.html"], other
+    refused_by_both(tmp_path, zipped(files), "shows something else")  # the page of another conversation
+
+
+def test_the_script_speaks_the_language_that_liuhen_was_told(case: bytes, tmp_path: Path) -> None:
+    (tmp_path / "case.zip").write_bytes(case)
+    for told, begins in (("en", "checking"), ("zh", "核验")):
+        environment = {"LIUHEN_LANG": told, "LANG": "fr_FR.UTF-8", "PYTHONIOENCODING": "utf-8"}
+        ended = subprocess.run([sys.executable, "-S", str(SCRIPT), "case.zip"], cwd=tmp_path, capture_output=True, check=False, env=environment)
+        assert ended.stdout.decode().startswith(begins), ended.stdout.decode()[:80]
+
+
+def test_a_redacted_set_in_which_nothing_was_masked_says_so(tmp_path: Path) -> None:
+    home = _known(tmp_path)
+    asked = ("--lang", "en", "export", "--matter", "2026-0142", "--customer", "wmA", "--no-pdf", "-o", "case.zip", "--redacted", "court.zip")
+    ended = liuhen(home.path, *asked, cwd=tmp_path)
+    assert ended.code == 0 and "nothing was found to mask" in ended.err and "masked values were looked for" not in ended.err
+
+
+def test_page_one_of_the_report_is_in_one_language_at_a_time(case: bytes) -> None:
+    chinese, english = unzipped(case)["data/01-report.html"].decode().split('<section lang="en">')
+    assert "<td>客户: wmA" in chinese and "单人（未配置角色" in chinese and "single" not in chinese.partition("<section")[2]
+    assert "<td>customer: wmA" in english and "single (no roles configured" in english

@@ -69,6 +69,14 @@ def _other_modulus(files: Files) -> None:
     edit(files, KEY, lambda k: k.update(n=f"{int(k['n'], 16) + 2:x}"))
 
 
+def _huge_modulus(files: Files) -> None:
+    edit(files, KEY, lambda k: k.update(n="f" * 2_000_001))
+
+
+def _huge_exponent(files: Files) -> None:
+    edit(files, KEY, lambda k: k.update(e=2**60 + 1))
+
+
 def _missing(files: Files) -> None:
     del files[PROOF]
 
@@ -87,6 +95,8 @@ def _other_version(files: Files) -> None:
     [
         pytest.param(_other_block, "record 0: the proof of decryption does not open", id="the block of another record"),
         pytest.param(_other_modulus, "does not open", id="another public key"),
+        pytest.param(_huge_modulus, "key-000001.json is no RSA key", id="a modulus that would take for ever"),
+        pytest.param(_huge_exponent, "key-000001.json is no RSA key", id="an exponent that would take for ever"),
         pytest.param(_missing, "000000000000.json", id="one proof left out"),
         pytest.param(_of_no_record, "000000000099.json", id="a proof of no record"),
         pytest.param(_other_version, "under another key", id="another key version"),

@@ -256,15 +256,15 @@ def test_the_verifier_opens_no_connection(case: bytes, tmp_path: Path) -> None: 
 
 def test_a_large_file_is_checked_in_small_memory(tmp_path: Path) -> None:
     """256 MiB in one file: both verifiers stay far below it."""
-    piece = bytes(1 << 20)
+    piece, large = bytes(1 << 20), f"data/media/{'ab' * 32}.bin"
     path = tmp_path / "large.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
         tags = {"bagit.txt": b"BagIt-Version: 1.0\n", "bag-info.txt": b"Payload-Oxum: 268435456.1\n"}
-        with packed.open("case/data/large.bin", "w") as file:
+        with packed.open(f"case/{large}", "w") as file:
             for _ in range(256):
                 file.write(piece)
         digest = "a6d72ac7690f53be6ae46ba88506bd97302a093f7108472bd9efc3cefda06484"  # sha256sum of 256 MiB of zeros
-        tags["manifest-sha256.txt"] = f"{digest}  data/large.bin\n".encode()
+        tags["manifest-sha256.txt"] = f"{digest}  {large}\n".encode()
         for name, data in {**tags, "tagmanifest-sha256.txt": manifest(tags)}.items():
             packed.writestr(f"case/{name}", data)
     measured = "import runpy, sys\ntry:\n    {run}\nfinally:\n    print(*[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')])\n"
@@ -272,7 +272,7 @@ def test_a_large_file_is_checked_in_small_memory(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-I", "-S", "-c", measured.format(run=run)], capture_output=True, check=False)
     assert b"1. \xe9\x80\x9a\xe8\xbf\x87" in ended.stdout or b"1. passed" in ended.stdout  # the files are those of the manifest
     assert int(ended.stdout.split()[-1]) < 100 * 1024
-    ours = f"from pathlib import Path; from pipeline.evidence.check_files import Files; f = Files(); f.open(Path({str(path)!r})); f.digest('data/large.bin')"
+    ours = f"from pathlib import Path; from pipeline.evidence.check_files import Files; f = Files(); f.open(Path({str(path)!r})); f.digest({large!r})"
     before = subprocess.run([sys.executable, "-c", measured.format(run="from pipeline.evidence.check_files import Files")], capture_output=True, check=True)
     after = subprocess.run([sys.executable, "-c", measured.format(run=ours)], capture_output=True, check=True)
     assert int(after.stdout.split()[-1]) - int(before.stdout.split()[-1]) < 50 * 1024

@@ -234,12 +234,22 @@ class _Dripping(BaseHTTPRequestHandler):
         pass
 
 
-def test_an_answer_that_drips_in_holds_nothing_up(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+class _DrippingHeaders(_Dripping):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        with contextlib.suppress(OSError):
+            for piece in (b"HTTP/1.1 200 OK\r\n", *(b"X-Slow: 1\r\n" for _ in range(200))):
+                self.wfile.write(piece)
+                time.sleep(0.05)
+
+
+@pytest.mark.parametrize("drips", [_Dripping, _DrippingHeaders], ids=["the body drips in", "the headers drip in"])
+def test_an_answer_that_drips_in_holds_nothing_up(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, drips: type[_Dripping]) -> None:
     at = configured(firm.home(tmp_path), authority)
     firm.run(at, firm.page(tmp_path, "1.json", {1: firm.message(1, "第1句")}))
     checkpoint.make(at, firm.CORP)
     monkeypatch.setattr(stamps, "LONGEST_S", 0.2)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Dripping) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), drips) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         durable.replace(
             at.path / "liuhen.toml", config.changed((at.path / "liuhen.toml").read_text("utf-8"), "evidence.stamp_url", f"http://127.0.0.1:{server.server_port}/").encode()

@@ -16,7 +16,8 @@ import argparse
 import base64
 import calendar
 import hashlib
-import html.parser
+import html
+import itertools
 import json
 import os
 import re
@@ -38,7 +39,16 @@ GROUPS = {
 SAME = ("origin", "seq", "msgid", "kind", "action", "msgtype", "sender_id", "recipient_ids", "room_id", "text", "parts", "sent_at_ms",
         "captured_at_ms", "key_version")  # fmt: skip
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*(/[0-9A-Za-z][0-9A-Za-z._-]*)*")
+# Every file that a bundle may hold (docs/formats.md, section 13); whatever else lies in it, somebody else put in.
+KNOWN = re.compile(
+    r"bagit\.txt|bag-info\.txt|(tag)?manifest-sha256\.txt|manifest-sm3\.txt|data/(00-README\.html|01-report\.(html|pdf)|02-messages\.(csv|jsonl)"
+    r"|checkpoints/(log\.vkey|epoch\.json|before-[0-9]+\.note|[0-9]{12}\.(note|consistency\.json))|completeness/(coverage\.json|held\.jsonl)"
+    r"|consent/(events|notices)\.jsonl|custody/(log|proofs)\.jsonl|decryption/(key-[0-9]{6}|[0-9]{12})\.json|identity/accounts\.jsonl"
+    r"|media/[0-9a-f]{64}\.bin|proofs/[0-9]{12}\.json|raw/[0-9]{12}\.(plain|envelope)\.json|redaction/log\.jsonl|source/pulls\.jsonl"
+    r"|stamps/[0-9]{12}\.(pem|tsq|tsr)|verify/verify\.py|view/[0-9]{4,}(-[0-9]{3,})?\.(zh|en)\.html|view/[0-9]{4,}-[0-9]{3,}\.pdf)"
+)
 MOST_BYTES = 1 << 40
+MOST_BITS, MOST_EXPONENT = 16384, 1 << 32  # of an RSA key: more would only keep this machine busy
 LARGEST = 1 << 29  # larger than any file that is read in one piece; media are not
 PIECE = 1 << 20
 CHECKS = [
@@ -50,7 +60,7 @@ CHECKS = [
     ("media", "媒体文件与记录所载摘要一致", "media files are those that the records name"),
     ("counts", "数目与完整性说明一致", "the counts are those of the completeness statement"),
     ("held", "未收录的记录各有决定的证明", "what is held back has the proof of its decision"),
-    ("views", "网页列有全部记录，别无其他（所载文字以清单摘要为准）", "the pages list every record and no other (their words rest on the manifest)"),
+    ("views", "网页列有全部记录，所载文字、发送人、时间与记录一致", "the pages show every record and no other, with its words, sender and time"),
     ("custody", "经手日志的链条完整", "the custody log is an unbroken chain"),
     ("stamps", "时间戳盖在检查点上", "time stamps are over the checkpoints"),
     ("decryption", "解密证明（如有）成立", "proofs of decryption, if there are any, hold"),
@@ -116,9 +126,28 @@ class Files:
             need((entry.external_attr >> 16) & 0o170000 in (0, 0o100000), "not a plain file: " + repr(name))
             self.sizes[name[5:]] = entry.file_size
 
+    def stored(self, name):
+        """The bytes of a file that lies in the zip as it is; None for any other."""
+        entry = self.zip.getinfo("case/" + name)
+        if entry.compress_type or entry.flag_bits & 0x2061 or entry.file_size != entry.compress_size or entry.file_size > PIECE:
+            return None
+        file = self.zip.fp
+        file.seek(entry.header_offset)
+        head = file.read(30)
+        shown = file.read(int.from_bytes(head[26:28], "little"))
+        need(head[:4] == b"PK\3\4" and shown == entry.orig_filename.encode("ascii"), "not a whole zip: " + name)
+        file.seek(int.from_bytes(head[28:30], "little"), 1)
+        data = file.read(entry.file_size)
+        need(len(data) == entry.file_size and zlib.crc32(data) == entry.CRC, "not a whole zip: bad CRC-32 for file " + repr(name))
+        return data
+
     def pieces(self, name):
         need(name in self.sizes, "missing: " + name)
         try:
+            data = self.stored(name) if self.zip else None
+            if data is not None:
+                yield data
+                return
             with self.zip.open("case/" + name) if self.zip else open(os.path.join(self.base, *name.split("/")), "rb") as file:
                 piece = file.read(PIECE)
                 while piece:
@@ -148,6 +177,8 @@ class Files:
         need(not rest, name + " is cut")
 
 
+# What the standard library raises on a zip that is not whole: beside BadZipFile, NotImplementedError for a way of packing or a version that it
+# does not know, RuntimeError for an entry that says it is encrypted, EOFError, OSError, ValueError and zlib.error for lengths and data that cannot be.
 BROKEN = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, zlib.error)
 
 
@@ -207,6 +238,16 @@ def opened(proof, where):
         digests += group_digest(group, one)
         fields.update(one["fields"])
     return fields, sha(LABEL + digests)
+
+
+def declared(line):
+    """What WeCom said of a line's files, as a leaf commits to it."""
+    return [{k: m[k] for k in ("kind", "declared_md5", "declared_size")} for m in line["media"]] or None
+
+
+def told(said):
+    """A digest of the fields that stand in a record's line and in its proof; those of a closed group are missing, which no line can be equal to."""
+    return hashlib.sha256(json.dumps([said.get(name, 0) for name in SAME + ("fate", "media")], sort_keys=True).encode()).digest()
 
 
 def fields_of(proof):
@@ -368,6 +409,8 @@ class Bundle:
         self.key = b""
         self.unchecked = []
         self.stamped = {}
+        self.fields = {}  # leaf -> digest of the fields that its line must say again
+        self.faults = {}  # check -> what it will say: found while the records were read
         self.redacted = "data/redaction/log.jsonl" in self.files.sizes
 
     def skip(self, what, detail=""):
@@ -401,6 +444,7 @@ class Bundle:
         need("bagit.txt" in sizes and self.files.data("bagit.txt").startswith(b"BagIt-Version: 1.0\n"), "not a BagIt bag")
         for name in sizes:
             need(NAME.fullmatch(name) and ".." not in name, "a file name that is not ours: " + repr(name))
+            need(KNOWN.fullmatch(name), "put in by somebody else, no bundle has such a file: " + repr(name))
         folded = [n.casefold() for n in sizes]
         need(len(set(folded)) == len(folded), "two names differ in case only")
         self.manifest("tagmanifest-sha256.txt", lambda n: not n.startswith("data/") and n != "tagmanifest-sha256.txt")
@@ -490,8 +534,14 @@ class Bundle:
         for file in self.names("proofs", ".json"):
             proof = self.object(file)
             need(file == "proofs/%012d.json" % proof["leaf"], file + " is about another leaf")
-            self.included(proof, "record " + str(proof["leaf"]))
+            fields = self.included(proof, "record " + str(proof["leaf"]))
             self.numbers.append(proof["leaf"])
+            self.fields[proof["leaf"]] = told(fields)
+            if not self.redacted and "bytes" not in self.faults:  # here, so that each proof is read once
+                try:
+                    self.bytes_of(proof["leaf"], proof, fields)
+                except (Failed, LookupError, ValueError, TypeError, AttributeError) as error:
+                    self.faults["bytes"] = error if isinstance(error, Failed) else Failed("record %d: malformed, %r" % (proof["leaf"], error))
 
     def included(self, proof, where):
         fields, commitment = opened(proof, where)
@@ -518,36 +568,41 @@ class Bundle:
             need(line["leaf"] > last, where + " is out of order")
             last, count = line["leaf"], count + 1
             need(last in known, where + " has no proof")
-            fields = fields_of(self.proof(last))
-            for name in SAME:
-                need(name not in fields or line[name] == fields[name], "%s: %s is not what was committed to" % (where, name))
-            need(fields["fate"] == "archived", where + " was not archived")
+            if self.fields[last] != told(dict(line, fate="archived", media=declared(line))):
+                self.differs(last, line, where)
             people = [line["sender_id"]] + line["recipient_ids"]
             pair = "|".join(sorted([line["sender_id"] or ""] + line["recipient_ids"][:1]))
             need(line["conversation_id"] == (line["room_id"] or pair) or len(people) != 2, where + " stands in another conversation")
-            declared = [{k: m[k] for k in ("kind", "declared_md5", "declared_size")} for m in line["media"]] or None
-            need(canonical({"m": declared}) == canonical({"m": fields["media"]}), where + ": other files than were committed to")
         need(count == len(known), "proofs without a record: %s" % sorted(known - {line["leaf"] for line in self.lines()})[:3])
 
+    def differs(self, leaf, line, where):
+        """Say in what a line is not what its proof commits to; a field of a closed group may be anything."""
+        fields = fields_of(self.proof(leaf))
+        for name in SAME:
+            need(name not in fields or line[name] == fields[name], "%s: %s is not what was committed to" % (where, name))
+        need(fields["fate"] == "archived", where + " was not archived")
+        need(canonical({"m": declared(line)}) == canonical({"m": fields["media"]}), where + ": other files than were committed to")
+
     def check_bytes(self):
+        if "bytes" in self.faults:
+            raise self.faults["bytes"]
         raws = set(self.names("raw", ".json"))
         for leaf in [] if self.redacted else self.numbers:
-            proof = self.proof(leaf)
-            fields = fields_of(proof)
-            where, plain, sealed = "record %d" % leaf, "raw/%012d.plain.json" % leaf, "raw/%012d.envelope.json" % leaf
-            salt = bytes.fromhex(proof["raw_salt"])
-            need(hashlib.sha256(LABEL + b"raw\0" + salt + self.data(plain)).hexdigest() == fields["raw_commitment"], where + ": the opened bytes were changed")
-            inner = parse(self.data(plain), plain)
-            need(str(inner.get("msgid")) == fields["msgid"], where + ": the opened bytes are of another message")
-            raws.discard(plain)
-            if sealed in raws:
-                raws.discard(sealed)
-                need(hashlib.sha256(self.data(sealed)).hexdigest() == fields["sealed_sha256"], where + ": the sealed bytes were changed")
-                outer = parse(self.data(sealed), sealed)
-                need((outer["seq"], outer["msgid"]) == (fields["seq"], fields["msgid"]), where + ": the sealed bytes are of another record")
-            else:
-                need(fields["origin"] == "imported", where + ": the sealed bytes are missing")
-        need(not raws, "bytes of no record: " + ", ".join(sorted(raws)))
+            raws -= {"raw/%012d.plain.json" % leaf, "raw/%012d.envelope.json" % leaf}
+        need(not raws, "bytes of no record: " + ", ".join(sorted(raws)[:3]))
+
+    def bytes_of(self, leaf, proof, fields):
+        where, plain, sealed = "record %d" % leaf, "raw/%012d.plain.json" % leaf, "raw/%012d.envelope.json" % leaf
+        salt, data = bytes.fromhex(proof["raw_salt"]), self.data(plain)
+        need(hashlib.sha256(LABEL + b"raw\0" + salt + data).hexdigest() == fields["raw_commitment"], where + ": the opened bytes were changed")
+        need(str(parse(data, plain).get("msgid")) == fields["msgid"], where + ": the opened bytes are of another message")
+        if "data/" + sealed not in self.files.sizes:
+            need(fields["origin"] == "imported", where + ": the sealed bytes are missing")
+            return
+        data = self.data(sealed)
+        need(hashlib.sha256(data).hexdigest() == fields["sealed_sha256"], where + ": the sealed bytes were changed")
+        outer = parse(data, sealed)
+        need((outer["seq"], outer["msgid"]) == (fields["seq"], fields["msgid"]), where + ": the sealed bytes are of another record")
 
     def check_media(self):
         named = {}
@@ -599,17 +654,29 @@ class Bundle:
                 need(fields[name] == one[name], "%s: %s is not what was decided" % (where, name))
 
     def check_views(self):
-        known = {line["msgid"]: line["leaf"] for line in self.lines()}
+        """Every page is as we write it, and each message on it says the words, sender, time and files of its record."""
+        order = {one["conversation_id"]: n for n, one in enumerate(self.object("completeness/coverage.json")["conversations"], 1)}
+        known = {}
+        for line in self.lines():
+            known[line["msgid"]] = line["leaf"], shown_of(line, order.get(line["conversation_id"]))
+        pages = {n.partition(".")[0] for n in self.names("view", ".html")}
+        for file in self.names("view", ""):
+            number = file[5:].partition(".")[0].partition("-")[0]
+            # A PDF has its HTML beside it; short conversations are written in one piece, whose PDF is part 001.
+            beside = file.partition(".")[0] in pages or (file.endswith("-001.pdf") and "view/" + number in pages)
+            need(1 <= int(number) <= len(order) and beside, "a page of no conversation: " + file)
         for lang in ("zh", "en"):
-            shown = set()
+            seen = set()
             for file in self.names("view", "." + lang + ".html"):
-                page = Page()
-                page.feed(self.data(file).decode("utf-8", "replace"))
-                for msgid in page.shown:
+                number = int(file[5:].partition(".")[0].partition("-")[0])
+                for msgid, shown in page_of(self.data(file).decode("utf-8"), number, file):
                     need(msgid in known, "%s shows a message that is not in the bundle" % file)
-                shown.update(page.shown)
-            for msgid, leaf in known.items():
-                need(msgid in shown, "record %s is not on the pages" % leaf)
+                    leaf, wanted = known[msgid]
+                    need(shown == wanted, "record %s: %s shows something else" % (leaf, file))
+                    need(msgid not in seen, "record %s stands on the pages twice" % leaf)
+                    seen.add(msgid)
+            for msgid, (leaf, _) in known.items():
+                need(msgid in seen, "record %s is not on the pages" % leaf)
 
     def check_custody(self):
         if self.redacted:  # the log names the firm's staff: a redacted set has none
@@ -677,7 +744,10 @@ class Bundle:
             if "/key-" in file:
                 key = self.object(file)
                 need(file == "decryption/key-%06d.json" % key["version"], file + " is about another key")
-                keys[key["version"]] = int(key["n"], 16), key["e"]
+                need(len(key["n"]) <= MOST_BITS // 4 and type(key["e"]) is int, file + " is no RSA key")
+                n, e = int(key["n"], 16), key["e"]
+                need(n & 1 and n.bit_length() >= 1024 and 2 < e < MOST_EXPONENT and e & 1, file + " is no RSA key")
+                keys[key["version"]] = n, e
         proofs = {f for f in files if "/key-" not in f}
         sealed = {f.replace("raw/", "decryption/").replace(".envelope", "") for f in self.names("raw", ".envelope.json")}
         need(not proofs or proofs == sealed, "proofs of decryption of no record, or records without: %s" % sorted(proofs ^ sealed)[:3])
@@ -689,7 +759,8 @@ class Bundle:
             need(outer["publickey_ver"] == proof["key_version"] in keys, where + ": the proof of decryption is under another key")
             n, e = keys[proof["key_version"]]
             block, under = bytes.fromhex(proof["block"]), base64.b64decode(outer["encrypt_random_key"], validate=True)
-            right = pow(int.from_bytes(block, "big"), e, n) == int.from_bytes(under, "big") and len(block) == len(under) and block[:2] == b"\0\2"
+            right = len(block) == len(under) == (n.bit_length() + 7) // 8 and block[:2] == b"\0\2"
+            right = right and pow(int.from_bytes(block, "big"), e, n) == int.from_bytes(under, "big")
             need(right, where + ": the proof of decryption does not open under the public key")
             words = unsealed(block[2:].partition(b"\0")[2], outer["encrypt_chat_msg"].encode("ascii"))
             need(words and words == self.data("raw/%012d.plain.json" % proof["leaf"]), where + ": the sealed bytes decrypt to other words")
@@ -709,14 +780,16 @@ class Bundle:
         need(not told, "masks of no record: %s" % sorted(told)[:3])
 
     def check_table(self):
-        data = self.data("02-messages.csv")
-        at = data.find(b"\r\n") + 2
-        need(data[:at] == b"\xef\xbb\xbf" + table_row(TABLE), "the table has other columns")
-        for line in self.lines():
-            row = table_row([table_cell(line[name]) for name in TABLE])
-            need(data[at : at + len(row)] == row, "record %s: the table says something else" % line["leaf"])
+        pieces, data, at = self.pieces("02-messages.csv"), b"", 0
+        rows = itertools.chain([("", table_row(TABLE, b"\xef\xbb\xbf"))], ((line["leaf"], table_row([table_cell(line[n]) for n in TABLE])) for line in self.lines()))
+        for leaf, row in rows:
+            while len(data) - at < len(row):
+                piece = next(pieces, b"")
+                need(piece, "the table has fewer rows than there are records")
+                data, at = data[at:] + piece, 0
+            need(data.startswith(row, at), "record %s: the table says something else" % leaf if leaf != "" else "the table has other columns")
             at += len(row)
-        need(at == len(data), "the table has more rows than there are records")
+        need(at == len(data) and not next(pieces, b""), "the table has more rows than there are records")
 
     def check_opening(self, path):
         """A group of fields that was opened on order: it must be what the bundle's proof commits to."""
@@ -737,8 +810,8 @@ TABLE = (
 )  # fmt: skip
 
 
-def table_row(cells):
-    return (",".join('"%s"' % cell.replace('"', '""') for cell in cells) + "\r\n").encode("utf-8", "replace")
+def table_row(cells, mark=b""):
+    return mark + (",".join('"%s"' % cell.replace('"', '""') for cell in cells) + "\r\n").encode("utf-8", "replace")
 
 
 def table_cell(value):
@@ -918,15 +991,79 @@ def openssl(note, answer, pem, when):
     return False if b"Verification: FAILED" in ended.stdout else None
 
 
-class Page(html.parser.HTMLParser):
-    """The messages that a page shows."""
+# Pages, docs/formats.md, section 13: what stands in <main>, piece by piece; nothing else may. The whole page has plain elements only.
+ELEMENTS = re.compile(
+    r'<(?!/?(?:html|head|meta|title|style|body|div|header|section|main|article|aside|p|h1|h2|dl|dt|dd|ul|li|b|i|span|bdi|time|q|a)(?: [a-z-]+="[^"<>]*")*>)'
+)
+WITHIN = r'(?:[^<]|<span\ class="(?:label|u)">[^<]*</span>|</?q>)*'
+PIECES = re.compile(
+    r"""\s*(?:<article\ class="row\ (?:own|other)[a-z ]*"\ id="m[0-9]+"\ data-msgid="(?P<msgid>[^"]*)">
+    \s*<div\ class="msg">\s*<div\ class="face"\ aria-hidden="true">[^<]*</div>\s*<div\ class="body">
+    \s*<div\ class="who"><bdi><b>(?P<name>[^<]*)</b></bdi>(?:\ <bdi\ class="mono">(?P<id>[^<]*)</bdi>)?[^<]*
+        <time(?:\ datetime="(?P<iso>[^"]*)"\ title="[^"]*")?>(?P<clock>[^<]*)</time></div>
+    \s*<div\ class="bubble">(?:\s*<p\ class="type">[^<]*</p>)?(?P<said>(?:\s*<p\ class="t">@WITHIN</p>)*)
+        (?P<files>(?:\s*<p\ class="file">(?:[^<]|<span\ [^<>]*>[^<]*</span>)*</p>)*)\s*</div>
+    (?:\s*<div\ class="was">[^<]*</div>)*\s*<div\ class="meta">[^<]*<span\ class="mono">[^<]*</span>[^<]*</div>
+    \s*</div>\s*</div>\s*<aside\ class="notes"></aside>\s*</article>
+    |<div\ class="row"\ data-msgid="(?P<recall>[^"]*)"><div\ class="event"><time[^>]*>[^<]*</time>[^<]*(?:<a\ href="\#m[0-9]+">[^<]*</a>)?
+        <span\ class="meta">[^<]*<span\ class="mono">[^<]*</span></span></div></div>
+    |<div\ class="day">[^<]*</div>|<div\ class="row"><div\ class="event\ [a-z]+">[^<]*</div></div>|<p\ class="hint">[^<]*</p>)\s*""".replace("@WITHIN", WITHIN),
+    re.X,
+)
+SIGN = re.compile("\u27e8U\\+([0-9A-F]{4,6})\u27e9")  # stands for a character that nobody would see
 
-    def __init__(self):
-        super().__init__()
-        self.shown = []
 
-    def handle_starttag(self, tag, attrs):
-        self.shown += [value for name, value in attrs if name == "data-msgid" and value]
+def plain(text):
+    return SIGN.sub(lambda found: chr(int(found[1], 16)), re.sub("\r\n|[\r\n]", "\u23ce", text).replace("\t", " "))
+
+
+def shown_of(line, number):
+    """A digest of what a page must show of a record; of a recall only that it is there."""
+    if line["kind"] == "recall":
+        return digest_of([number])
+    said = [part["text"] for part in line["parts"]] if line["parts"] else [line["text"]] if line["text"] else []
+    at = line["sent_at_beijing"]
+    return digest_of([number, said, plain(line["sender_id"] or "?"), at, at and at[11:19], [m["sha256"] for m in line["media"]]])
+
+
+def digest_of(value):
+    return hashlib.sha256(json.dumps(value).encode()).digest()
+
+
+def page_of(text, number, file):
+    """Return (msgid, digest of what is shown) of each message of a page."""
+    begin, end = text.find("<main>"), text.find("</main>")
+    strict = text.startswith("<!DOCTYPE html>\n<html ") and text.count("<main>") == 1 and "data-msgid" not in text[:begin] + text[end:]
+    odd = ELEMENTS.search(text, 15)
+    need(strict and 0 < begin < end and odd is None and text.count("<style>") == 1, file + " is no page of ours")
+    found, at = [], begin + 6
+    while at < end:
+        piece = PIECES.match(text, at, end)
+        need(piece, "%s: behind %s stands what we do not write" % (file, found[-1][0] if found else "its beginning"))
+        at = piece.end()
+        if piece["recall"] is not None:
+            found.append((html.unescape(piece["recall"]), digest_of([number])))
+        elif piece["msgid"] is not None:
+            found.append((html.unescape(piece["msgid"]), message_of(piece, number)))
+    return found
+
+
+def message_of(piece, number):
+    said = []
+    for one in re.findall(r'<p class="t">(.*?)</p>', piece["said"], re.S):
+        one = re.sub(r'^<span class="label">[^<]{0,80}</span>', "", one)
+        one = re.sub(r'<span class="u">([^<]*)</span>', lambda sign: plain(sign[1]) if SIGN.fullmatch(sign[1]) else "<", one)
+        said.append(html.unescape(re.sub("</?q>", "", one)))
+    who = html.unescape(piece["id"] if piece["id"] is not None else piece["name"])
+    sums = [re.search(r'<span class="sum mono">[^<]*?([0-9a-f]{64})</span>', one) for one in re.findall(r'<p class="file">.*?</p>', piece["files"], re.S)]
+    iso = None if piece["iso"] is None else html.unescape(piece["iso"])
+    return digest_of([number, said, plain(who), iso, iso and piece["clock"], [one and one[1] for one in sums]])
+
+
+def language():
+    """The language of the words: LIUHEN_LANG, as for liuhen itself, else that of the machine; Chinese when nothing says otherwise."""
+    chosen = os.environ.get("LIUHEN_LANG", "")
+    return chosen if chosen in ("zh", "en") else "zh" if os.environ.get("LANG", "zh").startswith("zh") else "en"
 
 
 def main():
@@ -935,7 +1072,7 @@ def main():
     parser.add_argument("--key")
     parser.add_argument("--stamp-roots")
     parser.add_argument("--opening")
-    parser.add_argument("--lang", choices=["zh", "en"], default="zh" if os.environ.get("LANG", "zh").startswith("zh") else "en")
+    parser.add_argument("--lang", choices=["zh", "en"], default=language())
     given = parser.parse_args()
     zh = given.lang == "zh"
     if hasattr(sys.stdout, "reconfigure"):  # a name of a bundle may hold what this terminal cannot show

@@ -20,8 +20,9 @@ import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import ahocorasick_rs
 
@@ -46,21 +47,45 @@ def leaks(source: BinaryIO, values: Iterable[str]) -> list[str]:
     wanted = {squeezed(v) for v in values} - {""}
     long = sorted(v for v in wanted if not (v.isascii() and len(v) < SHORT))
     short = sorted(wanted - set(long))
+    looking = _Values(long, short)
     with zipfile.ZipFile(source) as archive:
-        return sorted(name for name in archive.namelist() if _found(name, archive.read(name), long, short))
+        return sorted(name for name in archive.namelist() if _found(name, archive, looking))
 
 
-def _found(name: str, data: bytes, long: list[str], short: list[str]) -> bool:
-    if long and any(_holds(text, long) for text in [name, *texts_of(name, data)]):
-        return True
-    said = _said(data) if short and name.endswith("02-messages.jsonl") else []
-    return any(_holds(text, short) for text in said)
+class _Values:
+    """What is looked for: long values in every file, short ones in what was said."""
+
+    def __init__(self, long: list[str], short: list[str]) -> None:
+        self.long, self.short = (ahocorasick_rs.AhoCorasick(v) if v else None for v in (long, short))
 
 
-def _holds(text: str, values: list[str]) -> bool:
+def _found(name: str, archive: zipfile.ZipFile, looking: _Values) -> bool:
+    """Whether a value is in a file; files of lines, which may be long, are read line by line."""
+    if name.endswith((".jsonl", ".csv")):
+        with archive.open(name) as lines:
+            return any(_holds(text, looking.long) for text in chain([name], _texts_of_lines(name, lines))) or _said(name, archive, looking)
+    return looking.long is not None and any(_holds(text, looking.long) for text in [name, *texts_of(name, archive.read(name))])
+
+
+def _texts_of_lines(name: str, lines: IO[bytes]) -> Iterator[str]:
+    if name.endswith(".csv"):
+        return (cell for row in csv.reader(io.TextIOWrapper(lines, "utf-8-sig", "replace", newline="")) for cell in row)
+    return (text for line in lines for text in _strings(json.loads(line)))
+
+
+def _said(name: str, archive: zipfile.ZipFile, looking: _Values) -> bool:
+    if looking.short is None or not name.endswith("02-messages.jsonl"):
+        return False
+    with archive.open(name) as lines:
+        records = map(json.loads, lines)
+        return any(_holds(text, looking.short) for r in records for text in (r["text"] or "", *(p["text"] or "" for p in r["parts"] or ())))
+
+
+def _holds(text: str, machine: ahocorasick_rs.AhoCorasick | None) -> bool:
+    if machine is None:
+        return False
     plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", text).casefold())
     at = [n for n, c in enumerate(plain) if not c.isspace() and not _between(plain, n)]
-    machine = ahocorasick_rs.AhoCorasick(values)
     found = machine.find_matches_as_indexes("".join([plain[n] for n in at]), overlapping=True)
     return any(_alone(plain, at[start], at[end - 1] + 1) for _, start, end in found)
 
@@ -83,12 +108,6 @@ def squeezed(text: str) -> str:
     """Return a value as rule (2) compares it."""
     plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", text).casefold())
     return "".join(c for n, c in enumerate(plain) if not c.isspace() and not _between(plain, n))
-
-
-def _said(data: bytes) -> Iterator[str]:
-    for line in data.splitlines():
-        record = json.loads(line)
-        yield from (record["text"] or "", *(p["text"] or "" for p in record["parts"] or ()))
 
 
 def texts_of(name: str, data: bytes) -> Iterator[str]:
