@@ -28,7 +28,7 @@ from pipeline.reader import Reader
 from pipeline.schema import leaf_schema
 
 encode = msgspec.json.Encoder(order="sorted").encode
-CHUNK = 4_000  # records that are asked for at once
+CHUNK = 2_000  # records that are asked for at once
 FEW = 500  # of which so many are in memory as Python knows them
 # Where the records of these conversations stand in the log: the newest leaf under which each was archived before the checkpoint.
 _SETTLED = """
@@ -39,12 +39,13 @@ WHERE list_contains($conversations, m.conversation_id) AND r.fate = 'archived' A
     AND m.dt BETWEEN $first_day AND $last_day
 GROUP BY ALL ORDER BY leaf
 """
+# The ranges are for the scans alone: they pass over files and row groups in which nothing of it lies.
 _MESSAGES = """
 SELECT m.* EXCLUDE (recalled_at, recalled_by), r.leaf, r.commitment, r.page, s.envelope
 FROM lake_messages AS m
 JOIN lake_records AS r ON r.origin = m.origin AND r.seq = m.seq
-LEFT JOIN lake_sealed AS s ON s.origin = m.origin AND s.seq = m.seq AND s.variant = ''
-WHERE r.leaf BETWEEN $first AND $last AND r.leaf IN (SELECT unnest($leaves)) AND m.dt BETWEEN $first_day AND $last_day
+LEFT JOIN (FROM lake_sealed WHERE variant = '' AND seq BETWEEN $low AND $high) AS s ON s.origin = m.origin AND s.seq = m.seq
+WHERE m.seq BETWEEN $low AND $high AND r.seq BETWEEN $low AND $high AND r.leaf BETWEEN $first AND $last AND r.leaf IN (SELECT unnest($leaves)) AND m.dt BETWEEN $first_day AND $last_day
     AND list_contains($conversations, m.conversation_id)
 ORDER BY r.leaf
 """
@@ -113,16 +114,18 @@ def tell(reader: Reader, scope: Scope, prover: Prover, people: Sequence[Row]) ->
             pages.add(row["page"])
             row["original"] = originals.get(row["recalls_msgid"]) if row["kind"] == "recall" else None
             spool.append(_told(row, media, recall, names, scope, prover, reader.corp_id))
+        pa.default_memory_pool().release_unused()
     return Records(spool, array("Q", settled["leaf"].to_numpy()), sorted(pages))
 
 
 def _rows(reader: Reader, scope: Scope, size: int, settled: pa.Table) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], Mapping[str, Any] | None]]:
     """Yield (row, its files, its first recall) of the records that were settled so, in leaf order."""
-    leaves, days = settled["leaf"].to_pylist(), settled["dt"].to_pylist()
+    leaves, days, seqs = (settled[name].to_pylist() for name in ("leaf", "dt", "seq"))
     found = reader.arrow(_MESSAGES, {
-        "first": leaves[0], "last": leaves[-1], "leaves": leaves, "first_day": min(days), "last_day": max(days), "conversations": list(scope.conversations),
+        "first": leaves[0], "last": leaves[-1], "leaves": leaves, "low": min(seqs), "high": max(seqs), "first_day": min(days), "last_day": max(days),
+        "conversations": list(scope.conversations),
     })  # fmt: skip
-    keys = {"origins": settled["origin"].to_pylist(), "seqs": settled["seq"].to_pylist()}
+    keys = {"origins": settled["origin"].to_pylist(), "seqs": seqs}
     media = _by_record(reader.rows(_MEDIA, keys))
     recalls = {r["original_msgid"]: r["first"] for r in reader.rows(_RECALLS, {"size": size, "msgids": settled["msgid"].to_pylist()})}
     for batch in found.to_batches(max_chunksize=FEW):
