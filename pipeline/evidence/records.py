@@ -45,7 +45,8 @@ SELECT m.* EXCLUDE (recalled_at, recalled_by), r.leaf, r.commitment, r.page, s.e
 FROM lake_messages AS m
 JOIN lake_records AS r ON r.origin = m.origin AND r.seq = m.seq
 LEFT JOIN (FROM lake_sealed WHERE variant = '' AND seq BETWEEN $low AND $high) AS s ON s.origin = m.origin AND s.seq = m.seq
-WHERE m.seq BETWEEN $low AND $high AND r.seq BETWEEN $low AND $high AND r.leaf BETWEEN $first AND $last AND r.leaf IN (SELECT unnest($leaves)) AND m.dt BETWEEN $first_day AND $last_day
+WHERE m.seq BETWEEN $low AND $high AND r.seq BETWEEN $low AND $high AND r.leaf BETWEEN $first AND $last
+    AND r.leaf IN (SELECT unnest($leaves)) AND m.dt BETWEEN $first_day AND $last_day
     AND list_contains($conversations, m.conversation_id)
 ORDER BY r.leaf
 """
