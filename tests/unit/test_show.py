@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from pipeline import cells, sheets
+from pipeline.cli.output import described
 from pipeline.columns import Column, column, unique_names
 from pipeline.errors import StorageError, UsageError
 from pipeline.show import Format, default_format, replacing, rows_from_arrow, write_rows
@@ -201,6 +202,18 @@ def test_no_line_ends_inside_an_id(name: str, value: object, width: int) -> None
 )
 def test_a_text_is_folded_around_ids(text: str, lines: list[str]) -> None:
     assert cells.wrapped(text, 8, together=re.compile("[0-9A-Za-z]+")) == lines
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        pytest.param([91.5], "float", id="hours left"), pytest.param([91, 0.5, None], "float", id="whole and broken numbers"), pytest.param([1, None], "int", id="whole numbers"),
+        pytest.param([True, None], "bool", id="truths"), pytest.param([True, 1.5], "text", id="a truth is no number"), pytest.param([None], "text", id="nothing known"),
+        pytest.param([["a"], {}], "json", id="lists and objects"),
+    ],
+)  # fmt: skip
+def test_a_column_of_our_own_making_has_the_type_of_its_values(values: list[object], kind: str) -> None:
+    assert [c.type for c in described(["x"], [(v,) for v in values])] == [kind]
 
 
 def test_ids_are_whole_in_lists_too() -> None:
