@@ -79,9 +79,9 @@ def _pulled(reader: Reader) -> dict[str, Any]:
 
 
 def _aged(reader: Reader) -> dict[str, int]:
-    """Return how many scopes chat whose consent nobody asked about for `consent.stale_days`: a refusal is never called back."""
+    """Return how many scopes chat whose consent nobody asked about for `consent.stale_days`, and how many have a status that nobody knows."""
     found = ages.stale(reader, now_ms=clock.now_ms(), days=reader.home.config.consent.stale_days)
-    return {"stale_scopes": found.n, "stale_never_asked": found.never, "stale_oldest_days": found.oldest}
+    return {"stale_scopes": found.n, "stale_never_asked": found.never, "stale_oldest_days": found.oldest, "unknown_statuses": ages.unknown(reader)}
 
 
 def alarms_of(home: Home, found: dict[str, Any], *, now_ms: int) -> list[Alarm]:

@@ -245,13 +245,15 @@ def consent_sync(new: Annotated[bool, typer.Option("--new", help=t("usage.consen
         done = asking.sync(CALL.home, corp, client, which="new" if new else "due", progress=shown)
         said = {k: getattr(done, k) for k in done.__struct_fields__}
         say(t("consent.sync.done", **said))
+        if done.unknown:
+            say(t("consent.sync.unknown", n=done.unknown))
         if done.stale:
             say(t("consent.sync.stale", n=done.stale, days=CALL.home.config.consent.stale_days))
         if done.events:
             _reconcile(corp)
         told["result"] = done.cut or "done"
         typer.echo(msgspec.json.encode(done).decode())
-        if done.cut or done.failed:
+        if done.cut or done.failed or done.unknown:
             raise typer.Exit(int(Exit.LEFT_OVER))
 
 

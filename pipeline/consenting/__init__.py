@@ -15,7 +15,7 @@ Before: consent.py (the gate), register.py, commit.py. After: the commands `cons
     reconcile.py    all of it in order: the command `consent reconcile`
     explain.py      one paragraph about one message
     asking.py       `consent sync`: which scopes are due, and what came
-    ages.py         how many scopes that chat nobody has asked about for long
+    ages.py         scopes that nobody asked about for long, or whose status nobody knows
     officers.py     decisions of officers about pending records
     standing.py     how the scopes of the register stand, now or as known at a time
     notices.py      evidence of notice, by digest

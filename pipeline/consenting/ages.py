@@ -1,10 +1,11 @@
-"""How old what is known is: of how many scopes that chat nobody has asked for long, as one query.
+"""How old what is known is, and what of it nobody can read: scopes that chat and were not asked about for long, scopes of an unknown status.
 
 Before: asking.py (`stale` says the same of what it holds in memory), reader.py. After: status.py, watch/alarms.py.
 There is no callback for a refusal: a scope nobody asks about may have refused long ago.
 
 Rules: (1) a scope is a pair, or a room as a whole, that chatted within 35 Beijing days; (2) its age runs from when WeCom was last asked about it;
-(3) only a corp that can ask is reminded: one with an archive secret, or one that asked before.
+(3) only a corp that can ask is reminded: one with an archive secret, or one that asked before; (4) a status
+is unknown while the newest event of its scope says anything but Agree, Disagree and Default_Agree: its records wait or are restricted.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ SELECT count(*) AS n, count(*) FILTER (WHERE days IS NULL) AS never, coalesce(ma
 """
 
 
+_ODD = "status NOT IN ('Agree', 'Disagree', 'Default_Agree')"
+
+
 class Stale(msgspec.Struct, frozen=True):
     """n: scopes that chat and were not asked about for so long; never: of these, never asked at all; oldest: days since the others' oldest answer."""
 
@@ -57,6 +61,15 @@ def stale(reader: Reader, *, now_ms: int, days: int) -> Stale:
     today = clock.date_of_day(clock.beijing_day(now_ms))
     (found,) = reader.rows(_STALE, {"today": today, "chatting": CHATTING_DAYS, "now": words.moment(now_ms), "days": days})
     return Stale(n=found["n"], never=found["never"], oldest=int(found["oldest"]))
+
+
+def unknown(reader: Reader) -> int:
+    """Return how many scopes have a status that nobody knows (rule 4). Where no event has one the scopes are not looked through."""
+    (told,) = reader.rows(f"SELECT count(*) AS n FROM consent WHERE {_ODD}")
+    if not told["n"]:
+        return 0
+    (found,) = reader.rows(f"SELECT count(*) AS n FROM consent_scopes WHERE {_ODD}")
+    return int(found["n"])
 
 
 def _asks(reader: Reader) -> bool:

@@ -30,7 +30,7 @@ from pipeline.consenting.change import Change
 from pipeline.directory import fold_userid, looks_external
 from pipeline.home import Home
 from pipeline.lake import Lake, Snapshot
-from pipeline.register import DEFAULT_AGREE, Event, Register, scope_of
+from pipeline.register import DEFAULT_AGREE, MEANING, Event, Register, scope_of
 from pipeline.wecom import calls
 from pipeline.wecom.client import Client, Unreachable, Unresolved
 from pipeline.workbench import Workbench
@@ -67,11 +67,13 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Synced(msgspec.Struct, kw_only=True):
-    """What a sync did. left: due scopes it did not come to; stale: scopes that chat and were not asked for `stale_days`; cut: why it stopped."""
+    """What a sync did. unknown: new events whose status nobody knows; left: due scopes it did not come to; stale: scopes that chat and were not asked for
+    `stale_days`; cut: why it stopped."""
 
     pairs: int = 0
     rooms: int = 0
     events: int = 0
+    unknown: int = 0
     failed: int = 0
     left: int = 0
     stale: int = 0
@@ -305,6 +307,7 @@ def _store(home: Home, corp_id: str, portion: _Portion, register: Register, told
 
     change.commit(home, corp_id, plan, what="consent sync")
     told.events += len(fresh)
+    told.unknown += sum(e.status not in MEANING for e in fresh)
     return register.with_events(fresh, register.version)
 
 

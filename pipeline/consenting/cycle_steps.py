@@ -31,7 +31,7 @@ def _sync(cycle: Cycle, which: Which) -> Told:
 
     with open_client(cycle.home, cycle.corp_id) as client:
         done = asking.sync(cycle.home, cycle.corp_id, client, which=which, progress=cycle.progress)
-    return Told(told=done, exit_code=int(Exit.LEFT_OVER) if done.cut or done.failed else 0, code=done.cut)
+    return Told(told=done, exit_code=int(Exit.LEFT_OVER) if done.cut or done.failed or done.unknown else 0, code=done.cut)
 
 
 def reconcile(cycle: Cycle) -> Told:

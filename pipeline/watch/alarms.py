@@ -6,6 +6,7 @@ Before: ../status.py (gathers), expiry.py. After: `status`, heartbeat.py. Pure: 
     silent     no run ended for hours                                               key       records wait for a private key
     breaker    a run would have withheld far more than usual                        gaps      messages may be missing
     failed     records that could not be read                                       pending   records wait for a decision
+    unknown    scopes have a status that nobody knows: their records wait or are restricted
     stale      scopes chat whose consent nobody asked about for days                expiry    something ends within 60 days
     waiting    pages are not settled                                                no_people there is no directory
     no_keys    there is no private key
@@ -22,7 +23,7 @@ from pipeline import words
 from pipeline.watch.expiry import Ending, step_of
 from pipeline.words import Lang
 
-ORDER: Final = ("window", "stopped", "silent", "key", "breaker", "gaps", "failed", "pending", "stale", "expiry", "waiting", "no_people", "no_keys")
+ORDER: Final = ("window", "stopped", "silent", "key", "breaker", "gaps", "failed", "pending", "unknown", "stale", "expiry", "waiting", "no_people", "no_keys")
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -59,6 +60,7 @@ def of(found: dict[str, Any], endings: list[Ending], *, now_ms: int, alarm_hours
 
 _COUNTED: Final = (
     ("breaker", "pending_breaker"), ("gaps", "unacknowledged_gaps"), ("failed", "unacknowledged_failed"), ("pending", "unacknowledged_pending"), ("waiting", "pages_waiting"),
+    ("unknown", "unknown_statuses"),
 )  # fmt: skip
 
 

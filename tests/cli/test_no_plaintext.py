@@ -262,7 +262,8 @@ def asking(url: str, port: int) -> list[tuple[list[str], int]]:
         "corp.ww1.app_agent_id": "7", "corp.ww1.callback_token": "env:CALLBACK_TOKEN", "corp.ww1.callback_aes_key": "env:CALLBACK_KEY",
     }  # fmt: skip
     words = ["doctor", "callback serve", "pull", "directory sync", "ingest", "consent sync", "media fetch", "alerts test", "alerts send", "alerts list", "doctor", "run", "status"]
-    ends = {"ingest": 3, "run": 3}  # a record of before waits and nobody has acknowledged it
+    # A record of before waits and nobody has acknowledged it; a status that nobody knows came.
+    ends = {"ingest": 3, "run": 3, "consent sync": 3}
     return [(["config", "set", *setting], 0) for setting in settings.items()] + [(w.split(), ends.get(w, 0)) for w in words]
 
 

@@ -53,6 +53,15 @@ def test_stale_is_what_chats_and_nobody_asked_about() -> None:
     assert asking.stale(seen, now_ms=NOW, days=14) == [PAIR]
 
 
+@pytest.mark.slow
+def test_a_status_that_nobody_knows_is_counted_once(tmp_path: Path) -> None:
+    at = chatting(tmp_path, 3)
+    wecom = Answering({"wm000": ("Disagree", T0 // 1000), "wm001": ("Maybe", T0 // 1000)})
+    done = asking.sync(at, CORP, wecom)  # type: ignore[arg-type]  # the two calls are all that is asked
+    assert (done.events, done.unknown) == (2, 1)
+    assert asking.sync(at, CORP, wecom).unknown == 0  # type: ignore[arg-type]
+
+
 def test_an_answer_without_a_time_that_says_what_holds_is_no_news() -> None:
     def answer(status: str, recorded: int) -> Any:
         return new_event(source="api", status=status, userid="zhangsan", external_userid="wmA", changed_at_ms=None, recorded_at_ms=recorded)

@@ -21,7 +21,7 @@ NOW_MS = round(NOW.timestamp() * 1000)
 FINE: dict[str, Any] = {
     "waiting_for_key": {}, "window_hours_left": 100.0, "pull_stopped_by": "", "last_run_at": NOW - timedelta(minutes=15), "pending_breaker": 0, "unacknowledged_gaps": 0,
     "unacknowledged_failed": 0, "unacknowledged_pending": 0, "pages_waiting": 0, "people": 5, "keys": [1],
-    "stale_scopes": 0, "stale_never_asked": 0, "stale_oldest_days": 0,
+    "stale_scopes": 0, "stale_never_asked": 0, "stale_oldest_days": 0, "unknown_statuses": 0,
 }  # fmt: skip
 
 
@@ -40,6 +40,7 @@ def codes(found: dict[str, Any], *endings: Ending, silent_hours: float = 2.0) ->
         pytest.param({"pull_stopped_by": "SOURCE_LICENCE"}, ["stopped:SOURCE_LICENCE"], id="the licence"),
         pytest.param({"pull_stopped_by": "SOURCE_ADDRESS"}, ["stopped:SOURCE_ADDRESS"], id="the address"),
         pytest.param({"pending_breaker": 201}, ["breaker"], id="the breaker"),
+        pytest.param({"unknown_statuses": 2}, ["unknown"], id="statuses that nobody knows"),
         pytest.param({"stale_scopes": 3, "stale_never_asked": 1, "stale_oldest_days": 40}, ["stale"], id="nobody asked for long"),
         pytest.param({"last_run_at": NOW - timedelta(hours=2)}, ["silent"], id="no run for two hours"),
         pytest.param({"last_run_at": NOW - timedelta(minutes=119)}, [], id="nearly two hours"),
