@@ -126,7 +126,7 @@ def refuse_held(plan: Plan) -> None:
     """Raise NotAllowed REMOVAL_HELD when a hold covers any of it (rule 2)."""
     if plan.held:
         named = ", ".join(plan.matters)
-        remedy = "tell whoever asked why (PIPL 50); `liuhen hold release` comes first, if the matter allows it"
+        remedy = "tell whoever asked why (PIPL 50); `liuhen hold release` (or `retention event dispute_closed`) comes first, if the matter allows it"
         raise NotAllowed("REMOVAL_HELD", f"a hold covers {plan.held} of these records (matter {named})", remedy=remedy)
 
 

@@ -7,7 +7,8 @@ Rules:
      in a room, and words of the customer that somebody else quoted, are theirs (interface, rules of meaning 8).
  (2) Pending and withheld records are the customer's by their scope, and stay unopened. A record that could not be opened names nobody: it is
      nobody's until its key comes.
- (3) A hold keeps what it covers by its people and room; a confirmed statutory profile keeps what its period still covers.
+ (3) A hold keeps what it covers by its people and room; a confirmed statutory profile keeps what its period still covers. An open dispute with a
+     customer (`retention event dispute_opened`) keeps what a hold on the customer would.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from pipeline.home import Home
 from pipeline.lake import Lake, Snapshot
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import pair_scope, room_scope
+from pipeline.retention import store
 
 DIRECTORY = {"identities": "external_userid", "people": "userid", "follows": "external_userid"}
+DISPUTE = "dispute"
 Row = dict[str, Any]
 # (a record) → whether a confirmed statutory period still covers it
 Statutory = Callable[[Stored], bool]
@@ -143,6 +146,11 @@ def held_unopened(customer: str, row: Row, open_holds: Sequence[Hold]) -> bool:
 
 
 def open_holds(home: Home, corp_id: str) -> list[Hold]:
-    """Return the holds that are open now."""
+    """Return the holds that are open now, and one for each open dispute (rule 3)."""
     lake = home.lake(corp_id)
-    return holds.open_of(lake, lake.snapshot())
+    disputes = store.standing(home, corp_id).disputes
+    return [*holds.open_of(lake, lake.snapshot()), *(_as_hold(customer, source) for customer, sources in disputes.items() for source in sources)]
+
+
+def _as_hold(customer: str, source: str) -> Hold:
+    return Hold(hold_id=DISPUTE, matter=DISPUTE, userid=None, room_id=None, external_userid=customer, reason=source, actor="", at_ms=0)

@@ -8,6 +8,7 @@ Rules:
  (3) Years may be longer than the profile's, never shorter than its floor.
  (4) A confirmed statutory profile whose time runs makes that an erasure is refused (PIPL 47, second paragraph).
  (5) No profile set: nothing is ever due.
+ (6) While a dispute with a customer is open nothing of the customer is due; a profile with `after_dispute` keeps so many years after its end.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Sort = Literal["customers", "internal"]
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One profile. floor: years below which nobody may go, 0: none; start: message, last_message or an event of a customer."""
+    """One profile. floor: years below which nobody may go, 0: none; start: message, last_message or an event of a customer; after_dispute: years."""
 
     id: str
     years: int
@@ -38,6 +39,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: Literal["V", "S", "U", "design"]
     statutory: bool
     basis: Words
+    after_dispute: int = 0
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +81,13 @@ def checked_years(found: Profile, years: int | None) -> int:
 
 
 def until(setting: Setting, *, customer: str, day: date, last_day: date, events: Events) -> date | None:
-    """Return until when (exclusive) one profile keeps a record of that day, None: without end (rule 1)."""
-    start = profiles()[setting.profile].start
-    began = {"message": day, "last_message": last_day}.get(start) or events.get((customer, start))
-    return None if began is None else _years_after(max(began, day), setting.years)
+    """Return until when (exclusive) one profile keeps a record of that day, None: without end (rules 1 and 6)."""
+    found = profiles()[setting.profile]
+    began = {"message": day, "last_message": last_day}.get(found.start) or events.get((customer, found.start))
+    if began is None or (customer, "dispute_opened") in events:
+        return None
+    end, closed = _years_after(max(began, day), setting.years), events.get((customer, "dispute_closed"))
+    return end if closed is None or not found.after_dispute else max(end, _years_after(closed, found.after_dispute))
 
 
 def _years_after(day: date, years: int) -> date:

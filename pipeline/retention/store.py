@@ -8,6 +8,7 @@ customer's event, counts.
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from pipeline.home import Home
 from pipeline.retention.profiles import Setting, checked_years, profile
 
 UNIT = "retention"
-EVENTS = ("contract_terminated", "account_closed", "engagement_ended", "relationship_ended", "product_ended")
+EVENTS = ("contract_terminated", "account_closed", "engagement_ended", "relationship_ended", "product_ended", "dispute_opened", "dispute_closed")
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,10 +39,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What counts now: profiles that are set, and the day of each event by (customer, event)."""
+    """What counts now: profiles that are set, the day of each event by (customer, event), and the sources of disputes that are open, by customer.
+
+    A dispute is told apart by its source; `dispute_opened` is an event of a customer as long as one is open, `dispute_closed` the last day on which one ended."""
 
     settings: tuple[Setting, ...]
     events: dict[tuple[str, str], date]
+    disputes: dict[str, tuple[str, ...]] = {}
 
 
 def put(home: Home, corp_id: str, name: str, *, years: int | None, confirmed_by: str) -> Told:
@@ -66,14 +70,23 @@ def standing(home: Home, corp_id: str) -> Standing:
     """Return what counts now."""
     settings: dict[str, Setting] = {}
     events: dict[tuple[str, str], date] = {}
+    open_ones: dict[str, dict[str, date]] = defaultdict(dict)
     for told in all_of(home, corp_id):
         if told.what == "set":
             settings[told.profile] = Setting(profile=told.profile, years=told.years, confirmed_by=told.confirmed_by, actor=told.actor, at_ms=told.at_ms)
         elif told.what == "unset":
             settings.pop(told.profile, None)
+        elif told.event == "dispute_opened" and told.on is not None:
+            open_ones[told.customer][told.reason] = told.on
+        elif told.event == "dispute_closed" and told.on is not None:
+            open_ones[told.customer].pop(told.reason, None)
+            events[told.customer, told.event] = max(told.on, events.get((told.customer, told.event), told.on))
         elif told.on is not None:
             events[told.customer, told.event] = told.on
-    return Standing(settings=tuple(settings.values()), events=events)
+    for customer, since in open_ones.items():
+        if since:
+            events[customer, "dispute_opened"] = min(since.values())
+    return Standing(settings=tuple(settings.values()), events=events, disputes={c: tuple(sorted(since)) for c, since in open_ones.items() if since})
 
 
 def all_of(home: Home, corp_id: str) -> list[Told]:

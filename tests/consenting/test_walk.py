@@ -201,9 +201,9 @@ def operators_files(folder: Path) -> None:
 
 def given(at: Home, words: list[str], folder: Path, recipient: str) -> list[str]:
     """The words of a call with the ids and places they stand for."""
-    known = {"RECIPIENT": lambda: recipient, "HOLD": lambda: firm.values(at, "SELECT hold_id FROM lake_holds WHERE userid = 'wangwu'")[0]}
-    known["FINDING"] = lambda: firm.values(at, "SELECT finding_id FROM matches WHERE msgid = 'm51' LIMIT 1")[0]
-    return [known[w]() if w in known else w.replace("OUT/", f"{folder}/") for w in words]
+    asked = {"HOLD": "SELECT hold_id FROM lake_holds WHERE userid = 'wangwu'", "FINDING": "SELECT finding_id FROM matches WHERE msgid = 'm51' LIMIT 1"}
+    known = {"RECIPIENT": recipient, **{name: firm.values(at, query)[0] for name, query in asked.items() if name in words}}
+    return [known[w] if w in known else w.replace("OUT/", f"{folder}/") for w in words]
 
 
 def holdings(path: Path) -> Iterator[bytes]:

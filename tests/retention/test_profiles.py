@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline import clock
+from pipeline.errors import NotAllowed, UsageError
 from pipeline.reader import Reader
+from pipeline.removing import erase
 from pipeline.retention import due, store
 from pipeline.retention.profiles import Setting, checked_years, keep_until, profile, profiles, statutory
 from tests import firm
@@ -36,6 +39,11 @@ def setting(name: str, *, years: int = 0, confirmed: str = "counsel") -> Setting
         pytest.param([setting("eu.mifid2"), setting("cn.insurance.upto_1y")], {}, None, id="one of two without its event: never"),
         pytest.param([setting("eu.mifid2"), setting("uk.sysc10a", confirmed="")], {}, None, id="one of two confirmed by nobody: never"),
         pytest.param([setting("cn.insurance.prospect")], {}, date(2029, 6, 30), id="from the customer's last message"),
+        pytest.param([setting("eu.mifid2")], {("wmA", "dispute_opened"): date(2020, 1, 1)}, None, id="a dispute is open: never"),
+        pytest.param([setting("eu.mifid2")], {("wmB", "dispute_opened"): D}, date(2031, 3, 1), id="another customer's dispute"),
+        pytest.param([setting("cn.insurance.over_1y")], ENDED | {("wmA", "dispute_closed"): date(2036, 5, 1)}, date(2038, 5, 1), id="two years after the dispute ended"),
+        pytest.param([setting("cn.insurance.over_1y")], ENDED | {("wmA", "dispute_closed"): date(2030, 5, 1)}, date(2037, 1, 31), id="a dispute that ended long before"),
+        pytest.param([setting("eu.mifid2")], {("wmA", "dispute_closed"): date(2036, 5, 1)}, date(2031, 3, 1), id="a profile that asks for nothing after a dispute"),
         pytest.param([setting("cn.internal.staff_only")], {}, None, id="a profile of another sort"),
     ],
 )
@@ -80,6 +88,32 @@ def test_nobody_goes_below_the_floor(name: str, years: int, allowed: bool) -> No
 def test_every_profile_says_on_what_it_rests_and_no_floor_is_above_its_years() -> None:
     assert all(p.basis.zh and p.basis.en and p.floor <= p.years for p in profiles().values())
     assert {p.start for p in profiles().values()} <= {"message", "last_message", *store.EVENTS}
+
+
+def test_of_two_disputes_the_one_that_is_closed_ends_and_the_other_one_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, said, ticks = firm.home(tmp_path), [], count(T0)
+    monkeypatch.setattr(clock, "now_ms", lambda: next(ticks))
+    for event, source, on in [("dispute_opened", "case 1", D), ("dispute_opened", "case 2", date(2026, 4, 1)), ("dispute_closed", "case 1", date(2026, 5, 1)),
+                              ("dispute_closed", "case 2", date(2026, 4, 30)), ("dispute_opened", "case 1", date(2026, 6, 1))]:  # fmt: skip
+        store.tell(at, CORP, customer="wmA", event=event, on=on, source=source)
+        found = store.standing(at, CORP)
+        said.append((found.disputes.get("wmA", ()), found.events.get(("wmA", "dispute_opened")), found.events.get(("wmA", "dispute_closed"))))
+    assert said == [
+        (("case 1",), D, None), (("case 1", "case 2"), D, None), (("case 2",), date(2026, 4, 1), date(2026, 5, 1)), ((), None, date(2026, 5, 1)),
+        (("case 1",), date(2026, 6, 1), date(2026, 5, 1)),
+    ]  # fmt: skip
+
+
+def test_while_a_dispute_is_open_nothing_of_the_customer_is_removed(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    run(at, page(tmp_path, "a.json", {1: message(1), 2: message(2, to=["wmB"])}))
+    store.tell(at, CORP, customer="wmA", event="dispute_opened", on=D, source="case 1")
+    assert (erase.of_request(at, CORP, "wmA").held, erase.of_request(at, CORP, "wmB").held) == (1, 0)
+    with pytest.raises(NotAllowed) as refused:
+        erase.refuse_held(erase.of_request(at, CORP, "wmA"))
+    assert refused.value.code == "REMOVAL_HELD" and "dispute" in str(refused.value)
+    store.tell(at, CORP, customer="wmA", event="dispute_closed", on=D, source="case 1")
+    assert erase.of_request(at, CORP, "wmA").held == 0
 
 
 def test_what_is_set_and_told_is_kept_sealed_and_the_newest_counts(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def wecom(
         who = asked.query["external_userid"]
         return {**NOTHING, "external_contact": {"external_userid": who, "name": (customers or {}).get(who, ""), "type": 1}, "follow_user": []}
 
-    answers = {
+    answers: dict[str, list[Any]] = {
         "message/getchatdata": [page], "message/getchatmediadata": [piece], "msgaudit/check_single_agree": [agreed], "user/get": [member],
         "msgaudit/get_permit_user_list": [{**NOTHING, "ids": sorted(people or {})}], "externalcontact/get": [customer],
         "user/list": [{**NOTHING, "userlist": [{"userid": u, "name": n, "department": [1]} for u, n in (people or {}).items()]}],
