@@ -6,7 +6,7 @@ machines stays stable, and a sentence that crossed a process or was kept for yea
 
 Rules:
  (1) a sentence is known by the template that it was made from: `{name}` stands for any value, the template with most words of its own wins.
- (2) a value that is itself a known sentence ("{what}: the disk is full") is told in Chinese too; any other stays as it is.
+ (2) a value that is itself a sentence of the table, or a known one of several words ("{what}: the disk is full"), is told in Chinese too; any other stays as it is.
  (3) a template of nothing but values and signs comes first and holds only when each value is a known sentence: what somebody else wrote is
      not taken apart. Its first value is as long as can be ("writing a: b: the disk is full").
 """
@@ -48,7 +48,7 @@ def chinese_or_as_is(sentence: str) -> str:
 
 def _values(found: dict[str, str], only_known: bool) -> dict[str, str] | None:
     """Rules 2 and 3."""
-    told = {name: in_chinese(value) for name, value in found.items()}
+    told = {name: in_chinese(value) if " " in value or value in templates() else None for name, value in found.items()}
     if only_known and None in told.values():
         return None
     return {name: value or found[name] for name, value in told.items()}

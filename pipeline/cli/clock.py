@@ -10,7 +10,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from pipeline.cli.root import CALL, app, recorded, say, t
+from pipeline import words
+from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 
 
 @app.command(help=t("usage.clock"))
@@ -24,6 +25,7 @@ def clock(
     with recorded("clock", confirm=confirm) as told:
         seen = trusted_clock.confirm(CALL.home) if confirm else trusted_clock.look(CALL.home)
         told["result"] = "confirmed" if confirm else seen.verdict
-        say(t(f"clock.{seen.verdict}" if not confirm else "clock.confirmed", machine=iso(seen.machine_ms), archive=iso(seen.archive_ms)))
+        machine, archive = words.beijing(seen.machine_ms, LANG), words.beijing(seen.archive_ms, LANG)
+        say(t(f"clock.{seen.verdict}" if not confirm else "clock.confirmed", machine=machine, archive=archive))
         answer = {"machine": iso(seen.machine_ms), "archive": iso(seen.archive_ms), "verdict": seen.verdict, "confirmed": confirm}
         print(msgspec.json.encode(answer).decode(), flush=True)

@@ -25,6 +25,7 @@ identity_app = typer.Typer(help=t("usage.identity"), no_args_is_help=True)
 app.add_typer(customer_app, name="customer")
 app.add_typer(identity_app, name="identity")
 NAMES = ("id", "kind", "names", "remarks", "links", "messages", "first_day", "last_day", "conversations", "by")
+_SHOWN = 6
 _TYPES: dict[str, columns.Type] = {"messages": "int", "first_day": "date", "last_day": "date"}
 
 
@@ -54,9 +55,14 @@ def _row(found: Found, table: bool) -> Sequence[object]:
         return [getattr(found, n) for n in NAMES]
     links = [f"{t('identity_kind.' + x['kind'])} {x['value']}" for x in found.links]
     remarks = [f"{x['remark']} ({' '.join(filter(None, (x['name'], x['userid'])))}{_until(x['valid_to'])})" for x in found.remarks]
-    lists = {"names": found.names, "remarks": remarks, "links": links, "conversations": found.conversations, "by": [t("found_by." + b) for b in found.by]}
+    lists = {"names": found.names, "remarks": remarks, "links": links, "conversations": _few(found.conversations), "by": [t("found_by." + b) for b in found.by]}
     values = {n: "\n".join(lists[n]) if n in lists else getattr(found, n) for n in NAMES}
     return [t(f"person_kind.{found.kind}") if n == "kind" else values[n] for n in NAMES]
+
+
+def _few(conversations: list[str]) -> list[str]:
+    """Return what fits a screen: the first of many conversations and how many there are."""
+    return conversations if len(conversations) <= _SHOWN else [*conversations[:_SHOWN], t("customer.more_conversations", n=len(conversations))]
 
 
 def _until(at: datetime | None) -> str:

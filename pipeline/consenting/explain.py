@@ -109,7 +109,7 @@ def paragraph(found: Explained, lang: Lang) -> str:
     if rule is not None:
         said.append(words.say("explain.basis", lang, rule=rule, register=now["register_version"], policy=policy[:12]))
     if found.message is not None and found.message["lawful_basis"]:
-        said.append(words.say("explain.lawful", lang, basis=words.say("list.join", lang).join(found.message["lawful_basis"])))
+        said.append(words.say("explain.lawful", lang, basis=words.say("list.join", lang).join(words.label("lawful_basis", b, lang) for b in found.message["lawful_basis"])))
     if now["fate"] == "withheld" and now["keep_until"] is not None:
         said.append(words.say("explain.until", lang, until=words.beijing(now["keep_until"], lang)))
     if len(found.history) > 1:
@@ -133,5 +133,6 @@ def _why(found: Explained, lang: Lang) -> str:
 def _event(event: Event, lang: Lang) -> str:
     return words.say(
         "explain.event", lang, source=words.label("consent_origin", event.source, lang), status=words.label("consent_status", event.status, lang),
-        at=words.beijing(event.changed_at_ms, lang), precision=event.precision, recorded=words.beijing(event.recorded_at_ms, lang), event=event.event_id[:12],
+        at=words.beijing(event.changed_at_ms, lang), precision=words.label("precision", event.precision, lang),
+        recorded=words.beijing(event.recorded_at_ms, lang), event=event.event_id[:12],
     )  # fmt: skip

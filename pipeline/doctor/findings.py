@@ -14,7 +14,6 @@ import msgspec
 
 from pipeline import words
 from pipeline.errors import EXIT_PRECEDENCE, ArchiveError, Exit, SourceRefused
-from pipeline.wecom import errcodes
 from pipeline.words import Lang
 
 State = Literal["ok", "note", "warning", "bad", "skipped"]
@@ -47,18 +46,13 @@ def result_of(finding: Finding, lang: Lang) -> str:
     """Return what was found, in words."""
     if finding.outcome != "error":
         return words.say(f"doctor.{finding.check}.{finding.outcome}", lang, **finding.values)
-    meaning = words.catalogue().get(f"error.{finding.code}") if lang == "zh" else None
-    return f"{meaning['zh']}（{finding.error}）" if meaning else finding.error
+    return words.sentence(finding.error, lang)
 
 
 def fix_of(finding: Finding, lang: Lang) -> str:
     """Return what to do about it, in words; empty when there is nothing to do."""
     if finding.outcome == "error":
-        advice = next((c for c in errcodes.errcodes() if c.error == finding.code and c.do_en == finding.remedy), None)
-        if lang == "en":
-            return finding.remedy
-        own = words.catalogue().get(f"remedy.{finding.code}")
-        return advice.do_zh if advice else own["zh"] if own else finding.remedy
+        return words.sentence(finding.remedy, lang)
     key = f"doctor.{finding.check}.{finding.outcome}.fix"
     return words.say(key, lang, **finding.values) if key in words.catalogue() else ""
 
