@@ -109,13 +109,16 @@ class Harvest:
         past: dict[int, int] = {}  # pattern → for how many rules another hit of it would be one finding more than are kept
         for pattern, start, end in hits:
             mapped = mapped or ground.level(level)
-            if not _is_own(level, mapped, start, end):
+            if level != "base" and not _is_own(level, mapped, start, end):
                 continue
             if pattern in past:
                 self._over += past[pattern]
                 continue
             first, last = mapped.place(start, end)
-            if first < last and not (via == "variant" and mapped.cuts(start, end)):
+            if level == "base":  # nearly all hits
+                for entry in search.entries[pattern]:
+                    self._offer(ground, entry, (ground.part, first, last), via, end - start)
+            elif first < last and not (via == "variant" and mapped.cuts(start, end)):
                 self._take_one(ground, search.entries[pattern], (ground.part, first, last), via, end - start, mapped.tables(start, end))
             self._taken += 1
             if self._taken > MAX_FINDINGS and (more := self._more(ground, search.entries[pattern])) is not None:

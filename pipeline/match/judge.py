@@ -150,19 +150,20 @@ def suppressed_by(words: Words, start: int, end: int, rule: Rule, judge: Judge, 
     """Return what excuses the hit of `rule` at code points [start, end) of a part: the first of the list in matching.py, or None. words: folded with all folds."""
     if disclosures and (name := _disclosed(words, start, end, disclosures)) is not None:
         return name
-    if judge.excuse and (phrase := allow_over(words, start, end, judge.excuse)) is not None:
+    low, high = words.folded_place(start, end)
+    if judge.excuse and (phrase := _allow_at(words, start, end, low, high, judge.excuse)) is not None:
         return f"{rule.id}/allow/{rule.allow[phrase]}"
-    if rule.negations and _may_negate(words, start) and (word := negation_before(words.text, start, end)):
+    if rule.negations and _may_negate(words, start, low) and (word := negation_before(words.text, start, end)):
         return f"{rule.id}/negation/{word}"
     if rule.questions and (word := asked(words.text, start, end)):
         return f"{rule.id}/question/{word}"
     return None
 
 
-def _may_negate(words: Words, start: int) -> bool:
-    """Whether `negation_before` is worth asking: nearly always it is not."""
-    low = bisect_left(words.origins, start)
-    return negation.possible(words.folded, bisect_left(words.origins, start - negation.LOOK_BACK, 0, low), low)
+def _may_negate(words: Words, start: int, low: int) -> bool:
+    """Whether `negation_before` is worth asking: nearly always it is not. low: where `start` lies in the folded text."""
+    first = bisect_left(words.origins, start - negation.LOOK_BACK, 0, low) if start > negation.LOOK_BACK else 0
+    return negation.possible(words.folded, first, low)
 
 
 def _disclosed(words: Words, start: int, end: int, disclosures: Disclosures) -> str | None:
@@ -174,7 +175,11 @@ def _disclosed(words: Words, start: int, end: int, disclosures: Disclosures) -> 
 
 def allow_over(words: Words, start: int, end: int, excuse: Excuse) -> int | None:
     """Return the number of the first listed phrase that covers or overlaps [start, end); one within a longer hit excuses nothing."""
-    low, high = words.folded_place(start, end)
+    return _allow_at(words, start, end, *words.folded_place(start, end), excuse)
+
+
+def _allow_at(words: Words, start: int, end: int, low: int, high: int, excuse: Excuse) -> int | None:
+    """`allow_over` of a hit that lies at [low, high) of the folded text."""
     if not 0 < high - low <= LONGEST_HIT:
         return _allow_found(words, start, end, excuse)
     for offset, phrase, number in _ways(excuse, words.folded[low:high]):

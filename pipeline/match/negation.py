@@ -62,6 +62,7 @@ def _any_of(words: tuple[str, ...]) -> str:
 
 _SCAN = re.compile(f"(?P<other>{_any_of(NOT_NEGATIONS)})|(?P<negation>{_any_of(NEGATIONS)})")
 _BEGINS = re.compile("[" + "".join(sorted({word[0] for word in NEGATIONS})) + "]")
+_NEGATES = re.compile(_any_of(tuple(word for word in NEGATIONS if not any(word != other and word.startswith(other) for other in NEGATIONS))))
 _CONTRAST = re.compile(_any_of(CONTRAST))
 _ON_PAPER = re.compile(_any_of(ON_PAPER))
 _DOUBLE = re.compile(f"(?:{_any_of(FIRST_OF_TWO)})[^也亦又更且和或及、]{{0,3}}$")
@@ -70,8 +71,8 @@ _SENTENCE_END = re.compile(r"[;!?。\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 def possible(folded: str, start: int, end: int) -> bool:
-    """Whether [start, end) of a folded text, where LOOK_BACK code points before a term lie, holds a character that negation words begin with."""
-    return _BEGINS.search(folded, start, end) is not None
+    """Whether [start, end) of a folded text, where LOOK_BACK code points before a term lie, holds a negation word at all."""
+    return _BEGINS.search(folded, start, end) is not None and _NEGATES.search(folded, start, end) is not None
 
 
 def negation_before(text: str, start: int, end: int) -> str | None:

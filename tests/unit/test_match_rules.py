@@ -332,7 +332,7 @@ def test_what_excuses_a_hit_is_told_as_by_looking_for_every_phrase_around_it(tex
 def test_whether_a_negation_stands_before_a_hit_is_asked_wherever_one_does(text: str) -> None:
     words = judge.Words(text, *fold_map(text))
     for start in range(len(text)):
-        assert judge._may_negate(words, start) or negation_before(text, start, start + 1) is None
+        assert judge._may_negate(words, start, words.folded_place(start, start)[0]) or negation_before(text, start, start + 1) is None
 
 
 # --- versions ------------------------------------------------------------------------------------------------------
