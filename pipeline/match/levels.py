@@ -185,6 +185,11 @@ def _listed_word() -> re.Pattern[str]:
     return re.compile("|".join(sorted(map(re.escape, replacements().words), key=len, reverse=True)))
 
 
+def is_listed(char: str) -> bool:
+    """Whether a character (after the character folds) is one of the tables."""
+    return char in replacements().chars
+
+
 def variants_possible(loose: str) -> bool:
     """Whether a text after the character folds holds a character of the tables; whole words are told by the automaton."""
     return _listed_char().search(loose) is not None

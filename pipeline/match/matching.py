@@ -39,13 +39,13 @@ def match_page(page: GatedPage, *, lexicon: Lexicon, approved: Approved | None =
     """Return `page` with the findings of each archived record; other records have none."""
     numbers = [number for number, gated in enumerate(page.items) if gated.decision.fate == "archived"]
     said = [(page.items[number].message, page.items[number].decision) for number in numbers]
-    found = dict(zip(numbers, examine_all(said, lexicon, approved), strict=True))
-    items = tuple(_matched(gated, found.get(number, _NOTHING)) for number, gated in enumerate(page.items))
+    found = {numbers[n]: one for n, one in _found_in(said, lexicon, approved).items()}
+    items = tuple([_matched(gated, found[n]) if n in found else Matched(gated) for n, gated in enumerate(page.items)])
     return MatchedPage(page.ref, items, page.failed, page.register_version, version_of(lexicon, approved))
 
 
 def _matched(gated: Gated, found: Examined) -> Matched:
-    return Matched(gated, found.findings, bool(found.anchors)) if found is not _NOTHING else Matched(gated)
+    return Matched(gated, found.findings, bool(found.anchors))
 
 
 def version_of(lexicon: Lexicon, approved: Approved | None) -> str:
@@ -76,20 +76,21 @@ def examine(message: Message, decision: Decision, lexicon: Lexicon, approved: Ap
 
 def examine_all(said: Sequence[tuple[Message, Decision]], lexicon: Lexicon, approved: Approved | None = None) -> list[Examined]:
     """Return `examine` of each message, in order: all their texts are searched as one, and only those that can have a hit are looked at."""
+    found = _found_in(said, lexicon, approved)
+    return [found.get(n, _NOTHING) for n in range(len(said))]
+
+
+def _found_in(said: Sequence[tuple[Message, Decision]], lexicon: Lexicon, approved: Approved | None) -> dict[int, Examined]:
+    """Return `examine` of the messages with a hit, by number: nearly all have none."""
     if len(said) < _FEW:
-        return [examine(message, decision, lexicon, approved) for message, decision in said]
-    where: list[tuple[int, int]] = []
-    texts: list[str] = []
-    for n, (message, _) in enumerate(said):
-        for number, part in enumerate(message.parts if message.kind == "message" else ()):
-            where.append((n, number))
-            texts.append(part.text)
+        return {n: examine(message, decision, lexicon, approved) for n, (message, decision) in enumerate(said)}
+    where = [(n, number, part.text) for n, (message, _) in enumerate(said) if message.kind == "message" for number, part in enumerate(message.parts)]
     harvests: dict[int, Harvest] = {}
-    for at, seen in screen.suspects(lexicon.groups, texts):
-        (n, number), text = where[at], texts[at]
+    for at, seen in screen.suspects(lexicon.groups, [text for _, _, text in where]):
+        n, number, text = where[at]
         for group, known in zip(lexicon.groups, seen, strict=True):
             hits = search(group, text) if known is None else search_again(group, text, known)
             if hits:
                 harvest = harvests.get(n) or harvests.setdefault(n, Harvest(*said[n], lexicon, approved))
                 harvest.take_all(Ground(number, text, group, known.base if known else None), hits)
-    return [harvests[n].result() if n in harvests else _NOTHING for n in range(len(said))]
+    return {n: harvest.result() for n, harvest in harvests.items()}

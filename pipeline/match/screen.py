@@ -157,7 +157,7 @@ def _bits_of(char: str) -> int:
         | WORD * word
         | HAN * han
         | LETTER * levels.repeats_possible(char + char)
-        | LISTED * levels.variants_possible(char)
+        | LISTED * levels.is_listed(char)
         | DIGIT_WORD * levels.digits_possible(char)
         | LATIN * ("a" <= char <= "z")
     )
