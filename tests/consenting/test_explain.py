@@ -127,6 +127,17 @@ def test_the_event_of_a_record_without_content_is_stored_as_a_keyed_name_alone(o
     assert rows[22]["event_ref"] is None
 
 
+@pytest.mark.parametrize("reason", [
+    "refused", "unknown_status", "withdrawn", "policy", "breaker", "pending_expired", "officer_withhold", "recall_of_withheld", "recall_of_pending",
+    "recall_of_restricted", "recall_of_removed", "erasure_request", "retention_due", "late_refusal",
+])  # fmt: skip
+def test_every_reason_has_words_of_its_own(one_day: Home, reason: str) -> None:
+    (found,) = explain.gather(one_day, CORP, "m11")
+    row = {**found.now, "reason": reason}
+    zh, en = (explain.paragraph(msgspec.structs.replace(found, history=(row,)), lang) for lang in ("zh", "en"))
+    assert reason not in zh and f": {reason}." not in en
+
+
 def test_a_message_that_was_never_here(archive: Home) -> None:
     with pytest.raises(UsageError, match="ever settled"):
         explain.gather(archive, CORP, "nothing")
