@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from pipeline.cli.output import progress
+from pipeline.cli.output import progress, tell_counts
 from pipeline.cli.root import CALL, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
 
@@ -46,6 +46,7 @@ def ingest(
             say(t("ingest.source_errcode", detail=detail))
         if ended.breaker:
             say(t("ingest.breaker"))
+        tell_counts(ended.summary)
         if ended.summary.exit_code == Exit.LEFT_OVER:
             new = ended.summary.failed + ended.summary.pending
             say(t("ingest.left_over", failed=ended.summary.failed, pending=ended.summary.pending) if new else t("ingest.left_over_before"))

@@ -22,10 +22,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline import columns, show, words
-from pipeline.cli.root import CALL, LANG, err, t
+from pipeline.cli.root import CALL, LANG, err, say, t
 
 if TYPE_CHECKING:
     from pipeline.audit import Who
+    from pipeline.ingest import Summary
     from pipeline.reader import Reader
 
 
@@ -193,6 +194,16 @@ def _piped(write: Callable[[], int]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def tell_counts(told: Summary) -> None:
+    """Say what a run settled, in words: the same counts as the last line of stdout."""
+    from pipeline.commit import FATES
+
+    counts = {name: getattr(told, name) for name in ("landed", *FATES)}
+    say(t("summary.settled", **counts) if told.landed else t("summary.nothing"))
+    if told.reopened:
+        say(t("summary.reopened", n=told.reopened))
 
 
 @contextlib.contextmanager

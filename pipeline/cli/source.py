@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from pipeline import words
-from pipeline.cli.output import Format, OutputFile, emit_arrow, format_option, output_option, progress
+from pipeline.cli.output import Format, OutputFile, emit_arrow, format_option, output_option, progress, tell_counts
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, UsageError
 from pipeline.source.actions import SENTENCES
@@ -76,6 +76,7 @@ def _tell(ended: Summary) -> None:
     """Say in words what a person must know, then the summary line."""
     if ended.code:
         say(sentence(ended.code, ended.hint))
+    say(t("summary.pull", pages=ended.pages, records=ended.records, bytes=ended.bytes))
     if ended.without_seq:
         say(t("pull.without_seq", n=ended.without_seq))
     if ended.gaps:
@@ -164,6 +165,7 @@ def run() -> None:
             say(t("run.step", step=words.label("cycle_step", step, LANG), result=_why(why)))
         if "pull" in ended.skipped:
             say(t("run.no_source", corp=corp))
+        tell_counts(ended)
         sys.stderr.flush()
         print(msgspec.json.encode(ended).decode(), flush=True)
         if ended.exit_code:
