@@ -5,6 +5,7 @@ Every durable writer that has kill points: what is prepared, done and found is t
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -55,6 +56,24 @@ def with_pages(prepare: Callable[[Path], object]) -> Callable[[Path], None]:
     return prepared
 
 
+def rotated(folder: Path) -> None:
+    """The keyring moves under another master key, as `keyring rotate` does it."""
+    from pipeline.home import Home
+    from pipeline.key_rotation import rotate
+
+    at = Home(folder / "home")
+    rotate(at.path, at.keyring, "file:keys/second.key", make=True)
+
+
+def readable(folder: Path) -> dict[str, Any]:
+    """What a home opens with the master key that its configuration names, and by how many wrappings of the root key."""
+    from pipeline.home import Home
+
+    at = Home(folder / "home")
+    wrappings = len(json.loads((at.path / "keys" / "keyring.json").read_bytes())["roots"])
+    return {**state(folder), "keys": sorted(at.keyring.names()), "master": at.config.keys.master, "wrappings": wrappings}
+
+
 WRITERS = {
     "ingest": Writer(with_pages(prepare_first), ingest, state, share=8, logs=4),
     "late key": Writer(with_pages(prepare_late_key), ingest, state, share=8, logs=4),
@@ -68,6 +87,7 @@ WRITERS = {
     "people known late": Writer(test_restate_killed.prepare, test_restate_killed.work, test_restate_killed.found),
     "directory": Writer(test_directory_killed.prepare, test_directory_killed.work, test_directory_killed.found),
     "search index": Writer(test_index_killed.prepare, test_index_killed.work, test_index_killed.found),
+    "keyring rotation": Writer(with_pages(prepare_late_key), rotated, readable),
     "pull and files": Writer(test_pull_killed.prepare, test_pull_killed.work, test_pull_killed.state),
 }
 
