@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import schema
+from pipeline import pii, schema
 from pipeline.consenting import hidden
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.match.context import Across, Span, Turn, across, finding_key
@@ -144,7 +144,15 @@ def matched(
                 yield Row(stored, finding, (span,), stored.masked[finding.part][finding.start_cp : finding.end_cp])
     timed = [(s, s.turn._replace(anchors=s.found.anchors)) for s in conversation if s.timed]
     for one in across([turn for _, turn in timed], lexicon, as_of_ms=as_of_ms, approved=approved):
-        yield Row(timed[one.turn][0], one.finding, one.spans, _masked_text([s for s, _ in timed], one))
+        text = _masked_text([s for s, _ in timed], one)
+        yield Row(timed[one.turn][0], one.finding, one.spans, _hidden(text, one.finding, lexicon))
+
+
+def _hidden(text: str, finding: Finding, lexicon: Lexicon) -> str:
+    """The text of personal data written over several messages: neither of them by itself was worth masking. Their term is their kind."""
+    kinds = next(rule.pii for rule in lexicon.rules if rule.id == finding.rule_id)
+    kind = next((kind for kind in kinds if kind == finding.term and kind != "digits"), None)
+    return text if kind is None else pii.mask(text, [pii.Pii(0, len(text), kind)])
 
 
 def _masked_text(conversation: Sequence[Stored], one: Across) -> str:

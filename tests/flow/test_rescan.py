@@ -257,6 +257,25 @@ def test_a_rescan_finds_what_the_runs_found(tmp_path: Path) -> None:
     assert len(live) > 3
 
 
+def test_codes_passwords_and_card_codes_are_no_text_of_a_finding_live_or_in_a_rescan(tmp_path: Path) -> None:
+    at = home(tmp_path)
+    told = {1: message(1, "您的验证码是482913"), 2: message(2, "密码：Ab@12345"), 3: message(3, "背面三位CVV 737"), 4: message(4, "密码是Xy"), 5: message(5, "98zz!")}
+    run(at, page(tmp_path, "a.json", told))
+    every = "select msgid, matched_text from matches_all where rule_id = 'pii-secret' and lexicon_version = '{}' order by all"
+    stars = [("m1", "******"), ("m2", "********"), ("m3", "***"), ("m5", "*******")]  # the last: over two messages
+    assert values(at, every.format(packs_of(at).version)) == stars
+    at.store_pack("words", listed("没有这个词"))
+    rescanned(at)
+    assert values(at, every.format(packs_of(at).version)) == stars
+
+
+def test_the_firms_own_list_lies_encrypted_in_its_home(archive: Home) -> None:
+    archive.store_pack("words", listed("小蜜蜂计划"))
+    assert [source.name for source in archive.own_packs()] == ["words"]
+    holding = [path for path in archive.path.rglob("*") if path.is_file() and "小蜜蜂".encode() in path.read_bytes()]
+    assert holding == []
+
+
 @pytest.mark.slow
 def test_messages_that_come_after_a_scan_count_under_their_own_version(archive: Home, tmp_path: Path) -> None:
     archive.store_pack("words", listed("小蜜蜂计划"))
