@@ -44,7 +44,8 @@ def text_of(data: bytes, page: int | None = None) -> str:
     import pypdf
 
     read = pypdf.PdfReader(io.BytesIO(data))
-    return "".join(p.extract_text() for n, p in enumerate(read.pages) if page is None or n == page).replace("\n", "")
+    shown = "".join(p.extract_text() for n, p in enumerate(read.pages) if page is None or n == page)
+    return shown.replace("\n", "").replace("\u200b", "")  # where lines may end
 
 
 def conversation(body: str, **more: Any) -> dict[str, Any]:
