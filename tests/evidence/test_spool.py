@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
 
+from pipeline.evidence import bundle, checkpoint, matter, proving, records, scope, views
 from pipeline.evidence.spool import Spool
+from pipeline.reader import Reader
+from tests import firm
 
 
 def test_items_come_back_in_order_and_by_number_also_between_additions(tmp_path: Path) -> None:
@@ -41,3 +45,32 @@ def test_bytes_that_changed_on_disk_are_not_believed(tmp_path: Path) -> None:
     spool._file.flush()
     with pytest.raises(InvalidTag):
         spool[0]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_messages_of_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five times as many messages: beside places and names of files, which a bundle needs of each, nothing of them is held."""
+    home = firm.home(tmp_path)
+    few = {n: firm.message(n, "合同条款如下，请逐条确认。" * 20, to=["wmA"]) for n in range(1, 151)}
+    many = {n: firm.message(n, "合同条款如下，请逐条确认。" * 20, to=["wmB"]) for n in range(151, 901)}
+    firm.run(home, firm.page(tmp_path, "p.json", few | many))
+    matter.begin(home, firm.CORP, "m-1", title="t", reason="r", review_on=None)
+    checkpoint.make(home, firm.CORP)
+    monkeypatch.setattr(views, "PART", 50)
+    monkeypatch.setattr(records, "CHUNK", 50)
+    monkeypatch.setattr(records, "FEW", 10)
+
+    def peak(customer: str) -> int:
+        with Reader(home, firm.CORP) as reader, (tmp_path / "case.zip").open("w+b") as sink:
+            prover = proving.prover(home, firm.CORP, reader.snapshot, checkpoint.find(home, firm.CORP, None))
+            asked = scope.of(reader, {"customer": customer})
+            tracemalloc.start()
+            made = bundle.gather(reader, matter.open_of(home, firm.CORP, "m-1"), asked, prover)
+            bundle.write(sink, bundle.files(reader, made, prover), info={})
+            found = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return found
+
+    peak("wmA")  # modules and templates are loaded
+    grown = peak("wmB") - peak("wmA")
+    assert grown < 600 * 3_000, grown  # one message with its words, proof and page takes more than 20,000 bytes
