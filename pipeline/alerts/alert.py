@@ -23,7 +23,7 @@ MESSAGE_BYTES: Final = 2048  # text.content of WeCom's message/send (page 90236)
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told of one finding. dt: Beijing day; words: what was found, when alerts.include_text is set."""
+    """What is told of one finding. dt: Beijing day; employee_name: of that day; words: what was found, when alerts.include_text is set."""
 
     finding_id: str
     origin: str
@@ -36,6 +36,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     title_zh: str
     title_en: str
     employee_id: str | None = None
+    employee_name: str | None = None
     words: str | None = None
 
 
@@ -78,7 +79,7 @@ def text(batch: Batch, lang: Lang) -> str:
     """Return what a person reads: a head, the most frequent of (day, employee, rule), how many more; within MESSAGE_BYTES."""
     if batch.test:
         return words.say("alerts.test.text", lang, id=batch.id)
-    groups = Counter((a.dt, a.employee_id or "-", a.title_zh if lang == "zh" else a.title_en, a.rule_id) for a in batch.alerts)
+    groups = Counter((a.dt, " ".join(filter(None, (a.employee_name, a.employee_id))) or "-", a.title_zh if lang == "zh" else a.title_en, a.rule_id) for a in batch.alerts)
     head = words.say("alerts.text.head", lang, n=len(batch.alerts), corp=batch.corp_id)
     foot = words.say("alerts.text.foot", lang, id=batch.id)
     shown = groups.most_common(LINES)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline import clock
+from pipeline import beside, clock
 from pipeline.alerts.alert import Alert, Batch, batch_id
 from pipeline.alerts.queue import Queue, Told
 from pipeline.config import Alerts
@@ -60,7 +60,8 @@ def found(home: Home, corp_id: str, settings: Alerts, first: datetime.date) -> l
     with Reader(home, corp_id, months=months, access=acting.MACHINE) as reader:
         rows = reader.rows(_QUERY, {"first": first, "severities": list(settings.severities)})
         titles = _titles(Workbench(home, corp_id, reader.snapshot).packs)
-    return [_alert(row, titles, settings.include_text) for row in rows]
+        names = beside.names_of(reader, "employee", [(row["employee_id"] or "", row["dt"]) for row in rows])
+    return [_alert({**row, "employee_name": name}, titles, settings.include_text) for row, name in zip(rows, names, strict=True)]
 
 
 def months_between(first: datetime.date, last: datetime.date) -> list[str]:

@@ -38,7 +38,7 @@ def test_a_webhook_gets_no_text_no_customer_and_no_conversation() -> None:
         "alerts": [
             {
                 "finding_id": "f1", "origin": "sealed", "seq": 1, "msgid": "m1", "dt": "2026-11-20", "rule_id": "c01-guarantee", "category": "C01", "severity": "high",
-                "employee_id": "zhangsan", "title": {"zh": "承诺收益", "en": "promise of return"},
+                "employee_id": "zhangsan", "employee_name": None, "title": {"zh": "承诺收益", "en": "promise of return"},
             }
         ],
     }  # fmt: skip
@@ -53,6 +53,7 @@ def test_a_person_reads_what_is_most_frequent_and_how_much_more_there_is() -> No
     lines = alert.text(batch(*many), "zh").splitlines()
     assert lines[0] == "留痕 ww1：新增 15 条需要处理的命中"
     assert lines[1] == "2026-11-20 zhangsan 承诺收益 (c01-guarantee) ×3"
+    assert "2026-11-20 张三 zhangsan 承诺收益 (c01-guarantee)" in alert.text(batch(one(1, employee_name="张三")), "zh")
     assert len(lines) == 13 and lines[11] == "另有 3 条"
 
 
