@@ -376,8 +376,11 @@ class Lake:
         mask = [row not in gone for row in zip(table["origin"].to_pylist(), table["seq"].to_pylist(), strict=True)]
         return None if all(mask) else table.filter(pa.array(mask))
 
-    def dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
-        """Return a decrypting dataset over `files` (all of `kind`); groups: of each path the row groups to read, None for all."""
+    def dataset(
+        self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None, whole: Mapping[str, Sequence[str]] | None = None
+    ) -> ds.Dataset:
+        """Return a decrypting dataset over `files` (all of `kind`). groups: of each path the row groups to read, None for all; whole: of some paths
+        columns known to hold no null, so that whoever asks for nulls does not open them."""
         declared = schema.kind(kind).arrow
         if not files:
             return ds.dataset(declared.empty_table())
@@ -388,7 +391,9 @@ class Lake:
         parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
         folder = pafs.SubTreeFileSystem(str(self.root), pafs.LocalFileSystem())
         fragments = [
-            parquet.make_fragment(f.path, folder, _month_holds(f.month) if months else ds.scalar(True), row_groups=None if groups is None else list(groups[f.path]))
+            parquet.make_fragment(
+                f.path, folder, _holds(f.month if months else ANY, (whole or {}).get(f.path, ())), row_groups=None if groups is None else list(groups[f.path])
+            )
             for f in files
         ]  # fmt: skip
         return _Files(fragments, declared, parquet, folder)
@@ -429,6 +434,14 @@ class _Scan:
     def to_reader(self) -> pa.RecordBatchReader:
         """Return the batches of the scan, in order."""
         return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, self._scanner.to_batches())
+
+
+def _holds(month: str, whole: Sequence[str]) -> pc.Expression:
+    """What is known of every row of a file: days of its month, and columns without nulls."""
+    known = _month_holds(month)
+    for column in whole:
+        known = known & ds.field(column).is_valid()
+    return known
 
 
 def _month_holds(month: str) -> pc.Expression:

@@ -44,6 +44,7 @@ class Messages(ds.InMemoryDataset):
         self._home, self._lake, self._snapshot, self._groups, self._where = home_path, lake, snapshot, groups, where
         self._files = {f.path: f for f in files}
         self._all = lake.dataset("messages", files, groups)
+        self._known: ds.Dataset | None = None  # the same, once what is kept was asked which columns have no nulls
         self._narrow: dict[str, Narrow | None] = {}
         self._alone: tuple[list[str], ds.Dataset] = ([], self._all)
         self._recalls: pa.Table | None = None
@@ -53,12 +54,15 @@ class Messages(ds.InMemoryDataset):
         return Messages(self._home, self._lake, self._snapshot, list(self._files.values()), self._groups, _both(self._where, expression))
 
     def get_fragments(self, filter: pc.Expression | None = None) -> Iterator[Any]:
-        """Return the data files, those alone that may hold rows that meet a condition (by their month)."""
+        """Return the data files, those alone that may hold rows that meet a condition, by their month and by what has no nulls in them."""
         if not self._files:
             return iter(())
         if filter is None or _named_in(filter, RECALLED.names):  # the files have no such columns
             return iter(self._all.get_fragments())
-        return iter(self._all.get_fragments(filter))
+        if self._known is None:
+            whole = {f.path: kept.head.whole for f in self._files.values() if (kept := self._opened(f))}
+            self._known = self._all = self._lake.dataset("messages", list(self._files.values()), self._groups, whole) if whole else self._all
+        return iter(self._known.get_fragments(filter))
 
     def scanner(self, *, columns: Sequence[str] | None = None, filter: pc.Expression | None = None, **_: Any) -> Scan:
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
@@ -123,16 +127,21 @@ class Messages(ds.InMemoryDataset):
     def _kept(self, fragment: Any, columns: list[str]) -> pa.Table | None:
         """Return columns of all rows of a file, None when they are not kept or not to be believed (rule 1)."""
         file = self._files[fragment.path]
-        if self._groups is not None:
-            return None
+        kept = self._opened(file)
         try:
-            if file.path not in self._narrow:
-                self._narrow[file.path] = narrow.read(self._home, self._lake, self._snapshot, file)
-            kept = self._narrow[file.path]
             return None if kept is None else kept.read(columns)
         except Damaged:
             self._narrow[file.path] = None
             return None
+
+    def _opened(self, file: DataFile) -> Narrow | None:
+        """Return what is kept of a file, opened once; of some row groups alone nothing is kept."""
+        if file.path not in self._narrow:
+            try:
+                self._narrow[file.path] = None if self._groups is not None else narrow.read(self._home, self._lake, self._snapshot, file)
+            except Damaged:
+                self._narrow[file.path] = None
+        return self._narrow[file.path]
 
     def _told(self, found: pa.Table, late: list[str]) -> pa.Table:
         """Return messages with what is known of their recalls (rule 4)."""

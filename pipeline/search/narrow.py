@@ -35,7 +35,7 @@ from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.search.index_file import SALT, Damaged
 from pipeline.stamps import Stamp
 
-MAKER = "counted columns/1"
+MAKER = "counted columns/2"
 MAGIC = b"LHCO\x01"
 FOLDER = "search"
 SUFFIX = ".columns"
@@ -48,10 +48,11 @@ _UNIQUE = ("msgid", "recalls_msgid")
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """stamp: what it was made from; rows; names and lengths (bytes) of the columns, in order."""
+    """stamp: what it was made from; rows; whole: columns without nulls; names and lengths (bytes) of the columns, in order."""
 
     stamp: Stamp
     rows: int
+    whole: tuple[str, ...]
     names: tuple[str, ...]
     lengths: tuple[int, ...]
 
@@ -72,7 +73,8 @@ def sealed(keyring: Keyring, key: str, path: str, stamp: Stamp, table: pa.Table)
     box = AESGCM(_derived(keyring, key, path, salt))
     open_head = MAGIC + len(key).to_bytes(2) + key.encode() + salt
     columns = [box.encrypt(_nonce(n + 1), _packed(table.select([name])), open_head) for n, name in enumerate(table.column_names)]
-    head = Head(stamp=stamp, rows=table.num_rows, names=tuple(table.column_names), lengths=tuple(map(len, columns)))
+    whole = tuple(c for c in table.column_names if not table[c].null_count)
+    head = Head(stamp=stamp, rows=table.num_rows, whole=whole, names=tuple(table.column_names), lengths=tuple(map(len, columns)))
     closed = box.encrypt(_nonce(0), msgspec.msgpack.encode(head), open_head)
     return b"".join([open_head, len(closed).to_bytes(4), closed, *columns])
 

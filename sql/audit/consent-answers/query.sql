@@ -3,17 +3,18 @@ WITH pairs AS (
     SELECT
         CASE direction WHEN 'outbound' THEN sender_id ELSE recipient_ids[1] END AS userid,
         CASE direction WHEN 'outbound' THEN recipient_ids[1] ELSE sender_id END AS external_userid,
-        sent_at
+        count(*) FILTER (sent_at IS NULL) AS without_time
     FROM messages
     WHERE kind = 'message' AND room_id IS NULL AND direction IN ('outbound', 'inbound')
         AND dt BETWEEN $from_day AND $to_day
+    GROUP BY ALL
 ),
 met AS (
     SELECT DISTINCT
         lower(userid) AS who,
         min(userid) OVER (PARTITION BY lower(userid)) AS employee_id,
         external_userid,
-        count(*) FILTER (sent_at IS NULL) OVER (PARTITION BY lower(userid)) AS without_time
+        CAST(sum(without_time) OVER (PARTITION BY lower(userid)) AS BIGINT) AS without_time
     FROM pairs
 ),
 answers AS (SELECT lower(userid) AS who, external_userid, status FROM consent_scopes WHERE room_id IS NULL AND status IS NOT NULL),

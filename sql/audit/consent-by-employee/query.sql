@@ -11,9 +11,14 @@ WITH said AS (
         origin,
         seq,
         sent_at,
-        coalesce(sent_at, captured_at) AS said_at
+        several,
+        -- Order of time, then of origin and seq, as one number: comparing rows takes ten times as long.
+        (CAST(epoch_ms(coalesce(sent_at, captured_at)) AS HUGEINT) * 2 + CAST(origin = 'sealed' AS HUGEINT)) * 18446744073709551616 + seq AS place
     FROM (
-        SELECT *, unnest(CASE WHEN room_id IS NULL THEN recipient_ids ELSE [NULL] END) AS other_id
+        SELECT
+            direction, sender_id, room_id, consent, origin, seq, sent_at, captured_at,
+            room_id IS NULL AND len(recipient_ids) > 1 AS several,
+            unnest(CASE WHEN room_id IS NULL THEN recipient_ids ELSE [NULL] END) AS other_id
         FROM messages
         WHERE dt BETWEEN $from_day AND $to_day
             AND kind = 'message'
@@ -21,7 +26,7 @@ WITH said AS (
     )
 ),
 pairs AS (
-    SELECT lower(employee_id) AS who, customer_id, arg_max(consent, (said_at, origin, seq)) AS consent
+    SELECT lower(employee_id) AS who, customer_id, arg_max(consent, place) AS consent
     FROM said
     WHERE customer_id IS NOT NULL
     GROUP BY lower(employee_id), customer_id
@@ -42,8 +47,9 @@ by_message AS (
         lower(employee_id) AS who,
         min(employee_id) AS employee_id,
         count(DISTINCT room_id) AS rooms,
-        count(DISTINCT (origin, seq)) AS messages,
-        count(DISTINCT (origin, seq)) FILTER (sent_at IS NULL) AS without_time
+        -- A message to several stands here once for each of them.
+        count(*) FILTER (NOT several) + count(DISTINCT (origin, seq)) FILTER (several) AS messages,
+        count(*) FILTER (NOT several AND sent_at IS NULL) + count(DISTINCT (origin, seq)) FILTER (several AND sent_at IS NULL) AS without_time
     FROM said
     GROUP BY lower(employee_id)
 ),

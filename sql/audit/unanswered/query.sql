@@ -5,20 +5,19 @@ WITH said AS (
         conversation_id,
         direction,
         sent_at,
-        seq,
         CASE WHEN direction = 'outbound' THEN sender_id ELSE recipient_ids[1] END AS employee,
-        lag(direction) OVER talk AS before
+        lag(direction) OVER talk AS before,
+        -- What the employee said last before, and first after: of the same moment, the one before answers too.
+        lag(CASE WHEN direction = 'outbound' THEN sent_at END IGNORE NULLS) OVER talk AS said_before,
+        lead(CASE WHEN direction = 'outbound' THEN sent_at END IGNORE NULLS) OVER talk AS said_after
     FROM messages
     WHERE dt BETWEEN $from_day AND $to_day AND kind = 'message' AND room_id IS NULL AND direction IN ('inbound', 'outbound') AND sent_at IS NOT NULL
     WINDOW talk AS (PARTITION BY conversation_id ORDER BY sent_at, seq)
 ),
 turns AS (
-    SELECT
-        q.employee,
-        q.sent_at AS asked_at,
-        (SELECT min(a.sent_at) FROM said AS a WHERE a.conversation_id = q.conversation_id AND a.direction = 'outbound' AND a.sent_at >= q.sent_at) AS answered_at
-    FROM said AS q
-    WHERE q.direction = 'inbound' AND q.before IS DISTINCT FROM 'inbound'
+    SELECT employee, sent_at AS asked_at, CASE WHEN said_before = sent_at THEN sent_at ELSE said_after END AS answered_at
+    FROM said
+    WHERE direction = 'inbound' AND before IS DISTINCT FROM 'inbound'
 ),
 untimed AS (
     SELECT lower(CASE WHEN direction = 'outbound' THEN sender_id ELSE recipient_ids[1] END) AS employee, count(*) AS n
