@@ -5,7 +5,8 @@ Before: resources.py. After: reader.py (makes the views), sqlguard.py, the comma
 Rules:
  (1) A view is a file of sql/views; order.yaml says which and in which order, columns.yaml what the ones for users look like.
      A view whose name begins with lake_ is internal, as are the tables `lake_<kind>` that the reader registers.
- (2) An audit is a folder of sql/audit: query.sql, meta.yaml (words, parameters, columns) and cases that prove it.
+ (2) An audit is a folder of sql/audit: query.sql, meta.yaml (words, parameters, columns), cases that prove it, and maybe conversations.sql, which
+     only spares reading: the answer is that of query.sql over all messages.
  (3) Values are bound by name, never pasted into the text. `from` and `to` are Beijing days, both inclusive; since they are
      reserved words of SQL, a query knows them as $from_day and $to_day, and every other parameter by its own name.
  (4) Employee ids compare without regard to ASCII case, external ids and msgids byte by byte: the queries see to it.
@@ -71,7 +72,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What meta.yaml says. basis: the rules of law or of the archive on which the question rests; messages_of: the parameter that names
-    somebody, where the query reads no messages but those this person sent or received: they alone are looked at then."""
+    somebody, where the query reads no messages but those this person sent or received: they alone are looked at then. words: words joined by |, or
+    `$` and the parameter that holds them, where no message counts in conversations.sql (else in query.sql) whose text holds none of them."""
 
     title: Words
     question: Words
@@ -79,15 +81,23 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns: tuple[Column, ...]
     parameters: tuple[Parameter, ...] = ()
     messages_of: str = ""
+    words: str = ""
+
+    def words_of(self, values: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return the words one of which a message must hold; none where any message may count."""
+        said = str(values.get(self.words[1:]) or "") if self.words.startswith("$") else self.words
+        return tuple(filter(None, said.split("|")))
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """One audit: its name (the folder), its words, its query and where its cases lie."""
+    """One audit: its name (the folder), its words, its query and where its cases lie. conversations: asks for the conversations outside of which no
+    message can change the answer; empty where any can."""
 
     name: str
     meta: Meta
     sql: str
     folder: Path
+    conversations: str = ""
 
 
 # --- views ---
@@ -141,7 +151,10 @@ def _load(folder: Path) -> Audit:
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         message = f"sql/audit/{folder.name}/meta.yaml cannot be read: {error}"
         raise UsageError("AUDIT_BROKEN", message, remedy="install liuhen again") from error
-    return Audit(name=folder.name, meta=meta, sql=(folder / "query.sql").read_text("utf-8"), folder=folder)
+    first = folder / "conversations.sql"
+    return Audit(
+        name=folder.name, meta=meta, sql=(folder / "query.sql").read_text("utf-8"), folder=folder, conversations=first.read_text("utf-8") if first.exists() else ""
+    )
 
 
 def find(name: str) -> Audit:
@@ -210,6 +223,12 @@ _PARSERS: dict[str, Callable[[Parameter, str], Value]] = {"date": _date, "int": 
 def whose(audit: Audit, values: Mapping[str, Value]) -> dict[str, Who]:
     """Return whose ids the columns hold that say so themselves, asked with the values that `bind` made."""
     return {c.name: c.who for c in audit.meta.columns if c.who and all(values.get(name) == wanted for name, wanted in c.who_when.items())}
+
+
+def used(query: str, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return those of the values that a query names: DuckDB refuses others."""
+    named = set(re.findall(r"\$(\w+)", query))
+    return {name: value for name, value in values.items() if name in named}
 
 
 def run(connection: duckdb.DuckDBPyConnection, audit: Audit, params: Mapping[str, Value]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:

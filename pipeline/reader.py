@@ -11,7 +11,7 @@ and unlinked since the version was opened leads to one more try, on the newest v
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import duckdb
@@ -196,10 +196,39 @@ class Reader:
             raise sqlguard.failed(error) from error
 
     def answer(self, asked: audit.Audit, values: Mapping[str, Any]) -> pa.Table:
-        """Return the answer of an audit, its values bound; one about a person looks at this person's messages alone. Raises as `arrow` does."""
+        """Return the answer of an audit, its values bound; one about a person looks at this person's messages alone, one that says which conversations
+        or words matter at those. Raises as `arrow` does."""
         who = values.get(asked.meta.messages_of)
-        with self.of_person(str(who)) if who else nullcontext():
+        with self.of_person(str(who)) if who else self._that_matter(asked, values):
             return self.arrow(asked.sql, values)
+
+    @contextmanager
+    def _that_matter(self, asked: audit.Audit, values: Mapping[str, Any]) -> Iterator[None]:
+        """Look, inside the block, only at messages that can change the answer of an audit: the same answer, sooner."""
+        words = asked.meta.words_of(values)
+        if self._months is not None or not (asked.conversations or words):
+            yield
+            return
+        if asked.conversations:
+            with self._only(holding=words):
+                ids = self.arrow(asked.conversations, audit.used(asked.conversations, values))["conversation_id"]
+            chosen = ds.field("conversation_id").isin(ids.combine_chunks())
+        with self._only(chosen) if asked.conversations else self._only(holding=words):
+            yield
+
+    @contextmanager
+    def _only(self, where: pc.Expression | None = None, *, holding: Sequence[str] = ()) -> Iterator[None]:
+        """Look, inside the block, only at messages that meet a condition, or only into row groups that may hold one of the words."""
+        from pipeline.search.candidates import rows_holding
+
+        visible, before, whole = hidden.visible(self.lake, self.snapshot), self.snapshot, self._datasets["messages"]
+        assert isinstance(whole, counted.Messages)
+        self._put("messages", whole.only(where, rows_holding(self, holding) if holding else None), visible, again=True)
+        try:
+            yield
+        finally:
+            if self.snapshot is before:
+                self._put("messages", whole, visible, again=True)
 
     def steady(self, ask: Callable[[], T]) -> T:
         """Return what `ask` returns, asked once more on the newest version when files of the one that was opened are gone (rule 5)."""

@@ -72,6 +72,10 @@ class Files:
                 self.damaged(file, seen)
         return self._indexes[file.path]
 
+    def known(self, path: str) -> bool:
+        """Whether a file has an index that answered so far."""
+        return self._indexes.get(path) is not None
+
     def damaged(self, file: DataFile, seen: Seen) -> None:
         """Note that a file's index cannot be used."""
         index.refuse_damage(self._home, self._lake, file)
@@ -152,6 +156,19 @@ def groups_of_person(reader: Reader, person: str) -> dict[str, list[int]]:
     for candidate in newest_first(files_of(reader), Question(text=""), [[grams.of_name("person", person)]], Seen()):
         found.setdefault(candidate.file.path, []).append(candidate.group)
     return {path: sorted(groups) for path, groups in found.items()}
+
+
+def rows_holding(reader: Reader, words: Sequence[str]) -> dict[str, Any]:
+    """Return, by the path of each file that has an index, which of its rows lie in row groups that may hold one of the words: an array of bools."""
+    files = files_of(reader)
+    indexed = {f.path: found for f in files.snapshot.of("messages") if (found := files.index(f, Seen())) is not None}
+    rows = {path: np.zeros(sum(g.rows for g in found.head.groups), bool) for path, found in indexed.items()}
+    begins = {path: np.cumsum([0, *(g.rows for g in found.head.groups)]) for path, found in indexed.items()}
+    for word in words:
+        for candidate in newest_first(files, Question(text=""), [[key] for key in grams.of_needle(word)], Seen()):
+            if (path := candidate.file.path) in rows:
+                rows[path][begins[path][candidate.group] : begins[path][candidate.group + 1]] = True
+    return {path: held for path, held in rows.items() if files.known(path)}  # not those whose index was found to be damaged meanwhile
 
 
 def days_of_month(month: str) -> tuple[int, int]:

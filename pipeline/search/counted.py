@@ -48,10 +48,18 @@ class Messages(ds.InMemoryDataset):
         self._narrow: dict[str, Narrow | None] = {}
         self._alone: tuple[list[str], ds.Dataset] = ([], self._all)
         self._recalls: pa.Table | None = None
+        self._rows: Mapping[str, Any] = {}
 
     def filter(self, expression: pc.Expression) -> Messages:
         """Return the messages that meet a condition."""
-        return Messages(self._home, self._lake, self._snapshot, list(self._files.values()), self._groups, _both(self._where, expression))
+        return self.only(expression)
+
+    def only(self, where: pc.Expression | None, rows: Mapping[str, Any] | None = None) -> Messages:
+        """Return the messages that meet a condition. rows: by path, bools: others of this file need not be looked at, whatever is asked."""
+        some = Messages(self._home, self._lake, self._snapshot, list(self._files.values()), self._groups, _both(self._where, where))
+        some._all, some._known, some._narrow, some._recalls = self._all, self._known, self._narrow, self._recalls  # what was read of the files
+        some._rows = self._rows if rows is None else rows
+        return some
 
     def get_fragments(self, filter: pc.Expression | None = None) -> Iterator[Any]:
         """Return the data files, those alone that may hold rows that meet a condition, by their month and by what has no nulls in them."""
@@ -80,8 +88,8 @@ class Messages(ds.InMemoryDataset):
             if found is None:
                 alone.append(fragment.path)
             else:
-                found = self._told(found, late)
-                met = self._joined(fragment, found, wide, where) if wide else _met(found, where)
+                found, rows = self._some(fragment.path, self._told(found, late))
+                met = self._joined(fragment, found, rows, wide, where) if wide else _met(found, where)
                 yield from met.select(columns).to_batches()
         if alone:
             yield from self._read(alone, columns, stored, late, where)
@@ -99,13 +107,20 @@ class Messages(ds.InMemoryDataset):
             told = self._told(pa.Table.from_batches([batch]), late)
             yield from (_met(told, where) if on_late else told).select(columns).to_batches()
 
-    def _joined(self, fragment: Any, found: pa.Table, wide: list[str], where: pc.Expression | None) -> pa.Table:
-        """Return the rows of a file that meet a condition, from kept columns and others."""
-        rows = np.arange(found.num_rows)
+    def _some(self, path: str, found: pa.Table) -> tuple[pa.Table, Any]:
+        """Return the rows of a file that are to be looked at, and their numbers."""
+        if path not in self._rows:
+            return found, np.arange(found.num_rows)
+        rows = np.flatnonzero(self._rows[path])
+        return (found if len(rows) == found.num_rows else found.take(pa.array(rows))), rows
+
+    def _joined(self, fragment: Any, found: pa.Table, rows: Any, wide: list[str], where: pc.Expression | None) -> pa.Table:
+        """Return the rows of a file that meet a condition, from kept columns and others. rows: their numbers in the file."""
         early = where is not None and not _named_in(where, wide)
         if early:  # rule 2
-            rows = np.asarray(_met(found.append_column("", pa.array(rows)), where)[""])
-            found = found.take(pa.array(rows))
+            found = _met(found.append_column("", pa.array(rows)), where)
+            rows = np.asarray(found[""])
+            found = found.drop_columns([""])
         others = self._others(fragment, rows, wide)
         for name in wide:
             found = found.append_column(name, others[name])

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import compact
+from pipeline import audit, compact
 from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.search import counted, index, narrow
+from pipeline.search.candidates import rows_holding
 from pipeline.search.index_file import Damaged
 from tests import firm
 from tests.firm import message, page, run
@@ -39,7 +40,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
     def said(n: int) -> bytes:
         who, other = ("zhangsan", "lisi")[n % 2], f"wm{n % 5}"
-        return firm.item(n, message(n, sender=other if n % 3 else who, to=[who if n % 3 else other], text=f"第 {n} 句", room="wr1" if n % 7 == 0 else ""))
+        return firm.item(n, message(n, sender=other if n % 3 else who, to=[who if n % 3 else other], text={**words, **common}.get(n, f"第 {n} 句"), room="wr1" if n % 7 == 0 else ""))
+
+    words = {3: "先转账给我", 4: "收款码发您", 20: "保证收益，稳赚不赔", 30: "投保要趁早", 41: "产品有风险，不保证收益", 60: "保证收益，稳赚不赔"}
+    common = {n: "节日快乐，祝您阖家幸福安康，万事如意" for n in range(102, 180, 6)}
 
     items = [said(n) for n in range(1, 401)] + [firm.item(500 + n, firm.recall(500 + n, f"m{n}", sender=("zhangsan", "lisi")[n % 2])) for n in (3, 30, 33)]
     run(at, page(folder, "a.json", items))
@@ -78,6 +82,39 @@ def test_every_question_is_answered_as_by_the_data_files(archive: Home, monkeypa
     monkeypatch.setattr(narrow.Narrow, "read", lambda *_: pytest.fail("kept columns were not asked"))
     with pytest.raises(BaseException, match="kept columns"):
         asked(archive)
+
+
+NARROWED = {
+    "recalls-near-money": {}, "promises-undisclosed": {"categories": "C01|C02|C03"}, "sales-without-disclosures": {}, "findings-of-employee": {"employee": "ZhangSan"},
+    "off-channel": {"category": "C01"}, "same-text": {"customers": "2"}, "quotes-of-refused": {}, "consent-card": {"customer": "wm1"},
+}  # fmt: skip
+
+
+def test_audits_that_look_at_what_matters_alone_answer_as_over_all_messages(archive: Home) -> None:
+    """The case files of sql/audit prove the queries; this proves that reading less changes nothing."""
+    told = {one.name for one in audit.load_audits() if one.conversations or one.meta.words}
+    assert told | {"consent-card"} == set(NARROWED)
+    rows = {}
+    with Reader(archive, firm.CORP) as reader:
+        for name, given in NARROWED.items():
+            asked_for = audit.find(name)
+            values = audit.bind(asked_for, given)
+            whole = reader.arrow(asked_for.sql, values)
+            assert reader.answer(asked_for, values) == whole, name
+            rows[name] = whole.num_rows
+        assert reader.rows(QUESTIONS[1]) == [{"count_star()": 423}]  # and nothing stays narrowed
+    assert {name for name, n in rows.items() if not n} <= {"quotes-of-refused"}
+
+
+def test_row_groups_that_lack_the_words_are_not_looked_at(archive: Home) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        rows = rows_holding(reader, ["投保"])
+        assert sum(int(r.sum()) for r in rows.values()) < 400 == sum(len(r) for r in rows.values()) - 3
+        with reader._only(holding=["投保"]):
+            assert [r["text"] for r in reader.rows("SELECT text FROM messages WHERE contains(text, '投保')")] == ["投保要趁早"]
+            assert reader.rows("SELECT count(*) AS n FROM messages")[0]["n"] < 423
+        with reader._only(holding=["没有人说过的话"]):
+            assert reader.rows("SELECT count(*) AS n FROM messages") == [{"n": 20}]  # hot ones have no index
 
 
 def test_the_view_says_the_same_by_its_own_join(archive: Home) -> None:
