@@ -40,10 +40,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
     def said(n: int) -> bytes:
         who, other = ("zhangsan", "lisi")[n % 2], f"wm{n % 5}"
-        return firm.item(n, message(n, sender=other if n % 3 else who, to=[who if n % 3 else other], text={**words, **common}.get(n, f"第 {n} 句"), room="wr1" if n % 7 == 0 else ""))
+        text = {**words, **common}.get(n, f"第 {n} 句")
+        return firm.item(n, message(n, sender=other if n % 3 else who, to=[who if n % 3 else other], text=text, room="wr1" if n % 7 == 0 else ""))
 
     words = {3: "先转账给我", 4: "收款码发您", 20: "保证收益，稳赚不赔", 30: "投保要趁早", 41: "产品有风险，不保证收益", 60: "保证收益，稳赚不赔"}
-    common = {n: "节日快乐，祝您阖家幸福安康，万事如意" for n in range(102, 180, 6)}
+    common = dict.fromkeys(range(102, 180, 6), "节日快乐，祝您阖家幸福安康，万事如意")
 
     items = [said(n) for n in range(1, 401)] + [firm.item(500 + n, firm.recall(500 + n, f"m{n}", sender=("zhangsan", "lisi")[n % 2])) for n in (3, 30, 33)]
     run(at, page(folder, "a.json", items))

@@ -2,34 +2,37 @@
 -- Single chats tell the customers: there the pair decides. A customer counts under the consent of the newest message.
 -- In a room the consent is one per room and person; such messages count as rooms, and what was withheld there has no
 -- employee (the last row).
-WITH said AS (
+WITH chats AS (
+    -- One row for those who talk in one way: everything below is counted from these, and not from the messages one by one.
     SELECT
-        CASE direction WHEN 'outbound' THEN sender_id ELSE other_id END AS employee_id,
-        CASE WHEN room_id IS NULL THEN CASE direction WHEN 'outbound' THEN other_id ELSE sender_id END END AS customer_id,
+        direction,
+        sender_id,
+        CASE WHEN room_id IS NULL THEN recipient_ids END AS others,
         room_id,
         consent,
-        origin,
-        seq,
-        sent_at,
-        several,
-        -- Order of time, then of origin and seq, as one number: comparing rows takes ten times as long.
-        (CAST(epoch_ms(coalesce(sent_at, captured_at)) AS HUGEINT) * 2 + CAST(origin = 'sealed' AS HUGEINT)) * 18446744073709551616 + seq AS place
+        count(*) AS messages,
+        count(*) FILTER (sent_at IS NULL) AS without_time,
+        -- The newest: by time, origin and seq, as one number.
+        max((CAST(epoch_ms(coalesce(sent_at, captured_at)) AS HUGEINT) * 2 + CAST(origin = 'sealed' AS HUGEINT)) * 18446744073709551616 + seq) AS place
+    FROM messages
+    WHERE dt BETWEEN $from_day AND $to_day
+        AND kind = 'message'
+        AND (direction = 'outbound' OR (direction = 'inbound' AND room_id IS NULL))
+    GROUP BY ALL
+),
+single AS (SELECT direction, sender_id, unnest(others) AS other_id, consent, place FROM chats WHERE room_id IS NULL),
+pairs AS (
+    SELECT who, customer_id, arg_max(consent, place) AS consent
     FROM (
         SELECT
-            direction, sender_id, room_id, consent, origin, seq, sent_at, captured_at,
-            room_id IS NULL AND len(recipient_ids) > 1 AS several,
-            unnest(CASE WHEN room_id IS NULL THEN recipient_ids ELSE [NULL] END) AS other_id
-        FROM messages
-        WHERE dt BETWEEN $from_day AND $to_day
-            AND kind = 'message'
-            AND (direction = 'outbound' OR (direction = 'inbound' AND room_id IS NULL))
+            lower(CASE direction WHEN 'outbound' THEN sender_id ELSE other_id END) AS who,
+            CASE direction WHEN 'outbound' THEN other_id ELSE sender_id END AS customer_id,
+            consent,
+            place
+        FROM single
     )
-),
-pairs AS (
-    SELECT lower(employee_id) AS who, customer_id, arg_max(consent, place) AS consent
-    FROM said
     WHERE customer_id IS NOT NULL
-    GROUP BY lower(employee_id), customer_id
+    GROUP BY who, customer_id
 ),
 by_pair AS (
     SELECT
@@ -42,16 +45,25 @@ by_pair AS (
     FROM pairs
     GROUP BY who
 ),
+spoken AS (
+    SELECT lower(sender_id) AS who, sender_id AS employee_id, room_id, messages, without_time
+    FROM chats
+    WHERE direction = 'outbound' AND (room_id IS NOT NULL OR len(others) > 0)
+    UNION ALL
+    -- Of two ways to write one employee the message counts once: under the first of them.
+    SELECT lower(other_id), min(other_id), NULL, any_value(messages), any_value(without_time)
+    FROM (SELECT unnest(others) AS other_id, messages, without_time, chat FROM (SELECT *, row_number() OVER () AS chat FROM chats WHERE direction = 'inbound'))
+    GROUP BY chat, lower(other_id)
+),
 by_message AS (
     SELECT
-        lower(employee_id) AS who,
+        who,
         min(employee_id) AS employee_id,
         count(DISTINCT room_id) AS rooms,
-        -- A message to several stands here once for each of them.
-        count(*) FILTER (NOT several) + count(DISTINCT (origin, seq)) FILTER (several) AS messages,
-        count(*) FILTER (NOT several AND sent_at IS NULL) + count(DISTINCT (origin, seq)) FILTER (several AND sent_at IS NULL) AS without_time
-    FROM said
-    GROUP BY lower(employee_id)
+        CAST(sum(messages) AS BIGINT) AS messages,
+        CAST(sum(without_time) AS BIGINT) AS without_time
+    FROM spoken
+    GROUP BY who
 ),
 refused AS (
     SELECT lower(employee_id) AS who, min(employee_id) AS employee_id, count(*) AS withheld
