@@ -5,13 +5,16 @@ WITH said AS (
         conversation_id,
         direction,
         sent_at,
-        CASE WHEN direction = 'outbound' THEN sender_id ELSE recipient_ids[1] END AS employee,
+        employee,
         lag(direction) OVER talk AS before,
         -- What the employee said last before, and first after: of the same moment, the one before answers too.
         lag(CASE WHEN direction = 'outbound' THEN sent_at END IGNORE NULLS) OVER talk AS said_before,
         lead(CASE WHEN direction = 'outbound' THEN sent_at END IGNORE NULLS) OVER talk AS said_after
-    FROM messages
-    WHERE dt BETWEEN $from_day AND $to_day AND kind = 'message' AND room_id IS NULL AND direction IN ('inbound', 'outbound') AND sent_at IS NOT NULL
+    FROM (
+        SELECT conversation_id, direction, sent_at, seq, CASE WHEN direction = 'outbound' THEN sender_id ELSE recipient_ids[1] END AS employee
+        FROM messages
+        WHERE dt BETWEEN $from_day AND $to_day AND kind = 'message' AND room_id IS NULL AND direction IN ('inbound', 'outbound') AND sent_at IS NOT NULL
+    )
     WINDOW talk AS (PARTITION BY conversation_id ORDER BY sent_at, seq)
 ),
 turns AS (
