@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import clock, commit, ingest, landing
+from pipeline import clock, commit, compact, ingest, landing, purges
 from pipeline.home import Home
 from pipeline.stage import Manifest
 from pipeline.workbench import Workbench
@@ -41,9 +42,9 @@ def stage(at: Home, pages: Sequence[Sequence[bytes]]) -> None:
         assert builder.flush() is not None
 
 
-def committer(home: str, rounds: int, barrier: Barrier, told: Queue[Any]) -> None:
-    """Commit whatever is staged, once a round, as soon as everybody is ready."""
-    commit.PAGES_A_COMMIT = PAGES_A_COMMIT
+def committer(home: str, rounds: int, bound: int, barrier: Barrier, told: Queue[Any]) -> None:
+    """Commit whatever is staged, once a round, as soon as everybody is ready; hot files stay within the bound."""
+    commit.PAGES_A_COMMIT, compact.HOT_FILES = PAGES_A_COMMIT, bound
     for _ in range(rounds):
         barrier.wait(TIMEOUT_S)
         run = commit.Run(run_id="race")
@@ -96,23 +97,29 @@ def check_whole(at: Home, rounds: int) -> None:
     assert len(lake.read("pages", snapshot.of("pages"), columns=["page"])) == PAGES * rounds
 
 
-def test_two_committers_settle_every_record_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rounds", "bound"), [pytest.param(ROUNDS, compact.HOT_FILES, id="as they are"), pytest.param(2, 4, id="each makes room again and again")]
+)
+def test_two_committers_settle_every_record_once(tmp_path: Path, rounds: int, bound: int) -> None:
     at = firm.home(tmp_path)
     spawn = multiprocessing.get_context("spawn")
     barrier, told = spawn.Barrier(3), spawn.Queue()
-    both = [spawn.Process(target=committer, args=(str(at.path), ROUNDS, barrier, told)) for _ in range(2)]
+    both = [spawn.Process(target=committer, args=(str(at.path), rounds, bound, barrier, told)) for _ in range(2)]
     for process in both:
         process.start()
     counted: list[dict[str, int]] = []
     try:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             stage(at, round_of(number))
             barrier.wait(TIMEOUT_S)
             barrier.wait(TIMEOUT_S)
             said = [told.get(timeout=TIMEOUT_S) for _ in both]
             assert not [s for s in said if isinstance(s, str)], "\n".join(map(str, said))
             counted += said
+            purges.run(at, firm.CORP, at_once=True)
             check_whole(at, number + 1)
+            hot = Counter(f.kind for f in at.lake(firm.CORP).snapshot().files if f.bucket == "hot")
+            assert max(hot.values(), default=0) <= bound
     finally:
         for process in both:
             process.join(5)
@@ -120,7 +127,7 @@ def test_two_committers_settle_every_record_once(tmp_path: Path) -> None:
                 process.kill()
                 process.join()
     # What the two say they settled is what is settled: nobody counts a race that was lost.
-    assert sum(sum(c.values()) for c in counted) == 121 * ROUNDS
+    assert sum(sum(c.values()) for c in counted) == 121 * rounds
 
 
 def test_a_page_that_was_staged_again_after_its_commit_is_discarded_without_a_trace(tmp_path: Path) -> None:
