@@ -154,7 +154,9 @@ def _memo_of(register: Register, directory: Directory, policy: ConsentPolicy) ->
 
 def _decided(message: Message, captured_at_ms: int, register: Register, memo: _Memo) -> Decision:
     """Return the decision; for a message between few people it is worked out once for the time in which nothing about them changes."""
-    at_ms = captured_at_ms if message.sent_at_ms is None else message.sent_at_ms
+    at_ms = message.sent_at_ms
+    if at_ms is None:
+        at_ms = captured_at_ms
     if message.kind != "message" or message.control is not None:
         return _decide(message, at_ms, register, memo.directory, memo.policy)
     sender, recipients, room_id = message.sender_id, message.recipient_ids, message.room_id
