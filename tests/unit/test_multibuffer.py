@@ -69,7 +69,7 @@ def test_what_is_no_ciphertext_of_the_key_opens_to_nothing_and_disturbs_no_other
     assert way(KEYS).decrypt_many([good, (1, block), good]) == [b"good", None, b"good"]
 
 
-@pytest.mark.parametrize("number", [0, 1, MODULUS - 1, 1 << 2000])
+@pytest.mark.parametrize("number", [0, 1, MODULUS - 1, 1 << 2000], ids=["0", "1", "the largest", "2^2000"])
 def test_numbers_without_padding_open_to_nothing(number: int) -> None:
     if not can():
         assert MultiBufferRsa(KEYS).decrypt_many([(1, number.to_bytes(256, "big"))]) == [None]
