@@ -91,7 +91,7 @@ CHANGES_FILES = {
     "source/media_store.py": "cuts off a slice of a file being fetched that was not written whole",
     "source/child.py": "empties the file in memory that the vendor's library prints to",
     "show.py": "what the caller asked to be written with -o, outside of the archive",
-    "evidence/bundle.py": "an entry of a zip file",
+    "multibuffer.py": "a library in memory",
     "cli/demo.py": "the mark of a demonstration",
     "cli/simulate.py": "the mark of a demonstration, a public certificate",
 }
