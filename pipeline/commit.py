@@ -56,6 +56,7 @@ class Run(msgspec.Struct, kw_only=True):
     breaker: bool = False
     source_errcodes: set[str] = msgspec.field(default_factory=set)
     looked: Looked = msgspec.field(default_factory=Looked)
+    beyond: Counter[str] = msgspec.field(default_factory=Counter)  # findings that are counted and not kept, by msgid
 
     @property
     def landed(self) -> int:
@@ -450,9 +451,11 @@ class Plan:
         self.run.counts.update([s.fate for s in self.settled])
         self.run.reopened += sum([s.prior is not None for s in self.settled])
         for s in self.settled:
+            outline = s.candidate.outline
+            if outline.beyond and s.fate == "archived":
+                self.run.beyond[outline.msgid or ""] += outline.beyond
             if s.fate != "failed":
                 continue
-            outline = s.candidate.outline
             if s.code in ("KEY_MISSING", "KEY_WRONG"):
                 self.run.waiting_for_key[outline.key_version or 0] += 1
             if s.code == "SOURCE_ERRCODE" and s.detail:

@@ -61,12 +61,15 @@ class Summary(msgspec.Struct, kw_only=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended: its summary, versions whose records wait for a key, and whether the breaker stopped it."""
+    """How a run ended: its summary, versions whose records wait for a key, whether the breaker stopped it, and how many findings of how many
+    messages are counted and not kept."""
 
     summary: Summary
     waiting_for_key: dict[int, int]
     refused: tuple[str, ...]
     breaker: bool
+    beyond: int
+    crowded: int
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -110,7 +113,7 @@ def run(
         follow.follow(home, corp_id, looked=at.looked)
         compact.after_ingest(home, corp_id)
         refused = tuple(sorted(at.source_errcodes))
-        return Ended(summary=summary, waiting_for_key=dict(at.waiting_for_key), refused=refused, breaker=at.breaker)
+        return Ended(summary=summary, waiting_for_key=dict(at.waiting_for_key), refused=refused, breaker=at.breaker, beyond=at.beyond.total(), crowded=len(at.beyond))
 
 
 # -- landing -----------------------------------------------------------------------------------------------------

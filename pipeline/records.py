@@ -233,11 +233,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matched(msgspec.Struct, frozen=True):
-    """A gated record and its findings (empty unless its fate is archived). begins: whether a rule over several messages could begin in it."""
+    """A gated record and its findings (empty unless its fate is archived). begins: whether a rule over several messages could begin in it;
+    beyond: how many findings there were beyond those that are kept."""
 
     gated: Gated
     findings: tuple[Finding, ...] = ()
     begins: bool = False
+    beyond: int = 0
 
 
 class MatchedPage(msgspec.Struct, frozen=True):

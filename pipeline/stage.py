@@ -79,6 +79,8 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     twin: bool = False
     # Whether a rule over several messages could begin in it; None: not searched.
     begins: bool | None = None
+    # How many findings there were beyond those that are kept.
+    beyond: int = 0
 
 
 class StagedPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,7 +212,7 @@ class Builder:
             recalls_msgid=message.recalls_msgid,
             events=events_from_control(message, opened, recorded_at_ms=ref.captured_at_ms) if control else (),
             consent=decision.consent, consent_source=decision.source, consent_event=decision.event_id, twin=twin,
-            begins=matched.begins if fate == "archived" else None,
+            begins=matched.begins if fate == "archived" else None, beyond=matched.beyond,
         )  # fmt: skip
 
     def _failed(self, ref: PageRef, unopened: Unopened, nonce: bytes) -> Outline:

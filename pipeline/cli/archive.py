@@ -46,6 +46,8 @@ def ingest(
             say(t("ingest.source_errcode", detail=detail))
         if ended.breaker:
             say(t("ingest.breaker"))
+        if ended.beyond:
+            say(t("ingest.beyond", beyond=ended.beyond, messages=ended.crowded))
         tell_counts(ended.summary)
         if ended.summary.exit_code == Exit.LEFT_OVER:
             new = ended.summary.failed + ended.summary.pending

@@ -45,7 +45,7 @@ def match_page(page: GatedPage, *, lexicon: Lexicon, approved: Approved | None =
 
 
 def _matched(gated: Gated, found: Examined) -> Matched:
-    return Matched(gated, found.findings, bool(found.anchors))
+    return Matched(gated, found.findings, bool(found.anchors), found.dropped)
 
 
 def version_of(lexicon: Lexicon, approved: Approved | None) -> str:

@@ -44,6 +44,21 @@ def test_the_summary_adds_up(archive: Path) -> None:
     assert found["archived"] == found["active"] + found["restricted"] + found["removed"] == 3
 
 
+def test_findings_beyond_a_thousand_of_a_message_and_rule_are_counted_and_told(tmp_path: Path) -> None:
+    """c01-guarantee 1,500 and 1,001 times; 1,000 times, and in a withheld message, tells nothing."""
+    at = firm.home(tmp_path)
+    said = {1: 1500, 2: 1001, 3: 1000, 4: 1500}
+    firm.page(tmp_path, "a.json", {
+        5: refusal(5, who="wmRefused", at_ms=firm.T0 - 1000),
+        **{n: message(n, "稳赚不赔，" * times, to=["wmRefused" if n == 4 else "wmA"], at_ms=firm.T0 + n * 3_600_000) for n, times in said.items()},
+    })  # fmt: skip
+    ended = liuhen(at.path, "--lang", "en", "ingest", "--from", str(tmp_path / "a.json"))
+    assert "messages with too many findings: 2; of each message and rule 1,000 are kept, 501 more" in ended.err
+    assert firm.values(at, "select seq, count(*) from matches where rule_id = 'c01-guarantee' group by 1 order by 1") == [(1, 1000), (2, 1000), (3, 1000)]
+    again = liuhen(at.path, "--lang", "en", "ingest", "--from", str(tmp_path / "a.json"))
+    assert "too many findings" not in again.err
+
+
 def test_sql_answers_as_json_lines_when_nobody_watches(archive: Path) -> None:
     ended = liuhen(archive, "sql", "select term, count(*) n from matches where via = 'literal' group by 1")
     assert ended.code == 0 and {"term": "保本保息", "n": 1} in ended.rows
