@@ -8,7 +8,7 @@ Rules:
  (2) Where roles are configured an extract needs a purpose, and above `approvals.extract_rows` rows a second person, asked for exactly this.
  (3) The record is written when the file is there, with the SHA-256 of its bytes; the approval was used up before.
  (4) What the shell writes into a file (`> FILE`, `>> FILE`) is one too: of what went there. What goes through a pipe is a call with its number of
-     rows: nobody here knows what the next program does with it.
+     rows: nobody here knows what the next program does with it. What was cut off there (a full disk, an interrupt) is recorded as such: those words left.
 """
 
 from __future__ import annotations
@@ -52,7 +52,12 @@ def digest_of(file: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def record(home: Home, corp_id: str, *, command: str, rows: int, file: str, digest: str, purpose: str, approval: str = "") -> None:
-    """Record the file that was written. file: its name, or SHELL; digest: SHA-256 of its bytes in hex."""
+def record(
+    home: Home, corp_id: str, *, command: str, rows: int, file: str, digest: str, purpose: str, approval: str = "", cut_at: int | None = None
+) -> None:  # fmt: skip
+    """Record the file that was written. file: its name, or SHELL; digest: SHA-256 of its bytes in hex; cut_at: it was not written to its end: of
+    `rows` rows these many bytes at most, of which the digest is."""
     told = {"corp": corp_id, "of": command, "rows": rows, "file": file, "sha256": digest, "approval": approval}
-    home.custody.append(command="extract", phase="end", params=told, purpose=purpose, result=f"{rows} rows, sha256 {digest[:16]}")
+    told |= {} if cut_at is None else {"cut_at": cut_at}
+    result = f"{rows} rows, sha256 {digest[:16]}" + ("" if cut_at is None else f", cut off behind {cut_at} bytes at most")
+    home.custody.append(command="extract", phase="end", params=told, purpose=purpose, result=result)

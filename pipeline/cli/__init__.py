@@ -13,9 +13,22 @@ import sys
 
 def main() -> None:
     """Run the command line of `liuhen` and exit with its code."""
+    _open_streams()
     from pipeline.cli.root import run
 
     _end(run(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Open the null device where the caller closed a standard stream (`>&-`): else the next file opened, maybe the custody log, has its number,
+    and Python has no stream to write to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the process ends)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _end(code: int) -> None:

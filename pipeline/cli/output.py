@@ -137,14 +137,20 @@ def extract(output: OutputFile, named: Sequence[tuple[str, bool]], *, rows: int)
         yield
         return
     extracts.allow(CALL.home, CALL.corp, command=CALL.command, params=CALL.asked, rows=rows, purpose=CALL.purpose, approval=CALL.approval)
+    told = {"command": CALL.command, "rows": rows, "purpose": CALL.purpose, "approval": CALL.approval}
     if output is None:
         with _summed() as summed:
-            yield
+            try:
+                yield
+            except BaseException:  # a full disk, an interrupt: what was written until then is in the file
+                if summed.size:
+                    extracts.record(CALL.home, CALL.corp, file=extracts.SHELL, digest=summed.sum.hexdigest(), cut_at=summed.size, **told)
+                raise
         name, digest = extracts.SHELL, summed.sum.hexdigest()
     else:
         yield
         name, digest = output.name, extracts.digest_of(output)
-    extracts.record(CALL.home, CALL.corp, command=CALL.command, rows=rows, file=name, digest=digest, purpose=CALL.purpose, approval=CALL.approval)
+    extracts.record(CALL.home, CALL.corp, file=name, digest=digest, **told)
 
 
 def redirected() -> bool:
@@ -156,17 +162,18 @@ def redirected() -> bool:
 
 
 class _Summed(io.BufferedIOBase):
-    """Hands bytes on and sums them up (SHA-256)."""
+    """Hands bytes on, counts them and sums them up (SHA-256)."""
 
     def __init__(self, below: BinaryIO) -> None:
         super().__init__()
-        self._below, self.sum = below, hashlib.sha256()
+        self._below, self.sum, self.size = below, hashlib.sha256(), 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         self.sum.update(data)
+        self.size += memoryview(data).nbytes
         return self._below.write(data)
 
     def flush(self) -> None:

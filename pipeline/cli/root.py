@@ -226,7 +226,7 @@ def _foreign(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno:
         from pipeline.durable import storage_error
 
-        told = storage_error(error, t("error.reading_or_writing"))
+        told = storage_error(error, "reading or writing a file")
         say(words.error_text(told, LANG))
         return int(told.exit_code)
     place = traceback.extract_tb(error.__traceback__)[-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
@@ -76,6 +78,28 @@ def test_what_is_appended_is_told_by_what_went_there(at: Home, into: Call, tmp_p
     (tmp_path / "out").write_bytes(b"before\n")
     assert into(tmp_path / "out", "search", "第2", mode="ab") == 0
     assert extracts(at)[-1]["sha256"] == hashlib.sha256((tmp_path / "out").read_bytes().removeprefix(b"before\n")).hexdigest()
+
+
+def test_what_was_cut_off_by_a_full_disk_left_all_the_same(at: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BufferedWriter):
+        def write(self, data: Any) -> int:
+            if self.tell() + len(data) > 6_000:
+                raise OSError(errno.ENOSPC, "no space")
+            return super().write(data)
+
+    before = len(extracts(at))
+    root.CALL.reopen()
+    with open(tmp_path / "out", "wb", buffering=0) as raw, io.TextIOWrapper(Full(raw), encoding="utf-8") as out, redirect_stdout(out):
+        assert root.run(["--home", str(at.path), "sql", "select m.text as x from messages m, range(1000)"]) == 9
+    [told] = extracts(at)[before:]
+    written = (tmp_path / "out").read_bytes()
+    assert (told["rows"], told["file"]) == (4000, "standard output") and 4_000 < len(written) <= told["cut_at"] < 7_000
+
+
+def test_nothing_that_was_written_before_it_failed_is_no_extract(at: Home, into: Call, tmp_path: Path) -> None:
+    before = len(extracts(at))
+    assert into(tmp_path / "out", "sql", "select m.text as x from messages m, range(300000)", "--format", "xlsx") == 2  # more rows than a sheet holds
+    assert len(extracts(at)) == before and (tmp_path / "out").read_bytes() == b""
 
 
 def test_counts_the_null_device_and_memory_are_no_extracts(at: Home, into: Call, tmp_path: Path) -> None:
