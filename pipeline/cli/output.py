@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -137,20 +138,20 @@ def extract(output: OutputFile, named: Sequence[tuple[str, bool]], *, rows: int)
         yield
         return
     extracts.allow(CALL.home, CALL.corp, command=CALL.command, params=CALL.asked, rows=rows, purpose=CALL.purpose, approval=CALL.approval)
-    told = {"command": CALL.command, "rows": rows, "purpose": CALL.purpose, "approval": CALL.approval}
+    record = partial(extracts.record, CALL.home, CALL.corp, command=CALL.command, rows=rows, purpose=CALL.purpose, approval=CALL.approval)
     if output is None:
         with _summed() as summed:
             try:
                 yield
             except BaseException:  # a full disk, an interrupt: what was written until then is in the file
                 if summed.size:
-                    extracts.record(CALL.home, CALL.corp, file=extracts.SHELL, digest=summed.sum.hexdigest(), cut_at=summed.size, **told)
+                    record(file=extracts.SHELL, digest=summed.sum.hexdigest(), cut_at=summed.size)
                 raise
         name, digest = extracts.SHELL, summed.sum.hexdigest()
     else:
         yield
         name, digest = output.name, extracts.digest_of(output)
-    extracts.record(CALL.home, CALL.corp, file=name, digest=digest, **told)
+    record(file=name, digest=digest)
 
 
 def redirected() -> bool:

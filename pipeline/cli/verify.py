@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import columns, show, words
+from pipeline import cells, columns, show, words
 from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, notes, output_option, progress
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.columns import Type
@@ -72,7 +72,7 @@ def _bundle(case: Path, key: str | None, stamp_roots: Path | None, format: Forma
         raise typer.Exit(int(Exit.VERIFY_FAILED))
     say(t("check.sound", n=report.records, size=report.checkpoint, manifest=report.manifest))
     if key is None:
-        say(t("check.key_not_compared", line=report.key))
+        say(t("check.key_not_compared", line=cells.one_line(report.key)))
     for size, stamp in sorted(report.stamps.items()):
         say(t("check.stamped", size=size, at=words.beijing(stamp.at_ms, LANG)))
     if report.epoch:

@@ -29,6 +29,9 @@ SAME = (
 )  # fmt: skip
 
 
+MOST_WORDS = 600  # of a fault
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One check: its number and name, and what does not hold ("" when it passed)."""
 
@@ -87,8 +90,8 @@ def _fault(step: Callable[[], None]) -> str:
     try:
         step()
     except Fault as fault:
-        return str(fault)
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, msgspec.DecodeError) as error:
+        return str(fault) if len(str(fault)) <= MOST_WORDS else f"{str(fault)[:MOST_WORDS]}…"  # a msgid may be megabytes
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError, msgspec.DecodeError) as error:
         return f"malformed: {type(error).__name__}"
     return ""
 

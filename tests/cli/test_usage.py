@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+import sys
+
 import pytest
 from rich.cells import cell_len
 
-from tests.cli.liuhen import liuhen
+from tests.cli.liuhen import ROOT, liuhen
 
 CASES = [
     pytest.param(["statu"], "没有命令 statu（`liuhen --help` 列出全部命令）。是否要用：status", "No such command 'statu'", id="a command with a letter missing"),
@@ -23,6 +28,13 @@ def test_a_wrong_call_is_told_in_the_language_of_the_caller(call: list[str], zh:
     told, own = liuhen(None, *call, lang="zh"), liuhen(None, *call)
     assert (told.code, own.code) == (2, 2)
     assert told.err.startswith(f"liuhen: {zh}") and own.err.startswith(f"liuhen: {en}")
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&-"])
+def test_a_stream_that_the_caller_closed_is_no_error(closed: str) -> None:
+    words = shlex.join([sys.executable, "-m", "pipeline.cli", "--help"])
+    ended = subprocess.run(["/bin/sh", "-c", f"exec {words} {closed}"], capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 
 def test_the_list_of_commands_says_in_chinese_what_each_is_for() -> None:

@@ -139,6 +139,27 @@ def test_a_bundle_that_was_packed_again_or_renamed_holds_the_same(case: bytes, t
     assert ended.returncode == 0
 
 
+SCREEN = "\x1b[2J\x1b[H14. passed: all\nall passed: 9 records\u202e" + "x" * 5_000
+
+
+def _in_msgid(files: Files) -> None:
+    edit_lines(files, lambda rows: rows[0].update(msgid=SCREEN))
+
+
+def _in_conversation(files: Files) -> None:
+    edit(files, "data/completeness/coverage.json", lambda said: said["conversations"][0].update(conversation_id=SCREEN))
+
+
+@pytest.mark.parametrize("damage", [_in_msgid, _in_conversation], ids=["a msgid", "a conversation"])
+def test_what_a_bundle_says_of_itself_does_nothing_to_the_screen_of_its_reader(case: bytes, tmp_path: Path, damage: Callable[[Files], None]) -> None:  # noqa: F811
+    files = unzipped(case)
+    damage(files)
+    ours, (code, words) = verdicts(tmp_path, zipped(files))
+    assert ours and len(ours) < 1_000 and code == 6
+    assert "<U+001B>[2J" in words and max(map(len, words.splitlines())) < 1_000
+    assert not set(words) & {"\x1b", "\u202e"} and not any(line.startswith("all passed") for line in words.splitlines())
+
+
 HOSTILE = ["case/data/../../etc/passwd", "/etc/passwd", "case/data/a\\..\\b", "case/data/C:evil", "case/data/\u202egnp.exe", "case/data/a\nb", "case//data/x", "case/data/.hidden"]
 
 

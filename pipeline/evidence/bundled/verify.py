@@ -1066,6 +1066,13 @@ def language():
     return chosen if chosen in ("zh", "en") else "zh" if os.environ.get("LANG", "zh").startswith("zh") else "en"
 
 
+def harmless(words, most=600):
+    """Words of a bundle fit for a terminal and a line: what it would obey, reorder or not show is written as its number, what is too long is cut."""
+    words = str(words)
+    words = words if len(words) <= most else words[:most] + "…"
+    return "".join(c if c.isprintable() else "<U+%04X>" % ord(c) for c in words)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
@@ -1081,18 +1088,18 @@ def main():
     try:
         bundle = Bundle(given.bundle, given.key, given.stamp_roots)
     except (Failed, OSError) as failed:
-        print(("0. 不通过：%s" if zh else "0. FAILED: %s") % failed)
+        print(("0. 不通过：%s" if zh else "0. FAILED: %s") % harmless(failed))
         return 6
     last = [("opening", "打开的字段组与承诺一致", "the opened fields are what was committed to")] if given.opening else []
     for number, (name, in_zh, in_en) in enumerate(CHECKS + last, 1):
         try:
             getattr(bundle, "check_" + name)(*([given.opening] if name == "opening" else []))
         except Failed as failed:
-            print(("%d. 不通过：%s：%s" if zh else "%d. FAILED: %s: %s") % (number, in_zh if zh else in_en, failed))
+            print(("%d. 不通过：%s：%s" if zh else "%d. FAILED: %s: %s") % (number, in_zh if zh else in_en, harmless(failed)))
             return 6
         except Exception as error:  # whatever a crafted bundle makes a library say, it is a bundle that does not hold
             what = "%s (%s)" % (type(error).__name__, error)
-            print(("%d. 不通过：%s：内容不成形 %s" if zh else "%d. FAILED: %s: malformed, %s") % (number, in_zh if zh else in_en, what))
+            print(("%d. 不通过：%s：内容不成形 %s" if zh else "%d. FAILED: %s: malformed, %s") % (number, in_zh if zh else in_en, harmless(what)))
             return 6
         print(("%d. 通过：%s" if zh else "%d. passed: %s") % (number, in_zh if zh else in_en))
     for size, when in sorted(bundle.stamped.items()):
@@ -1102,7 +1109,7 @@ def main():
         in_zh, in_en = "   第 %d 期：恢复之后另起，此前外部所知的检查点有 %d 个叶节点", "   epoch %d: begun after a restore; the checkpoint known outside had %d leaves"
         print((in_zh if zh else in_en) % (bundle.point.epoch, bundle.point.old[0]))
     for what, value in bundle.unchecked:
-        print(("未核对：" if zh else "not checked: ") + UNCHECKED[what][0 if zh else 1] + ("\n   " + value if value else ""))
+        print(("未核对：" if zh else "not checked: ") + UNCHECKED[what][0 if zh else 1] + ("\n   " + harmless(value) if value else ""))
     lacking = [what for what, _ in bundle.unchecked if what not in TO_COMPARE]
     if lacking:
         print(("其余通过：%d 条记录，检查点 %d" if zh else "all else passed: %d records, checkpoint %d") % (len(bundle.numbers), bundle.point.size))
