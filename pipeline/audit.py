@@ -61,13 +61,15 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One column of an audit's result. who: whose ids it holds, where its name does not say so (beside.py); who_when: and the parameters must be these."""
+    """One column of an audit's result. who: whose ids it holds, where its name does not say so (beside.py); who_when: and the parameters must be these.
+    words: the group of the catalogue that its values are words of, where its name does not say so."""
 
     name: str
     title: Words
     meaning: Words
     who: Who | None = None
     who_when: dict[str, str] = {}
+    words: str = ""
 
 
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,6 +225,11 @@ _PARSERS: dict[str, Callable[[Parameter, str], Value]] = {"date": _date, "int": 
 def whose(audit: Audit, values: Mapping[str, Value]) -> dict[str, Who]:
     """Return whose ids the columns hold that say so themselves, asked with the values that `bind` made."""
     return {c.name: c.who for c in audit.meta.columns if c.who and all(values.get(name) == wanted for name, wanted in c.who_when.items())}
+
+
+def worded(audit: Audit) -> dict[str, str]:
+    """Return the groups of the catalogue that columns say their values are words of."""
+    return {c.name: c.words for c in audit.meta.columns if c.words}
 
 
 def used(query: str, values: Mapping[str, Value]) -> dict[str, Value]:

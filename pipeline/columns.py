@@ -41,7 +41,8 @@ _WORDS = {
     "severity": "severity", "party": "party", "via": "via", "direction": "direction", "sender_kind": "sender_kind", "fate": "fate",
     "consent": "consent", "category": "category", "origin": "origin", "msgtype": "msgtype", "decision": "decision", "dt_basis": "dt_basis",
     "kind": "kind", "action": "action", "step": "step", "cause": "gap_cause", "precision": "precision", "mode": "role_mode", "reason": "explain.reason",
-    "consent.status": "consent_status", "consent.source": "consent_origin", "media.kind": "msgtype", "media.status": "media_status",
+    "consent.status": "consent_status", "consent.source": "consent_origin",
+    "consent states.state": "scope_status", "consent states.source": "consent_origin", "media.kind": "msgtype", "media.status": "media_status",
     "keys list.state": "key_state", "keyring list.state": "keyring_state", "retention show.start": "retention_event",
 }  # fmt: skip
 
@@ -55,6 +56,11 @@ def column(name: str, kind: Type, lang: Lang, *, view: str = "", arrow: Any = No
 def titled(columns: Sequence[Column], titles: Mapping[str, str]) -> list[Column]:
     """Return the columns under the titles given for some of them by name."""
     return [msgspec.structs.replace(c, title=titles.get(c.name, c.title)) for c in columns]
+
+
+def worded(columns: Sequence[Column], groups: Mapping[str, str]) -> list[Column]:
+    """Return the columns whose values are words of the groups given for some of them by name."""
+    return [msgspec.structs.replace(c, words=groups.get(c.name, c.words)) for c in columns]
 
 
 def unique_names(columns: Sequence[Column]) -> list[Column]:

@@ -99,6 +99,7 @@ def audit_run(
                 # Words that the query gives in both languages: a table shows those of its reader.
                 answer = answer.drop_columns([c for c in answer.column_names if c.endswith("_en" if LANG == "zh" else "_zh")])
             described, rows = columns.rows_from_arrow(answer, lang=LANG, view="messages")
+            described = columns.worded(described, audit.worded(found))
             until = values.get("to_day")
             written = emit_named(
                 reader, columns.titled(described, titles), rows, format=format, output=output, total=answer.num_rows, declared=audit.whose(found, values),

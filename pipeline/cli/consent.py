@@ -205,7 +205,7 @@ def _states(corp: str, employee: str, customer: str, known: str, format: Format,
 
     names, rows = standing.table(CALL.home, corp, employee=employee, customer=customer, known_at_ms=_moment(known))
     with Reader(CALL.home, corp) as reader:
-        emit_named(reader, described(names, rows), rows, format=format, output=output, total=len(rows))
+        emit_named(reader, described(names, rows, standing.KINDS, view="consent states"), rows, format=format, output=output, total=len(rows))
 
 
 def _moment(text: str) -> int | None:

@@ -38,6 +38,8 @@ def directory_sync(full: Annotated[bool, typer.Option("--full", help=t("usage.di
             say(t("directory.refused", parts=", ".join(done.refused)))
         if done.leavers_doubted:
             say(t("directory.leavers_doubted"))
+        if done.unreachable:
+            say(t("directory.unreachable", code=done.unreachable))
         if done.unreachable or done.left_over:
             say(t("directory.later"))
         print(msgspec.json.encode({**msgspec.to_builtins(done), "exit_code": done.exit_code}).decode())

@@ -118,7 +118,7 @@ def _propose(reader: Reader, customer: str) -> None:
     say(t("matter.proposed", n=len(rows)))
     for row, name in zip(rows, names, strict=True):  # who it is about goes to whoever asked, not to a log
         called = f" ({cells.one_line(name)})" if name else ""
-        print(f"  {row['conversation_id']}{called}  {row['first_day']} – {row['last_day']}  {row['n']}")
+        print(f"  {row['conversation_id']}{called}  {row['first_day']} – {row['last_day']}  {t('matter.proposed.messages', n=row['n'])}")
 
 
 @matter_app.command("list", help=t("usage.matter.list"))
@@ -343,7 +343,7 @@ def _fonts(pdf: bool | None) -> Fonts | None:
     except UsageError as error:
         if pdf:
             raise
-        say(t("export.no_pdf", why=str(error)))
+        say(t("export.no_pdf", why=words.sentence(error.message, LANG), remedy=words.sentence(error.remedy, LANG)))
         return None
 
 

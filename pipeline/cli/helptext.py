@@ -20,6 +20,7 @@ from pipeline.cli.usage import named
 _TYPE = re.compile(r"((?:^|\s)[^-\s]\S*) <[^|>]*>$")  # said after a value's name, which says it better
 _NOT_FIRST = re.compile(r"[；，。、：）」』？！…;,.)]+")  # no line begins with these
 _MARKS = re.compile(r"\[(?P<default>default: (?P<value>.*?))?(; )?(?P<required>required)?\]$", re.DOTALL)
+_BARE = {"<str>": "TEXT", "<int>": "N", "<float>": "N", "<path>": "PATH"}  # of options whose value has no name
 FIRST_COLUMN = 30
 HEADINGS = {"Options": "help.options", "Arguments": "help.arguments", "Commands": "help.commands"}
 
@@ -45,7 +46,7 @@ class Help(HelpFormatter):
 
     def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = FIRST_COLUMN, col_spacing: int = 2) -> None:
         """Write names and what they are for, in two columns; a long name has a line of its own."""
-        told = [(named(_TYPE.sub(r"\1", name), LANG), marked(text)) for name, text in rows]
+        told = [(named(_typed(_TYPE.sub(r"\1", name)), LANG), marked(text)) for name, text in rows]
         wide = min(max((cell_len(name) for name, _ in told), default=0), col_max) + col_spacing
         for name, text in told:
             own = cell_len(name) + col_spacing > wide
@@ -57,6 +58,12 @@ class Help(HelpFormatter):
         """Write a text, every line `indent` cells in, the first one too unless its place is reached already."""
         for n, line in enumerate(_lines(text, max(self.width - indent, 20))):
             self.write(f"{'' if began and n == 0 else ' ' * indent}{line}".rstrip() + "\n")
+
+
+def _typed(name: str) -> str:
+    """Return an option with its value's type as a name of ours."""
+    before, _, kind = name.rpartition(" ")
+    return f"{before} {_BARE[kind]}" if kind in _BARE else name
 
 
 def _lines(text: str, width: int) -> list[str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from pipeline import clock, words
+from pipeline import clock
+from pipeline.columns import Type
 from pipeline.consenting import asking
 from pipeline.directory import fold_userid
 from pipeline.home import Home
@@ -19,6 +20,7 @@ from pipeline.register import Event, Register, scope_of
 from pipeline.workbench import Workbench
 
 NAMES = ["userid", "room_id", "external_userid", "state", "since", "source", "event_id", "events", "contradictions", "asked_days_ago"]
+KINDS: tuple[Type, ...] = ("text", "text", "text", "text", "timestamp", "text", "text", "int", "int", "int")
 Row = tuple[object, ...]
 
 
@@ -54,6 +56,6 @@ def _row(scope: str, found: list[Event], register: Register, at_ms: int, asked: 
     key = ("", "", first.room_id) if first.room_id is not None else (fold_userid(first.userid or ""), first.external_userid, "")
     last = asked.get(key)
     return (
-        first.userid, first.room_id, first.external_userid, state.status, words.iso(state.since_ms) if state.since_ms is not None else None, state.source,
+        first.userid, first.room_id, first.external_userid, state.status, state.since_ms, state.source,
         state.event_id, len(found), contradictions(found), None if last is None else max(0, (clock.now_ms() - last) // clock.DAY_MS),
     )  # fmt: skip

@@ -105,7 +105,7 @@ def _section(reader: Reader, entry: Entry, period: Period) -> Section:
     values = audit.bind(asked, given)
     found, rows = columns.rows_from_arrow(reader.arrow(asked.sql, values), lang="zh", view="messages")
     titles = {c.name: f"{c.title.zh} · {c.title.en}" for c in asked.meta.columns}
-    words = {c.name: c.words for c in found}
+    words = {**{c.name: c.words for c in found}, **audit.worded(asked)}
     if entry.given.get("by") in ("category", "severity", "msgtype"):
         words["value"] = entry.given["by"]
     described = [Column(c.name, titles.get(c.name, c.title), c.type, words[c.name], c.arrow) for c in found]

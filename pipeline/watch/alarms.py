@@ -84,6 +84,8 @@ def text(alarm: Alarm, lang: Lang) -> str:
             known = f"source.{code}.do" in words.catalogue()
             parts = [words.say(f"source.{code}", lang), words.say(f"source.{code}.do", lang)] if known else [words.label("error", code, lang)]
             return words.say("list.join", lang).join(parts)
+        case "stale" if values["never"] == values["n"]:
+            return words.say("status.stale_never", lang, n=values["n"])
         case "expiry":
             what = " ".join(filter(None, (words.say(f"status.expiry.{values['kind']}", lang), values["name"])))
             reviewed = "review_" if values["kind"] == "review" else ""

@@ -53,6 +53,11 @@ def test_a_page_of_help_is_chinese_but_for_what_is_typed() -> None:
     assert page.endswith("  -h, --help                      显示本说明后退出\n")
 
 
+def test_a_value_without_a_name_is_called_a_text_and_not_by_its_type() -> None:
+    page = liuhen(None, "hold", "set", "--help", lang="zh", COLUMNS="80").out
+    assert "  --reason 文字 " in page and "<str>" not in page
+
+
 def test_a_page_of_help_stays_in_the_window_and_no_command_in_it_is_torn() -> None:
     page = liuhen(None, "--help", lang="zh", COLUMNS="80").out.splitlines()
     assert [line for line in page if cell_len(line) > 80] == []

@@ -7,6 +7,7 @@ import pytest
 from pipeline.home import Home
 from tests import firm
 from tests.cli.inside import Answer
+from tests.cli.liuhen import liuhen
 
 pytestmark = pytest.mark.slow
 TEXT = "本会话将被存档，用于合规管理。"
@@ -46,3 +47,5 @@ def test_of_the_text_its_digest_is_kept_and_no_word(archive: Home) -> None:
 def test_the_card_of_a_customer_shows_them(archive: Home) -> None:
     shown = [r["source"] for r in Answer(archive, "audit", "run", "consent-card", "-p", "customer=wmA", "--format", "jsonl").rows if r["what"] == "notice"]
     assert shown == ["card", "greeting"]
+    table = liuhen(archive.path, "audit", "run", "consent-card", "-p", "customer=wmA", "--format", "table", lang="zh").out
+    assert "告知" in table and "首次问候" in table and "greeting" not in table

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.consenting import standing
 from pipeline.home import Home
+from tests.cli.liuhen import liuhen
 from tests.consenting.test_reconcile import disagree, told, undone
 from tests.firm import CORP, T0, home
 
@@ -30,6 +31,12 @@ def rows(at: Home, known_at_ms: int | None = None) -> dict[str, tuple[object, ob
 def test_a_contradiction_is_counted_and_both_events_stay(archive: Home) -> None:
     assert rows(archive)["wmA"][1:] == (2, 1)
     assert rows(archive)["wmB"] == ("refused", 1, 0)
+
+
+def test_people_read_how_a_scope_stands_in_words_and_since_when_in_beijing_time(archive: Home) -> None:
+    table = liuhen(archive.path, "consent", "list", "--states", "--customer", "wmB", "--format", "table", lang="zh").out
+    assert "不同意" in table and "上次查询距今（天）" in table
+    assert "refused" not in table and "asked_days_ago" not in table and "T00:" not in table
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,14 @@ def test_an_audit_of_a_period_says_how_much_has_no_time(one: Audit) -> None:
     assert bool(said) != (one.name in DATED_BY_THE_ARCHIVE)
 
 
+def test_columns_of_codes_are_told_in_words_of_the_catalogue() -> None:
+    told = {(a.name, column): group for a in AUDITS for column, group in audit.worded(a).items()}
+    groups = {key.split(".")[0] for key in words.catalogue()}
+    assert set(told.values()) <= groups
+    assert told["consent-changes", "status"] == "consent_status" and words.label("consent_status", "Disagree", "zh") == "不同意"
+    assert told["coverage", "source"] == "page_source" and words.label("page_source", "total", "zh") == "合计"
+
+
 @pytest.mark.parametrize("one", AUDITS, ids=lambda a: a.name)
 def test_an_audit_speaks_chinese_and_english(one: Audit) -> None:
     meta = one.meta

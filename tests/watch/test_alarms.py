@@ -62,6 +62,12 @@ def test_every_alarm_has_words_in_both_languages(code: str) -> None:
     assert alarms.text(one, "zh") != alarms.text(one, "en") != ""
 
 
+def test_of_scopes_that_were_never_asked_about_no_age_is_told() -> None:
+    never, some = (alarms.text(alarms.Alarm("stale", {"n": 4, "never": n, "days": days}), "zh") for n, days in ((4, 0), (3, 20)))
+    assert never.startswith("4 个仍在聊天的范围从未查询同意状态：") and "最久" not in never
+    assert "其中 3 个从未查询，其余最久 20 天" in some
+
+
 @pytest.mark.parametrize(
     ("left", "step"),
     [(61, None), (60, 60), (31, 60), (30, 30), (8, 30), (7, 7), (0, 7), (-1, 0), (-400, 0)],

@@ -3,6 +3,7 @@
 WITH here AS (
     SELECT
         CASE WHEN room_id IS NULL THEN lower(CASE direction WHEN 'outbound' THEN sender_id ELSE recipient_ids[1] END) END AS who,
+        min(CASE WHEN room_id IS NULL THEN CASE direction WHEN 'outbound' THEN sender_id ELSE recipient_ids[1] END END) AS userid,
         room_id,
         CASE WHEN room_id IS NULL AND direction = 'outbound' THEN recipient_ids[1] ELSE sender_id END AS external_userid,
         count(*) AS messages
@@ -15,7 +16,7 @@ SELECT
     r.external_userid,
     coalesce(r.room_id, r.userid) AS refused_scope,
     r.changed_at AS refused_at,
-    coalesce(h.room_id, h.who) AS silent_scope,
+    coalesce(h.room_id, h.userid) AS silent_scope,
     c.status AS silent_status,
     h.messages
 FROM refused AS r
