@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipeline import columns, words
-from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
+from pipeline.cli.output import Format, OutputFile, described, emit, emit_named, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
 
@@ -95,7 +95,8 @@ def retention_due(format: Format = format_option, output: OutputFile = output_op
     with recorded("retention due", corp=corp) as told, Reader(CALL.home, corp) as reader:
         found = due.due(reader, due.today(CALL.home))
         told["result"] = f"{sum(d.due for d in found)} records due"
-        emit(DUE, [tuple(getattr(d, n) for n in DUE) for d in found], format=format, output=output, kinds=DUE_TYPES)
+        rows = [tuple(getattr(d, n) for n in DUE) for d in found]
+        emit_named(reader, described(DUE, rows, DUE_TYPES), rows, format=format, output=output, total=len(rows), declared={"customer": "customer"})
 
 
 @retention_app.command("remove", help=t("usage.retention.remove"))

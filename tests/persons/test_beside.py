@@ -135,6 +135,11 @@ def test_commands_tell_names(at: Home, call: tuple[str, ...], format: str) -> No
     assert [r[f"{by}_name"] for r in rows] == ["李娜娜"]
 
 
+def test_what_is_due_names_the_customers(at: Home) -> None:
+    assert [(r["customer"], r["customer_name"], r["records"]) for r in Answer(at, "retention", "due").rows] == [("wmA", "王红", 2)]
+    assert "王红 (wmA)" in Answer(at, "retention", "due", "--format", "table").out
+
+
 def test_a_worklist_goes_out_with_names_and_comes_back(at: Home, tmp_path: Path) -> None:
     from python_calamine import CalamineWorkbook
 
