@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, words
+from pipeline import clock, register, words
 from pipeline.audit import Who
 from pipeline.columns import Column
 from pipeline.names import Names, Person, ms_of
@@ -38,6 +38,8 @@ TIMES = (
     "sent_at", "recalled_at", "decided_at", "at", "changed_at", "refused_at", "handed_at", "since", "dt", "day", "finding_day", "last_at", "last_day", "last_change",
     "last_unlicensed", "oldest_day", "recorded_at", "asked_at", "first_day",
 )  # fmt: skip
+STATUSES = frozenset({"Agree", "Default_Agree", "Disagree"})
+FUTURE = timedelta(milliseconds=register.FUTURE_MS)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 FIRST_ROWS, MORE_ROWS = 1_000, 65_536  # looked up together
 _KINDS: Mapping[Who, str | None] = {"employee": "employee", "customer": "external", "person": None}
@@ -179,9 +181,10 @@ def refusing(reader: Reader, ids: Iterable[str]) -> frozenset[str]:
     undone = {r["undoes"] for r in reader.lake.read("consent", files, columns=["undoes"], where=ds.field("undoes").is_valid()).to_pylist()}
     newest: dict[tuple[str, str, str], tuple[tuple[datetime, bool, datetime], str]] = {}
     for row in reader.lake.read("consent", files, columns=columns, where=where).to_pylist():
-        if row["undoes"] is not None or row["batch"] in undone:
+        if row["undoes"] is not None or row["batch"] in undone or row["status"] not in STATUSES:  # what nobody knows never counts as agreement
             continue
         scope = ((row["userid"] or "").lower(), row["room_id"] or "", row["external_userid"])
-        order = (row["changed_at"] or row["recorded_at"], row["status"] == "Disagree", row["recorded_at"])
+        told = row["changed_at"] is not None and row["changed_at"] <= row["recorded_at"] + FUTURE  # a time to come counts from when it was recorded
+        order = (row["changed_at"] if told else row["recorded_at"], row["status"] == "Disagree", row["recorded_at"])
         newest[scope] = max(newest.get(scope, (order, row["status"])), (order, row["status"]))
     return frozenset(scope[2] for scope, (_, status) in newest.items() if status == "Disagree")

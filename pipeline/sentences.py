@@ -9,6 +9,7 @@ Rules:
  (2) a value that is itself a sentence of the table, or a known one of several words ("{what}: the disk is full"), is told in Chinese too; any other stays as it is.
  (3) a template of nothing but values and signs comes first and holds only when each value is a known sentence: what somebody else wrote is
      not taken apart. Its first value is as long as can be ("writing a: b: the disk is full").
+ (4) what is longer than LONGEST characters, or stands in more than DEEPEST others, is not looked at: somebody's value may hold our words again and again.
 """
 
 from __future__ import annotations
@@ -21,21 +22,24 @@ import yaml
 
 from pipeline.resources import data_folder
 
+LONGEST, DEEPEST = 2_000, 4
 _VALUE = re.compile(r"\{(\w+)\}")
 
 
-def in_chinese(sentence: str) -> str | None:
-    """Return the Chinese of an English sentence of ours, None when the table has none."""
+def in_chinese(sentence: str, depth: int = 0) -> str | None:
+    """Return the Chinese of an English sentence of ours, None when the table has none. depth: in how many others it stands (rule 4)."""
     fixed, shaped = _table()
     if sentence in fixed:
         return fixed[sentence]
-    return _from_shapes(sentence, shaped) or _beside().get(sentence)
+    if len(sentence) > LONGEST or depth > DEEPEST:
+        return None
+    return _from_shapes(sentence, shaped, depth) or _beside().get(sentence)
 
 
-def _from_shapes(sentence: str, shaped: Sequence[tuple[re.Pattern[str], str, bool]]) -> str | None:
+def _from_shapes(sentence: str, shaped: Sequence[tuple[re.Pattern[str], str, bool]], depth: int) -> str | None:
     for shape, chinese, only_known in shaped:
         found = shape.fullmatch(sentence)
-        told = _values(found.groupdict(), only_known) if found else None
+        told = _values(found.groupdict(), only_known, depth) if found else None
         if told is not None:
             return _VALUE.sub(lambda name, told=told: told[name[1]], chinese)  # type: ignore[misc]
     return None
@@ -46,9 +50,9 @@ def chinese_or_as_is(sentence: str) -> str:
     return in_chinese(sentence) or sentence
 
 
-def _values(found: dict[str, str], only_known: bool) -> dict[str, str] | None:
+def _values(found: dict[str, str], only_known: bool, depth: int) -> dict[str, str] | None:
     """Rules 2 and 3."""
-    told = {name: in_chinese(value) if " " in value or value in templates() else None for name, value in found.items()}
+    told = {name: in_chinese(value, depth + 1) if " " in value or value in templates() else None for name, value in found.items()}
     if only_known and None in told.values():
         return None
     return {name: value or found[name] for name, value in told.items()}

@@ -76,6 +76,8 @@ def test_chinese_sentences_are_chinese_but_for_commands_and_names() -> None:
             "3 rows of kind messages went in, 2 came out", "类别 messages 放入 3 行，得出 2 行", id="values in another order"
         ),
         pytest.param("there is no file {x} \\1", "没有文件 {x} \\1", id="a value that looks like a pattern"),
+        pytest.param("there is no file " + "x: " * 600 + "x", "没有文件 " + "x: " * 600 + "x", id="a value of many parts"),
+        pytest.param("writing a: " * 600 + "the disk is full", None, id="our words again and again"),
         pytest.param("Binder Error: no such column", None, id="somebody else's words"),
         pytest.param("the disk is full!", None, id="nearly ours"),
         pytest.param("", None, id="nothing"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,17 @@ PEOPLE = [
     '{"userid":"lina","kind":"employee","name":"李娜娜","department":"上海分公司","valid_from":"2026-06-01"}',
     '{"userid":"hu","kind":"employee","name":"胡六","department":"北京分公司"}',
     '{"userid":"wmA","kind":"external","name":"王红"}', '{"userid":"wmR","kind":"external","name":"周四"}', '{"userid":"wmX","kind":"external","name":"吴五"}',
+    '{"userid":"wmY","kind":"external","name":"郑八"}', '{"userid":"wmZ","kind":"external","name":"冯九"}',
     '{"userid":"wmLate","kind":"external","name":"钱七","valid_from":"2026-06-01"}',
 ]  # fmt: skip
 CONSENT = [
     {"userid": "lina", "external_userid": "wmR", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
     {"userid": "lina", "external_userid": "wmX", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
     {"userid": "lina", "external_userid": "wmX", "status": "Agree", "changed_at": firm.T0 // 1000 - 100},
+    {"userid": "lina", "external_userid": "wmY", "status": "Agree", "changed_at": 4_000_000_000},  # counts from now
+    {"userid": "lina", "external_userid": "wmY", "status": "Disagree", "changed_at": int(time.time()) + 300},
+    {"userid": "lina", "external_userid": "wmZ", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
+    {"userid": "lina", "external_userid": "wmZ", "status": "Perhaps", "changed_at": firm.T0 // 1000 - 100},
 ]
 MAY, JULY = date(2026, 5, 4), date(2026, 7, 4)
 
@@ -45,7 +51,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Home:
     room = {"room_id": "wr1", "name": "理财群", "owner_id": "lina", "valid_from": None, "valid_to": None, "source": "api", "internal": "no", "recorded_at": firm.T0}
     ingest.append(home, firm.CORP, [("rooms", schema.table("rooms", {c.name: [room.get(c.name)] for c in schema.kind("rooms").columns}))], what="rooms")
     (folder / "consent.jsonl").write_text("".join(json.dumps(line) + "\n" for line in CONSENT))
-    assert Answer(home, "consent", "import", str(folder / "consent.jsonl")).code == 0
+    assert Answer(home, "consent", "import", str(folder / "consent.jsonl")).code == 3  # one line has a time to come, one a status that nobody knows
     said = {1: firm.message(1, "这个产品稳赚不赔", sender="lina", to=["wmA"]), 2: firm.message(2, "您好", sender="wmA", to=["lina"])}
     firm.run(home, firm.page(folder, "p.json", said))
     return home
@@ -72,6 +78,8 @@ def told(at: Home, column: str, one: str, day: date | None = None, *, access: Ac
         pytest.param("customer_id", "wmLate", MAY, "钱七", id="the nearest name where there was none yet"),
         pytest.param("customer_id", "wmR", MAY, None, id="one who refuses"),
         pytest.param("customer_id", "wmX", MAY, "吴五", id="one who refused once and agrees now"),
+        pytest.param("customer_id", "wmY", MAY, None, id="one who refuses, and whose agreement has a time to come"),
+        pytest.param("customer_id", "wmZ", MAY, None, id="one who refused, with a status since that nobody knows"),
         pytest.param("sender_id", "wmA", MAY, "王红", id="a sender"),
         pytest.param("room_id", "wr1", MAY, "理财群", id="a room"),
         pytest.param("conversation_id", "wr1", MAY, "理财群", id="a conversation that is a room"),
