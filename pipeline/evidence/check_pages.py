@@ -4,7 +4,7 @@ Before: check_files.py. After: check.py. Formats: docs/formats.md, section 13.
 
 Rules: (1) a page has plain elements only: no script, no style of its own on an element, no comment, nothing that hides or adds; (2) inside
 <main> a message is an <article>, everything else a note without an own message; (3) what stands in notes, in heads and at the end of a page,
-how it is laid out, and every PDF is bound by the manifest alone.
+names, kinds and labels in a message, how it is laid out, and every PDF is bound by the manifest alone.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Before: ../status.py (gathers), expiry.py. After: `status`, heartbeat.py. Pure: nothing is asked here.
 
     window     the source keeps messages only for days, and few hours are left      stopped   the source refused: secret, address, licence
-    silent     no run ended for hours                                               key       records wait for a private key
+    silent     for hours no run settled anything or found the source empty          key       records wait for a private key
     breaker    a run would have withheld far more than usual                        gaps      messages may be missing
     failed     records that could not be read                                       pending   records wait for a decision
     unknown    scopes have a status that nobody knows: their records wait or are restricted
@@ -47,7 +47,9 @@ def of(found: dict[str, Any], endings: list[Ending], *, now_ms: int, alarm_hours
         alarms.append(Alarm("window", {"hours": hours}))
     if found["pull_stopped_by"]:
         alarms.append(Alarm("stopped", {"code": found["pull_stopped_by"]}, found["pull_stopped_by"]))
-    idle = _hours_since(found["last_run_at"], now_ms)
+    # A cycle that finds nothing settles nothing and leaves no run; that the source had nothing more is kept by its pull.
+    ended = [at for at in (found["last_run_at"], found["pull_complete_at"]) if at is not None]
+    idle = _hours_since(max(ended), now_ms) if ended else None
     if idle is not None and silent_hours and idle >= silent_hours:
         alarms.append(Alarm("silent", {"hours": idle}))
     alarms += [Alarm(code, {"n": found[name]}) for code, name in _COUNTED if found[name]]

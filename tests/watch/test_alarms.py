@@ -19,8 +19,8 @@ from tests import firm
 NOW = datetime(2026, 11, 20, 2, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
 FINE: dict[str, Any] = {
-    "waiting_for_key": {}, "window_hours_left": 100.0, "pull_stopped_by": "", "last_run_at": NOW - timedelta(minutes=15), "pending_breaker": 0, "unacknowledged_gaps": 0,
-    "unacknowledged_failed": 0, "unacknowledged_pending": 0, "pages_waiting": 0, "people": 5, "keys": [1],
+    "waiting_for_key": {}, "window_hours_left": 100.0, "pull_stopped_by": "", "last_run_at": NOW - timedelta(minutes=15), "pull_complete_at": None, "pending_breaker": 0,
+    "unacknowledged_gaps": 0, "unacknowledged_failed": 0, "unacknowledged_pending": 0, "pages_waiting": 0, "people": 5, "keys": [1],
     "stale_scopes": 0, "stale_never_asked": 0, "stale_oldest_days": 0, "unknown_statuses": 0,
 }  # fmt: skip
 
@@ -44,6 +44,9 @@ def codes(found: dict[str, Any], *endings: Ending, silent_hours: float = 2.0) ->
         pytest.param({"stale_scopes": 3, "stale_never_asked": 1, "stale_oldest_days": 40}, ["stale"], id="nobody asked for long"),
         pytest.param({"last_run_at": NOW - timedelta(hours=2)}, ["silent"], id="no run for two hours"),
         pytest.param({"last_run_at": NOW - timedelta(minutes=119)}, [], id="nearly two hours"),
+        pytest.param({"last_run_at": NOW - timedelta(days=2), "pull_complete_at": NOW - timedelta(minutes=15)}, [], id="a week-end: each cycle finds nothing new"),
+        pytest.param({"last_run_at": NOW - timedelta(days=2), "pull_complete_at": NOW - timedelta(hours=3)}, ["silent"], id="a week-end, and the cycles have stopped"),
+        pytest.param({"last_run_at": None, "pull_complete_at": NOW - timedelta(hours=3)}, ["silent"], id="nothing ever came, and the cycles have stopped"),
         pytest.param({"unacknowledged_failed": 1, "window_hours_left": 1.0, "people": 0, "keys": []}, ["window", "failed", "no_people", "no_keys"], id="the urgent first"),
     ],
 )  # fmt: skip
