@@ -2,7 +2,8 @@
 
     question.py     what is looked for, and where
     grams.py        the keys of a text: characters, neighbours, names
-    index_file.py   which row groups of a data file hold a key, sealed under the data file's key
+    boxes.py        what is kept of a data file, sealed under the data file's key
+    index_file.py   which row groups of a data file hold a key
     index.py        indexes made, swept, purged
     narrow.py       the columns that messages are counted by, kept once more in one piece
     counted.py      the messages as DuckDB scans them: from there, and from their files

@@ -22,8 +22,9 @@ from pipeline import layout
 from pipeline.clock import DAY_MS
 from pipeline.lake import DataFile, Snapshot
 from pipeline.search import grams, index
+from pipeline.search.boxes import Damaged
 from pipeline.search.datafile import EPOCH, Opened
-from pipeline.search.index_file import Damaged, Group, Index
+from pipeline.search.index_file import Group, Index
 from pipeline.search.question import Question
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ import pyarrow.dataset as ds
 from pipeline import schema
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.search import narrow
-from pipeline.search.index_file import Damaged
+from pipeline.search.boxes import Damaged
 from pipeline.search.narrow import Narrow
 
 RECALLED = pa.schema([("recalled_at", pa.timestamp("ms", "UTC")), ("recalled_by", pa.string())])

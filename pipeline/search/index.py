@@ -27,9 +27,10 @@ from pipeline.errors import ArchiveError, StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.search import doubled, grams, index_file, narrow, rest
+from pipeline.search.boxes import Damaged
 from pipeline.search.datafile import Opened
 from pipeline.search.grams import Keys
-from pipeline.search.index_file import Damaged, Group, Index
+from pipeline.search.index_file import Group, Index
 
 MAKER = "search index/1"
 FOLDER = "search"

@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 
 from deltalake import DeltaTable
 
+from pipeline import workbench
 from pipeline.errors import ArchiveError
 from pipeline.lake import Lake
+from pipeline.match import lexicon
 
 SAMPLE = int(os.environ.get("LIUHEN_CRASH_SAMPLE", "0"))
 PIECE = os.environ.get("LIUHEN_CRASH_POINTS", "")
@@ -119,8 +121,15 @@ def _about(args: tuple[Any, ...]) -> str:
     return path.suffix or path.name
 
 
+@functools.cache
+def warm() -> None:
+    """Prove and compile the shipped packs in this process, once: children have them from their parent."""
+    workbench.compiled_packs(tuple(lexicon.shipped_packs()), (), ())
+
+
 def child(work: Callable[[], Any], *, kill_at: Point | None = None, trace: bool = False) -> tuple[int, Any]:
     """Run `work` in a forked child; return (signal it died of or 0, what it returned; with trace, (that, its durable calls))."""
+    warm()
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:

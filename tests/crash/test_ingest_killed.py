@@ -75,12 +75,14 @@ class Scene:
 def state(folder: Path) -> dict[str, Any]:
     """Everything readers can see, and that no file is left behind."""
     from pipeline.home import Home
+    from pipeline.reader import Reader
 
     at = Home(folder / "home")
     found: dict[str, Any] = {}
-    for view in VIEWS:
-        rows = [{k: str(v) for k, v in r.items() if k not in TIMES} for r in firm.rows(at, f"SELECT * FROM {view}")]
-        found[view] = sorted(rows, key=repr)
+    with Reader(at, firm.CORP) as reader:
+        for view in VIEWS:
+            rows = [{k: str(v) for k, v in r.items() if k not in TIMES} for r in reader.rows(f"SELECT * FROM {view}")]
+            found[view] = sorted(rows, key=repr)
     lake = at.lake(firm.CORP)
     snapshot = lake.snapshot()
     records = lake.read("records", snapshot.of("records"), columns=["leaf", "origin", "seq", "variant", "fate", "fate_no", "code"])

@@ -13,8 +13,8 @@ from pipeline import audit, compact
 from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.search import counted, index, narrow
+from pipeline.search.boxes import Damaged
 from pipeline.search.candidates import rows_holding
-from pipeline.search.index_file import Damaged
 from tests import firm
 from tests.firm import message, page, run
 

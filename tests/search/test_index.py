@@ -14,7 +14,7 @@ from pipeline import compact, filekeys, stamps, stores, words
 from pipeline.cli.root import LANG
 from pipeline.home import Home
 from pipeline.reader import Reader
-from pipeline.search import grams, hits, index, index_file, variants
+from pipeline.search import boxes, grams, hits, index, index_file, variants
 from pipeline.search.question import Question
 from tests import firm
 from tests.cli.inside import Answer
@@ -160,17 +160,17 @@ def test_an_index_of_another_file_another_maker_or_a_later_head_is_not_believed(
     assert index.read(archive.path, lake, snapshot, first) is not None
     one, other = (index.place(archive.path, firm.CORP, f) for f in (first, second))
     other.write_bytes(one.read_bytes())
-    with pytest.raises(index_file.Damaged):
+    with pytest.raises(boxes.Damaged):
         index.read(archive.path, lake, snapshot, second)
     monkeypatch.setattr(index, "MAKER", "search index/2")
-    with pytest.raises(index_file.Damaged):
+    with pytest.raises(boxes.Damaged):
         index.read(archive.path, lake, snapshot, first)
     monkeypatch.undo()
     later = stamps.Stamp(maker=index.MAKER, table=stamps.table_id(snapshot), version=99, head=snapshot.head + 1, files=1, inputs=stamps.digest([first]))
     key = filekeys.of(lake.root / first.path)
     assert key is not None
     one.write_bytes(index_file.sealed(lake.keyring, key, first.path, later, [index_file.Group(1, 0, 0)], np.array([1], np.uint64), np.array([[1]], np.uint8)))
-    with pytest.raises(index_file.Damaged):
+    with pytest.raises(boxes.Damaged):
         index.read(archive.path, lake, snapshot, first)
 
 
@@ -184,7 +184,7 @@ def test_an_index_dies_with_the_key_of_its_data_file_and_shows_no_words(archive:
     key = filekeys.of(lake.root / file.path)
     assert key is not None
     archive.keyring.destroy(key)
-    with pytest.raises(index_file.Damaged):
+    with pytest.raises(boxes.Damaged):
         index.read(archive.path, archive.lake(firm.CORP), snapshot, file)
 
 
