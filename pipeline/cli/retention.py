@@ -83,6 +83,9 @@ def retention_event(
     with recorded("retention event", corp=corp, event=event, customer=customer, on=at.isoformat(), source=source):
         store.tell(CALL.home, corp, customer=customer, event=event, on=at, source=source)
     say(t("retention.event.done", event=event))
+    still = store.standing(CALL.home, corp).disputes.get(customer, ())
+    if still:  # a dispute is closed by the very source it was opened with: who mistook it would not learn it
+        say(t("retention.event.open", n=len(still)))
 
 
 @retention_app.command("due", help=t("usage.retention.due"))

@@ -15,6 +15,7 @@ from pipeline.removing import erase
 from pipeline.retention import due, store
 from pipeline.retention.profiles import Setting, checked_years, keep_until, profile, profiles, statutory
 from tests import firm
+from tests.cli.liuhen import liuhen
 from tests.firm import CORP, T0, message, page, run
 
 D = date(2026, 3, 1)
@@ -102,6 +103,19 @@ def test_of_two_disputes_the_one_that_is_closed_ends_and_the_other_one_stays_ope
         (("case 1",), D, None), (("case 1", "case 2"), D, None), (("case 2",), date(2026, 4, 1), date(2026, 5, 1)), ((), None, date(2026, 5, 1)),
         (("case 1",), date(2026, 6, 1), date(2026, 5, 1)),
     ]  # fmt: skip
+
+
+def test_whoever_closes_a_dispute_by_another_source_is_told_that_it_is_open_still(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+
+    def told(event: str, source: str) -> str:
+        ended = liuhen(at.path, "--lang", "en", "retention", "event", event, "--customer", "wmA", "--on", "2026-03-01", "--source", source)
+        assert ended.code == 0
+        return ended.err
+
+    assert "still open: 1" in told("dispute_opened", "case 1")
+    assert "still open: 1" in told("dispute_closed", "case1")
+    assert "still open" not in told("dispute_closed", "case 1")
 
 
 def test_while_a_dispute_is_open_nothing_of_the_customer_is_removed(tmp_path: Path) -> None:
