@@ -132,16 +132,17 @@ def review_import(file: Annotated[Path, typer.Argument(help=t("usage.review.work
             raise UsageError("INPUT_MISSING", f"there is no file {file}", remedy="give the workbook that `liuhen review export` wrote")
         filled = worklist.read(file.read_bytes())
         found = [d for _, d in filled.decisions]
-        with Reader(CALL.home, corp) as reader:
-            refused = decisions.check(reader, filled.decisions)
-            there = decisions.standing(reader, found, batch=filled.digest)
-            (context,) = reader.rows("SELECT lexicon_version FROM lake_context")
-        if refused:
-            _tell(refused, filled.letters)
-            told["result"] = f"{len(refused)} refused"
-            raise typer.Exit(Exit.USAGE)
-        new = [d for d in found if d.finding_id not in there]
-        kept = decisions.keep(CALL.home, corp, new, batch=filled.digest, lexicon_version=context["lexicon_version"])
+        with CALL.home.lock(f"{corp}.review"):  # what is there already is looked up before it is kept: nobody else may keep it between
+            with Reader(CALL.home, corp) as reader:
+                refused = decisions.check(reader, filled.decisions)
+                there = decisions.standing(reader, found, batch=filled.digest)
+                (context,) = reader.rows("SELECT lexicon_version FROM lake_context")
+            if refused:
+                _tell(refused, filled.letters)
+                told["result"] = f"{len(refused)} refused"
+                raise typer.Exit(Exit.USAGE)
+            new = [d for d in found if d.finding_id not in there]
+            kept = decisions.keep(CALL.home, corp, new, batch=filled.digest, lexicon_version=context["lexicon_version"])
         told["result"] = f"{kept} decided, {len(there)} there already"
     say(t("review.decided", n=kept))
     if there:

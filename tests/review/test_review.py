@@ -208,6 +208,20 @@ def test_a_worklist_taken_twice_is_kept_once_and_the_second_time_says_so(archive
     assert [r["decision"] for r in said] == ["not_violation", "violation", "reopened"]
 
 
+def test_a_worklist_taken_by_two_at_the_same_time_is_kept_once(archive: Home) -> None:
+    """Who looked up what is there already must not have it kept by another one meanwhile: the second one is told to come again."""
+    data = filled(workbook(ask(archive)), _violation)
+    with archive.lock(f"{firm.CORP}.review"):
+        _took(archive.path, data, code=7)
+    assert firm.values(archive, "SELECT count(*) FROM reviews") == [0]
+    assert "1 decisions kept" in _took(archive.path, data) and "0 decisions kept" in _took(archive.path, data)
+    assert firm.values(archive, "SELECT count(*) FROM reviews") == [1]
+
+
+def _violation(rows: list[list[Any]]) -> None:
+    rows[1][1], rows[1][2] = "违规", "承诺收益"
+
+
 def test_a_reopened_finding_goes_out_without_the_reason_it_was_reopened_for(archive: Home) -> None:
     assert not decide(archive, Decision(finding_id=ask(archive)[0].finding_id, decision="reopened", reason="客户投诉"))
     assert worklist.read(workbook(ask(archive)))[0] == []
