@@ -16,6 +16,7 @@ from pipeline.reader import Reader
 from pipeline.register import undo_event
 from pipeline.verify import verify_archive
 from tests import firm
+from tests.cli.liuhen import liuhen
 from tests.firm import CORP, T0, home, message, page, recall, refusal, run, values
 
 BAN = "保本保息"
@@ -66,6 +67,21 @@ def test_a_late_refusal_takes_what_it_covers_out_of_every_view_and_nothing_else(
     for kind in ("messages", "sealed", "matches", "media"):
         assert ("sealed", 2) not in {(r["origin"], r["seq"]) for r in lake.read(kind, lake.snapshot().of(kind), columns=["origin", "seq"]).to_pylist()}
     sound(at)
+
+
+@pytest.mark.slow
+def test_a_late_refusal_takes_its_findings_off_the_worklist_and_out_of_search(tmp_path: Path) -> None:
+    at = two_customers(tmp_path)
+
+    def shown(*words: str) -> set[str]:
+        return {r["msgid"] for r in liuhen(at.path, *words, "--format", "jsonl").rows}
+
+    listed, searched = ("review", "list", "--state", "all"), ("search", "保本保息")
+    assert shown(*listed) >= {"m2", "m3"} and shown(*searched) >= {"m2", "m3"}
+    told(at, disagree("wmA", T0 + 2000))
+    reconcile.run(at, CORP)
+    for words in (listed, searched):
+        assert "m3" in shown(*words) and "m2" not in shown(*words)
 
 
 @pytest.mark.slow
