@@ -129,8 +129,9 @@ def _check_content(file: File, table: pa.Table, used: set[str], concerned: str, 
         if any(name.rsplit("#", 1)[0].removesuffix("!2") != expected for name in used):
             report.find(FILES, "FILE_KEY", concerned, file=file.path)
     if "dt" in table.column_names and _MONTH.match(file.month) and table.num_rows:
-        months = set(pc.unique(pc.strftime(table["dt"].cast(pa.timestamp("s")), "%Y-%m")).to_pylist()) - {None}
-        if months - {file.month}:
+        # Days between two of a month are of that month: the first and the last say it for all.
+        ends = (pc.min(table["dt"]), pc.max(table["dt"]))
+        if {pc.strftime(day.cast(pa.timestamp("s")), "%Y-%m").as_py() for day in ends} - {None, file.month}:
             report.find(FILES, "FILE_MONTH", concerned, file=file.path)
 
 

@@ -24,6 +24,7 @@ Key = tuple[str, int | None]
 Full = tuple[str, int | None, str]
 DIGEST = np.dtype("V32")
 _NONE = bytes(32)
+_NO_SEQS = np.zeros(0, np.uint64)
 # What a row is compared with; the rest of a record's row is not copied for it.
 _TAKEN = ("commitment", "page", "key_version", "msgid", "msgid_fp", "content_fp", "scope_ref")
 
@@ -94,7 +95,9 @@ class Reading:
     def __init__(self, ledger: Ledger, names: bytes | None, media: dict[Key, list[dict[str, Any]]], corp_id: str) -> None:
         self.ledger, self.names, self.media, self.corp_id = ledger, names, media, corp_id
         self._archived, self._restricted = Index(ledger.of("archived")), Index(ledger.of("restricted"))
-        self._needed = {k for t in (ledger.current, ledger.older) if t is not None for k in _without_content(t)}
+        self._needed: dict[str, np.ndarray[Any, Any]] = {}
+        for origin, rows in (o for t in (ledger.current, ledger.older) if t is not None for o in by_origin(_without_content(t))):
+            self._needed[origin] = np.concatenate([self._needed.get(origin, _NO_SEQS), seqs_of(rows)])
 
     def messages(self, table: pa.Table) -> Part:
         """Check messages against their records and leaves."""
@@ -102,7 +105,8 @@ class Reading:
         for origin, rows in by_origin(table):
             seqs = seqs_of(rows)
             part.seqs[origin] = seqs
-            part.recalls += [(m, (origin, s)) for m, s in zip(rows["recalls_msgid"].to_pylist(), seqs.tolist(), strict=True) if m]
+            recalling = rows.select(["recalls_msgid", "seq"]).filter(pc.is_valid(rows["recalls_msgid"]))
+            part.recalls += [(m, (origin, s)) for m, s in zip(recalling["recalls_msgid"].to_pylist(), seqs_of(recalling).tolist(), strict=True) if m]
             found, there = self._archived.rows(origin, seqs)
             # Hidden already, not moved yet: in no view, and their rows are where they were.
             strangers = seqs[~there]
@@ -118,7 +122,8 @@ class Reading:
 
     def _contents(self, part: Part, origin: str, rows: pa.Table, found: pa.Table) -> None:
         seqs = rows["seq"].to_pylist()
-        captured = [self.ledger.captured.get(p) for p in found["page"].to_pylist()]
+        pages = columns.flat(found["page"]).dictionary_encode()
+        captured = pa.array([self.ledger.captured.get(p) for p in pages.dictionary.to_pylist()], pa.int64()).take(pages.indices)
         media = self._media(origin, seqs)
         told = columns.groups(rows, corp_id=self.corp_id, origin=origin, captured=captured, key_version=found["key_version"], media=media)
         nonces = pc.fill_null(rows["nonce"], b"").to_pylist()
@@ -136,10 +141,10 @@ class Reading:
         told = [self.media.get((origin, s)) for s in seqs]
         return ["null" if m is None else leaf.media_of(sorted(m, key=lambda r: r["ref_no"])) for m in told]
 
-    def _differs(self, rows: pa.Table, found: pa.Table, captured: Sequence[int | None]) -> list[bool]:
+    def _differs(self, rows: pa.Table, found: pa.Table, captured: Any) -> list[bool]:
         """Whether a row says other than its record, beside what its leaf covers."""
         at = pc.divide(rows["captured_at"].cast(pa.int64()), 1000)
-        other = _unlike(at, pa.array(captured, pa.int64()))
+        other = _unlike(at, captured)
         for name in ("key_version", "content_fp"):
             other = pc.or_(other, _unlike(rows[name], found[name]))
         longer = pc.fill_null(pc.not_equal(pc.utf8_length(rows["text_clear"]), pc.utf8_length(rows["text"])), False)
@@ -155,13 +160,13 @@ class Reading:
         part = Part()
         for origin, rows in by_origin(table):
             digests = columns.digests(rows["envelope"].to_pylist())
-            variants, seqs = rows["variant"].to_pylist(), rows["seq"].to_pylist()
-            nonces = pc.is_valid(columns.flat(rows["nonce"])).to_pylist()
-            for n, full in enumerate(zip((origin,) * len(seqs), seqs, variants, strict=True)):
-                if nonces[n] or full[2] or full[1] is None or full in self._needed:
-                    part.others.append((full, digests[n], rows["nonce"][n].as_py(), rows["plaintext"][n].as_py()))
+            seqs = seqs_of(rows)
             first = columns.flat(pc.and_(pc.equal(rows["variant"], ""), pc.is_valid(rows["seq"]))).to_numpy(zero_copy_only=False)
-            part.seqs[origin] = seqs_of(rows)[first]
+            asked = columns.flat(pc.is_valid(rows["nonce"])).to_numpy(zero_copy_only=False) | np.isin(seqs, self._needed.get(origin, _NO_SEQS))
+            for n in np.flatnonzero(asked | ~first).tolist():
+                seq, variant, nonce, plaintext = (rows[c][n].as_py() for c in ("seq", "variant", "nonce", "plaintext"))
+                part.others.append(((origin, seq, variant), digests[n], nonce, plaintext))
+            part.seqs[origin] = seqs[first]
             part.digests[origin] = packed(digests)[first]
         return part
 
@@ -173,7 +178,6 @@ def _unlike(one: Any, two: Any) -> Any:
     return pc.invert(pc.or_(same, both))
 
 
-def _without_content(table: pa.Table) -> Iterator[Full]:
-    """Yield the records whose leaves need the digest of their sealed bytes."""
-    own = table.filter(pc.is_in(table["fate"], value_set=pa.array(["failed", "control"])))
-    yield from zip(*(own[c].to_pylist() for c in ("origin", "seq", "variant")), strict=True)
+def _without_content(table: pa.Table) -> pa.Table:
+    """Return the records whose leaves need the digest of their sealed bytes."""
+    return table.filter(pc.is_in(table["fate"], value_set=pa.array(["failed", "control"])))

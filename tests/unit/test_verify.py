@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import anchors, verify_anchors, verify_columns, verify_files, verify_leaf, words
+from pipeline import anchors, verify_anchors, verify_columns, verify_files, verify_leaf, verify_ledger, words
 from pipeline.errors import UsageError
 from pipeline.verify import verify_archive
 from pipeline.verify_log import Log
@@ -203,7 +203,7 @@ def test_commitments_made_column_by_column_are_those_made_row_by_row() -> None:
         "sent_at": pa.array([None, *[n * 1_000_000 + 999 for n in range(1, count)]], pa.timestamp("us", "UTC")), "key_version": pa.array([None, *[7] * (count - 1)], pa.int64()),
     })  # fmt: skip
     raws = [t.encode() for t in texts]
-    found = verify_columns.groups(rows, corp_id='c"', origin="sealed", captured=captured, key_version=rows["key_version"], media=media)
+    found = verify_columns.groups(rows, corp_id='c"', origin="sealed", captured=pa.array(captured, pa.int64()), key_version=rows["key_version"], media=media)
     made = verify_columns.commitments(nonces, raws, found)
     text_of, number = verify_leaf.text_of, verify_leaf.number
     for n, row in enumerate(rows.to_pylist()):
@@ -221,6 +221,40 @@ def test_commitments_made_column_by_column_are_those_made_row_by_row() -> None:
         )  # fmt: skip
         assert made[n] == slow, row
     assert verify_columns.fingerprints(b"k" * 32, "ww1", [b"m1"]) == [verify_leaf.pseudonym(b"k" * 32, "ww1", "msgid", sha256(b"m1").hexdigest())]
+
+
+@pytest.mark.parametrize("start", range(len(ODD) + 1))
+def test_texts_that_need_an_escape_are_found_in_any_part_of_a_column(start: int) -> None:
+    own = ["plain", *ODD, "", "", "a\"", ""]
+    column = pa.array(own, pa.string()).slice(start)
+    assert verify_columns.quoted(column).to_pylist() == [verify_leaf.text_of(t) for t in own[start:]]
+
+
+def test_bytes_are_told_in_hex_null_where_there_are_none() -> None:
+    column = pa.array([b"skipped", b"\x00\xff", None, b"", b"\x0a"], pa.binary())
+    assert verify_columns.hexed(column.slice(1)).to_pylist() == ["00ff", None, "", "0a"]
+    assert verify_columns.hexed(pa.array([b"ab", None], pa.binary(2))).to_pylist() == ["6162", None]
+
+
+FATE_CASES = [
+    pytest.param([("s", 1, "", 0), ("s", 2, "", 0), ("s", None, "m1", 0)], "", id="whole"),
+    pytest.param([("s", 1, "", 0), ("s", 1, "", 1), ("t", 1, "", 0), ("s", 1, "v", 0)], "", id="whole, a seq of several"),
+    pytest.param([("s", 1, "", 0), ("s", 2, "", 0), ("s", 2, "", 0)], "sealed 2", id="twice the first"),
+    pytest.param([("s", 1, "", 0), ("s", 2, "", 1)], "sealed 2", id="begins with the second"),
+    pytest.param([("s", 1, "", 0), ("s", 1, "", 2)], "sealed 1", id="the second is not there"),
+]
+
+
+@pytest.mark.parametrize(("rows", "told"), FATE_CASES)
+def test_fates_of_a_record_are_numbered_from_nought_each_once(rows: list[tuple[str, int | None, str, int]], told: str) -> None:
+    origins, seqs, variants, numbers = zip(*rows, strict=True)
+    table = pa.table({
+        "origin": ["sealed" if o == "s" else "import" for o in origins], "seq": pa.array(seqs, pa.uint64()), "variant": variants,
+        "fate_no": pa.array(numbers, pa.int32()),
+    })  # fmt: skip
+    report = Report("ww1")
+    verify_ledger._fates(table, report)
+    assert [(f.code, f.records) for f in report.findings] == ([("FATES_BROKEN", told)] if told else [])
 
 
 def test_files_read_on_two_cores_say_what_they_say_on_one(tmp_path: Path) -> None:
