@@ -161,6 +161,12 @@ class Reader:
             if self.snapshot is before:
                 self._put("messages", self._datasets["messages"], visible, again=True)
 
+    def messages(self) -> counted.Messages:
+        """Return the messages of this version, those too that may not be seen: for what narrows a question alone."""
+        whole = self._datasets["messages"]
+        assert isinstance(whole, counted.Messages)
+        return whole
+
     def _context(self) -> _Context:
         known = {
             "corp_id": pa.array([self.corp_id]),
@@ -221,8 +227,7 @@ class Reader:
         """Look, inside the block, only at messages that meet a condition, or only into row groups that may hold one of the words."""
         from pipeline.search.candidates import rows_holding
 
-        visible, before, whole = hidden.visible(self.lake, self.snapshot), self.snapshot, self._datasets["messages"]
-        assert isinstance(whole, counted.Messages)
+        visible, before, whole = hidden.visible(self.lake, self.snapshot), self.snapshot, self.messages()
         self._put("messages", whole.only(where, rows_holding(self, holding) if holding else None), visible, again=True)
         try:
             yield

@@ -42,9 +42,10 @@ SELECT id, list(DISTINCT found_by ORDER BY found_by) AS found_by FROM hits WHERE
 # Ids are ASCII: what holds anything else is looked for in no message.
 _ID = re.compile(r"[A-Za-z0-9_.@-]+")
 _BY_ID_IN_MESSAGES = """
-    UNION SELECT sender_id, 'id', sender_id FROM messages, asked WHERE contains(lower(sender_id), low)
+    UNION SELECT sender_id, 'id', sender_id FROM (SELECT DISTINCT sender_id FROM messages), asked WHERE contains(lower(sender_id), low)
     UNION SELECT r, 'id', r FROM (SELECT DISTINCT unnest(recipient_ids) AS r FROM messages), asked WHERE contains(lower(r), low)
 """
+_BY_ID_OF_FEW = "UNION SELECT id, 'id', id FROM (SELECT unnest($talkers::VARCHAR[]) AS id), asked WHERE contains(lower(id), low)"
 FEW = 8  # so many people are looked up one by one, each in the row groups that may hold him
 _TALKS = """
 WITH parties AS (
@@ -77,13 +78,28 @@ def find(reader: Reader, text: str, *, limit: int = 100) -> list[Found]:
     """Return who may be meant, whoever talked most first; raises UsageError CUSTOMER_TEXT for an empty text."""
     if not text.strip():
         raise UsageError("CUSTOMER_TEXT", "expected a name, an id, a number or the tail of a phone, got nothing", remedy="for example `liuhen customer find 王`")
-    query = _FOUND.replace("{by_id_in_messages}", _BY_ID_IN_MESSAGES if _ID.fullmatch(text.strip()) else "")
-    rows = reader.rows(query, {"text": text.strip(), "tail": SHORTEST_TAIL, "limit": limit})
+    asked = {"text": text.strip(), "tail": SHORTEST_TAIL, "limit": limit}
+    maybe = _maybe(reader, text.strip())
+    if len(maybe) > FEW:
+        talks, rows = {}, reader.rows(_FOUND.replace("{by_id_in_messages}", _BY_ID_IN_MESSAGES), asked)
+    else:  # whoever is in a message that may be seen, talks there: what is hidden tells of nobody
+        talks = _talks(reader, maybe)
+        rows = reader.rows(_FOUND.replace("{by_id_in_messages}", _BY_ID_OF_FEW), {**asked, "talkers": list(talks)})
     ids = [r["id"] for r in rows]
-    talks = _talks(reader, ids)
+    talks |= _talks(reader, [i for i in ids if len(maybe) > FEW or i not in maybe])
     people, links, remarks = _people(reader, ids), _links(reader, ids), _remarks(reader, ids)
     found = [_found(r, people.get(r["id"], []), links.get(r["id"], []), remarks.get(r["id"], []), talks.get(r["id"], {})) for r in rows]
     return sorted(found, key=lambda f: (-f.messages, f.id))
+
+
+def _maybe(reader: Reader, text: str) -> list[str]:
+    """Return the ids in messages, of those too that the reader may not see, that may hold a text; letters beyond ASCII have cases of their own, so
+    that an id with one always may."""
+    if not _ID.fullmatch(text):
+        return []
+    known = reader.steady(lambda: reader.messages().different("sender_id") | reader.messages().different("recipient_ids"))
+    low = text.lower()
+    return sorted(i for i in known if not i.isascii() or low in i.lower())
 
 
 def _talks(reader: Reader, ids: list[str]) -> dict[str, dict[str, Any]]:

@@ -76,6 +76,21 @@ class Messages(ds.InMemoryDataset):
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         return Scan(self, list(self.schema.names if columns is None else columns), _both(self._where, filter))
 
+    def different(self, name: str) -> set[str]:
+        """Return the different values of a kept column of words (or of lists of them) in all of these files, whatever a condition leaves out."""
+        found: set[str] = set()
+        for file in self._files.values():
+            kept = self._opened(file)
+            try:
+                values = None if kept is None else kept.different(name)
+            except Damaged:
+                self._narrow[file.path], values = None, None
+            if values is None:  # rule 1
+                groups = None if self._groups is None else {file.path: self._groups[file.path]}
+                values = narrow.unique(self._lake.dataset("messages", [file], groups).to_table(columns=[name])[name])
+            found.update(values.to_pylist())
+        return found
+
     def batches(self, columns: list[str], where: pc.Expression | None) -> Iterator[pa.RecordBatch]:
         """Yield the rows that meet a condition, file after file; last those of the files beside which nothing is kept."""
         asked = list(dict.fromkeys([*columns, *_named_in(where, self.schema.names)]))

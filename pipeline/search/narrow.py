@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import durable, schema, stamps
 from pipeline.keyring import Keyring
@@ -79,17 +80,27 @@ class Narrow:
         self._keyring.get(self._boxes.key)  # asked every time, as for data files
         return pa.table({name: self._column(name) for name in names})
 
+    def different(self, name: str) -> pa.Array:
+        """Return the different values of a column of words, or of the words of its lists; raises what `read` raises. No row is looked at where the
+        values are kept by numbers of the different ones."""
+        self._keyring.get(self._boxes.key)
+        return unique(self._stored(name))
+
     def _column(self, name: str) -> pa.ChunkedArray:
+        column = self._stored(name)
+        if pa.types.is_dictionary(column.type):
+            column = pa.chunked_array([c.dictionary_decode() for c in column.chunks], column.type.value_type)
+        return column.cast(schema.kind("messages").arrow.field(name).type)
+
+    def _stored(self, name: str) -> pa.ChunkedArray:
         packed = self._boxes.part(self.head.names.index(name))
         try:
             column = pa.ipc.open_stream(packed).read_all().column(0)
         except pa.ArrowInvalid as error:
             raise Damaged from error
-        if pa.types.is_dictionary(column.type):
-            column = pa.chunked_array([c.dictionary_decode() for c in column.chunks], column.type.value_type)
         if len(column) != self.head.rows:
             raise Damaged
-        return column.cast(schema.kind("messages").arrow.field(name).type)
+        return column
 
 
 def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Narrow | None:
@@ -103,6 +114,15 @@ def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Nar
     if not stamps.fits(found.head.stamp, MAKER, snapshot, [file]) or found.head.rows != file.rows or found.head.names != COLUMNS:
         raise Damaged
     return found
+
+
+def unique(column: pa.ChunkedArray) -> pa.Array:
+    """Return the different values of a column of words, those of its lists where it holds lists, without null."""
+    if pa.types.is_dictionary(column.type):
+        column = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
+    elif pa.types.is_list(column.type):
+        column = pc.list_flatten(column)
+    return pc.unique(column).drop_null()
 
 
 def _packed(column: pa.Table) -> bytes:

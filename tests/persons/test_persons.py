@@ -94,6 +94,14 @@ def test_a_person_is_told_with_what_each_follower_called_them_and_when(archive: 
     assert told == [("王姐Vip", "张三", "zhangsan", "2026-06-01", ""), ("房主王", "张三", "zhangsan", "", "2026-06-01")]
 
 
+@pytest.mark.parametrize("text", ["wmC", "WMC", "wm", "zhang", "wmZ", "sam"])
+def test_ids_looked_up_one_by_one_tell_what_all_messages_tell(archive: Home, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        one_by_one = find(reader, text)
+        monkeypatch.setattr("pipeline.persons.find.FEW", -1)
+        assert find(reader, text) == one_by_one
+
+
 def test_nothing_to_look_for_is_refused(archive: Home) -> None:
     with Reader(archive, firm.CORP) as reader, pytest.raises(UsageError) as told:
         find(reader, " ")

@@ -30,6 +30,7 @@ QUESTIONS = (
     "SELECT count(*) FROM messages WHERE recalled_at IS NULL AND direction = 'inbound'",
     "SELECT dt, count(DISTINCT conversation_id) FROM messages WHERE dt >= DATE '2026-11-01' GROUP BY ALL ORDER BY ALL",
 )
+PEOPLE = {"zhangsan", "lisi", "wm0", "wm1", "wm2", "wm3", "wm4"}
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,22 @@ def test_conditions_name_the_columns_they_rest_on() -> None:
     where = (ds.field("dt") > 1) & ds.field("conversation_id").isin(["kind " * 400] * 300) & (ds.field("text") == 'a "raw" word')
     assert set(counted._named_in(where, ("dt", "conversation_id", "text", "seq"))) == {"dt", "conversation_id", "text"}
     assert counted._named_in(None, ("dt",)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        pytest.param("sender_id", PEOPLE, id="kept by numbers"),
+        pytest.param("recipient_ids", PEOPLE | {"wmA"}, id="lists; recalls go to wmA"),
+        pytest.param("room_id", {"wr1"}, id="without null"),
+    ],
+)
+def test_different_values_are_those_of_the_data_files(archive: Home, name: str, known: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        assert reader.messages().different(name) == known
+    monkeypatch.setattr(narrow, "read", lambda *_: None)  # from data files alone
+    with Reader(archive, firm.CORP) as reader:
+        assert reader.messages().different(name) == known
 
 
 def test_nobody_else_reads_what_is_kept(archive: Home) -> None:
