@@ -159,7 +159,7 @@ class Reading:
         """Take the digests of sealed bytes."""
         part = Part()
         for origin, rows in by_origin(table):
-            digests = columns.digests(rows["envelope"].to_pylist())
+            digests = columns.digests(rows["envelope"])
             seqs = seqs_of(rows)
             first = columns.flat(pc.and_(pc.equal(rows["variant"], ""), pc.is_valid(rows["seq"]))).to_numpy(zero_copy_only=False)
             asked = columns.flat(pc.is_valid(rows["nonce"])).to_numpy(zero_copy_only=False) | np.isin(seqs, self._needed.get(origin, _NO_SEQS))

@@ -236,6 +236,14 @@ def test_bytes_are_told_in_hex_null_where_there_are_none() -> None:
     assert verify_columns.hexed(pa.array([b"ab", None], pa.binary(2))).to_pylist() == ["6162", None]
 
 
+def test_digests_are_those_of_each_value_in_any_part_of_a_column() -> None:
+    column = pa.chunked_array([[b"skipped", b"", b"abc"], [], [b"def"], [b""]], pa.binary()).slice(1)
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    def_ = "cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34"
+    assert [d.hex() for d in verify_columns.digests(column)] == [empty, abc, def_, empty]
+
+
 FATE_CASES = [
     pytest.param([("s", 1, "", 0), ("s", 2, "", 0), ("s", None, "m1", 0)], "", id="whole"),
     pytest.param([("s", 1, "", 0), ("s", 1, "", 1), ("t", 1, "", 0), ("s", 1, "v", 0)], "", id="whole, a seq of several"),
