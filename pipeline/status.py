@@ -37,7 +37,8 @@ def gather(reader: Reader) -> dict[str, Any]:
     (more,) = reader.rows(
         "SELECT found.*, (SELECT count(*) FROM consent) AS consent_events, (SELECT count(*) FROM people) AS people,"
         " (SELECT count(*) FROM media WHERE status = 'pending') AS media_pending, (SELECT max(last_seq) FROM pulls) AS last_seq,"
-        " (SELECT count(*) FROM pending WHERE reason = 'breaker') AS pending_breaker"
+        " (SELECT count(*) FROM pending WHERE reason = 'breaker') AS pending_breaker,"
+        " (SELECT count(*) FROM lake_pages WHERE source IN ('pull', 'file', 'plain')) AS pages"  # received: what is opened again later has rows too
         " FROM (SELECT count(*) AS findings, count(*) FILTER (severity = 'high') AS findings_high FROM matches) AS found"
     )
     over = left_over.current(reader.home, reader.corp_id, rows)
@@ -45,7 +46,6 @@ def gather(reader: Reader) -> dict[str, Any]:
     return {
         **counts,
         **more,
-        "pages": reader.snapshot.rows("pages"),
         "pages_waiting": sum(1 for _ in waiting(reader.home, reader.corp_id)),
         "unacknowledged_failed": left["failed"],
         "unacknowledged_pending": left["pending"],

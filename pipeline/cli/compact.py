@@ -26,6 +26,7 @@ def compact(
         with progress() as shown, CALL.home.lock(f"{corp}.commit"):
             done = work.run(CALL.home, corp, budget_s=float("inf") if budget is None else budget, progress=shown)
         told["result"] = f"{done.steps} steps"
+        say(t("compact.done", steps=done.steps, files_in=done.files_in, files_out=done.files_out))
         if done.left:
             say(t("compact.left", n=done.left))
         print(msgspec.json.encode(done).decode(), flush=True)

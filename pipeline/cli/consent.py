@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import clock, columns
+from pipeline import clock, columns, words
 from pipeline.cli.output import Format, OutputFile, described, emit_named, format_option, output_option, progress
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import Exit, Locked, UsageError
@@ -245,6 +245,8 @@ def consent_sync(new: Annotated[bool, typer.Option("--new", help=t("usage.consen
         done = asking.sync(CALL.home, corp, client, which="new" if new else "due", progress=shown)
         said = {k: getattr(done, k) for k in done.__struct_fields__}
         say(t("consent.sync.done", **said))
+        if done.cut:
+            say(t("consent.sync.cut", code=done.cut, why=words.label("error", done.cut, LANG)))
         if done.unknown:
             say(t("consent.sync.unknown", n=done.unknown))
         if done.stale:

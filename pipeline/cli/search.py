@@ -75,6 +75,7 @@ def make_index(
         with progress() as shown:
             done = index.build(CALL.home, corp, budget_s=float("inf") if budget is None else budget, again=rebuild, progress=shown)
         told["result"] = f"{done.made} made, {done.removed} removed"
+        say(t("index.done", made=done.made, removed=done.removed))
         if done.left:
             say(t("index.left", n=done.left))
         print(msgspec.json.encode(done).decode(), flush=True)

@@ -142,6 +142,7 @@ def media_fetch(limit: Annotated[int, typer.Option("--limit", help=t("usage.medi
         told["result"] = ended.code or f"exit {ended.exit_code}"
         if ended.code:
             say(sentence(ended.code))
+        say(t("media.done", files=ended.files, verified=ended.verified, unverifiable=ended.unverifiable))
         for key, count in (("left", ended.left), ("mismatch", ended.mismatch), ("lost", ended.expired + ended.missing + ended.too_large)):
             if count:
                 say(t(f"media.{key}", n=count))
