@@ -215,20 +215,23 @@ class Reader:
         if self._months is not None or not (asked.conversations or words):
             yield
             return
-        if asked.conversations:
+        if not asked.conversations:
             with self._only(holding=words):
-                ids = self.arrow(asked.conversations, audit.used(asked.conversations, values))["conversation_id"]
-            chosen = ds.field("conversation_id").isin(ids.combine_chunks())
-        with self._only(chosen) if asked.conversations else self._only(holding=words):
+                yield
+            return
+        with self._only(holding=words):
+            ids = self.arrow(asked.conversations, audit.used(asked.conversations, values))["conversation_id"].combine_chunks()
+        with self._only(ds.field("conversation_id").isin(ids), rows=self.steady(lambda: self.messages().may_hold("conversation_id", ids))):
             yield
 
     @contextmanager
-    def _only(self, where: pc.Expression | None = None, *, holding: Sequence[str] = ()) -> Iterator[None]:
-        """Look, inside the block, only at messages that meet a condition, or only into row groups that may hold one of the words."""
+    def _only(self, where: pc.Expression | None = None, *, rows: Mapping[str, Any] | None = None, holding: Sequence[str] = ()) -> Iterator[None]:
+        """Look, inside the block, only at messages that meet a condition, or only into row groups that may hold one of the words. rows: by path, bools:
+        the others do not meet the condition."""
         from pipeline.search.candidates import rows_holding
 
         visible, before, whole = hidden.visible(self.lake, self.snapshot), self.snapshot, self.messages()
-        self._put("messages", whole.only(where, rows_holding(self, holding) if holding else None), visible, again=True)
+        self._put("messages", whole.only(where, rows_holding(self, holding) if holding else rows), visible, again=True)
         try:
             yield
         finally:

@@ -76,6 +76,17 @@ class Messages(ds.InMemoryDataset):
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         return Scan(self, list(self.schema.names if columns is None else columns), _both(self._where, filter))
 
+    def may_hold(self, name: str, values: pa.Array) -> dict[str, Any]:
+        """Return, by the path of each file beside which columns are kept, which rows may hold one of some words in a column: an array of bools."""
+        found: dict[str, Any] = {}
+        for file in self._files.values():
+            try:
+                if kept := self._opened(file):
+                    found[file.path] = kept.may_hold(name, values)
+            except Damaged:
+                self._narrow[file.path] = None
+        return found
+
     def different(self, name: str) -> set[str]:
         """Return the different values of a kept column of words (or of lists of them) in all of these files, whatever a condition leaves out."""
         found: set[str] = set()
@@ -99,12 +110,13 @@ class Messages(ds.InMemoryDataset):
         wide = [c for c in stored if c not in narrow.COLUMNS]
         alone = []
         for fragment in self.get_fragments(where):
-            found = self._kept(fragment, [c for c in stored if c in narrow.COLUMNS]) if len(wide) < len(stored) else None
+            rows = np.flatnonzero(self._rows[fragment.path]) if fragment.path in self._rows else None
+            found = self._kept(fragment, [c for c in stored if c in narrow.COLUMNS], rows) if len(wide) < len(stored) else None
             if found is None:
                 alone.append(fragment.path)
             else:
-                found, rows = self._some(fragment.path, self._told(found, late))
-                met = self._joined(fragment, found, rows, wide, where) if wide else _met(found, where)
+                found = self._told(found, late)
+                met = self._joined(fragment, found, np.arange(found.num_rows) if rows is None else rows, wide, where) if wide else _met(found, where)
                 yield from met.select(columns).to_batches()
         if alone:
             yield from self._read(alone, columns, stored, late, where)
@@ -121,13 +133,6 @@ class Messages(ds.InMemoryDataset):
         for batch in self._alone[1].scanner(columns=stored, filter=None if on_late else where).to_batches():
             told = self._told(pa.Table.from_batches([batch]), late)
             yield from (_met(told, where) if on_late else told).select(columns).to_batches()
-
-    def _some(self, path: str, found: pa.Table) -> tuple[pa.Table, Any]:
-        """Return the rows of a file that are to be looked at, and their numbers."""
-        if path not in self._rows:
-            return found, np.arange(found.num_rows)
-        rows = np.flatnonzero(self._rows[path])
-        return (found if len(rows) == found.num_rows else found.take(pa.array(rows))), rows
 
     def _joined(self, fragment: Any, found: pa.Table, rows: Any, wide: list[str], where: pc.Expression | None) -> pa.Table:
         """Return the rows of a file that meet a condition, from kept columns and others. rows: their numbers in the file."""
@@ -154,12 +159,12 @@ class Messages(ds.InMemoryDataset):
         starts = np.cumsum([0, *(begins[groups + 1] - begins[groups])])[:-1]
         return read.take(pa.array(rows - begins[group_of] + starts[np.searchsorted(groups, group_of)]))
 
-    def _kept(self, fragment: Any, columns: list[str]) -> pa.Table | None:
-        """Return columns of all rows of a file, None when they are not kept or not to be believed (rule 1)."""
+    def _kept(self, fragment: Any, columns: list[str], rows: Any) -> pa.Table | None:
+        """Return columns of some rows of a file (all where it is None), None when they are not kept or not to be believed (rule 1)."""
         file = self._files[fragment.path]
         kept = self._opened(file)
         try:
-            return None if kept is None else kept.read(columns)
+            return None if kept is None else kept.read(columns, rows)
         except Damaged:
             self._narrow[file.path] = None
             return None

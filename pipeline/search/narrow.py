@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -75,10 +77,19 @@ class Narrow:
         self._boxes = Boxes(FORM, at, keyring, path)
         self.head = self._boxes.head(Head, lambda head: head.lengths)
 
-    def read(self, names: Sequence[str]) -> pa.Table:
-        """Return columns, with the types of the schema; raises Damaged, and what the keyring says of a key that was destroyed meanwhile."""
+    def read(self, names: Sequence[str], rows: Any = None) -> pa.Table:
+        """Return columns, with the types of the schema; raises Damaged, and what the keyring says of a key that was destroyed meanwhile.
+
+        rows: the numbers of those that are asked, ascending; all where it is None."""
         self._keyring.get(self._boxes.key)  # asked every time, as for data files
-        return pa.table({name: self._column(name) for name in names})
+        return pa.table({name: self._column(name, rows) for name in names})
+
+    def may_hold(self, name: str, values: pa.Array) -> Any:
+        """Return, for every row, whether a column that is kept by numbers holds one of some words, or nothing: an array of bools; raises what `read`
+        raises. The words of all rows are compared as often as they are different."""
+        self._keyring.get(self._boxes.key)
+        held = [pc.fill_null(pc.is_in(c.dictionary, value_set=values).take(c.indices), True) for c in self._stored(name).chunks]
+        return np.concatenate([np.asarray(h) for h in held]) if held else np.zeros(0, bool)
 
     def different(self, name: str) -> pa.Array:
         """Return the different values of a column of words, or of the words of its lists; raises what `read` raises. No row is looked at where the
@@ -86,8 +97,10 @@ class Narrow:
         self._keyring.get(self._boxes.key)
         return unique(self._stored(name))
 
-    def _column(self, name: str) -> pa.ChunkedArray:
+    def _column(self, name: str, rows: Any) -> pa.ChunkedArray:
         column = self._stored(name)
+        if rows is not None:
+            column = column.take(pa.array(rows, pa.int64()))  # numbers of words, where words repeat: sooner than the words
         if pa.types.is_dictionary(column.type):
             column = pa.chunked_array([c.dictionary_decode() for c in column.chunks], column.type.value_type)
         return column.cast(schema.kind("messages").arrow.field(name).type)

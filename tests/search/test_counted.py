@@ -167,6 +167,29 @@ def test_different_values_are_those_of_the_data_files(archive: Home, name: str, 
         assert reader.messages().different(name) == known
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("conversation_id", ["wm1|zhangsan", "wr1", "wm1|zhang"], id="some conversations, one that is not there"),
+        pytest.param("conversation_id", ["wm1|zhang", "m1|zhangsan"], id="parts of ids"),
+        pytest.param("conversation_id", [], id="none"),
+        pytest.param("room_id", ["wr1"], id="nothing may be anything"),
+    ],
+)
+def test_rows_that_may_hold_words_are_told_without_reading_all_words(archive: Home, name: str, words: list[str]) -> None:
+    lake = archive.lake(firm.CORP)
+    snapshot = lake.snapshot()
+    with Reader(archive, firm.CORP) as reader:
+        told = reader.messages().may_hold(name, pa.array(words, pa.string()))
+    assert len(told) == len(kept(archive)) > 0
+    for file in (f for f in snapshot.of("messages") if f.path in told):
+        plain = lake.read("messages", [file], columns=[name, "seq"]).to_pylist()
+        assert told[file.path].tolist() == [row[name] is None or row[name] in words for row in plain]
+        one = narrow.read(archive.path, lake, snapshot, file)
+        chosen = [n for n, may in enumerate(told[file.path].tolist()) if may]
+        assert one is not None and one.read([name, "seq"], chosen).to_pylist() == [plain[n] for n in chosen]
+
+
 def test_nobody_else_reads_what_is_kept(archive: Home) -> None:
     lake = archive.lake(firm.CORP)
     snapshot = lake.snapshot()
