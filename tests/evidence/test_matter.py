@@ -83,4 +83,4 @@ def test_a_matter_proposes_conversations_with_the_names_of_the_time(tmp_path: Pa
     assert Answer(home, "people", "import", str(tmp_path / "people.jsonl")).code == 0
     firm.run(home, firm.page(tmp_path, "p.json", {1: firm.message(1), 2: firm.message(2, sender="wmA", to=["zhangsan"])}))
     ended = Answer(home, "matter", "open", "M1", "--title", "投诉", "--customer", "wmA")
-    assert ended.out.split() == ["wmA|zhangsan", "(王红", "/", "张三)", "2026-11-20", "–", "2026-11-20", "2"]
+    assert ended.out.split() == ["wmA|zhangsan", "(王红", "/", "张三)", "2026-11-20", "–", "2026-11-20", "2", "条消息"]

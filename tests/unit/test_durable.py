@@ -92,6 +92,7 @@ CHANGES_FILES = {
     "source/child.py": "empties the file in memory that the vendor's library prints to",
     "show.py": "what the caller asked to be written with -o, outside of the archive",
     "multibuffer.py": "a library in memory",
+    "cli/__init__.py": "the null device in the place of a stream that is closed",
     "cli/demo.py": "the mark of a demonstration",
     "cli/simulate.py": "the mark of a demonstration, a public certificate",
 }
