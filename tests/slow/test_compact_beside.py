@@ -65,7 +65,7 @@ def test_two_compactors_beside_a_committer_lose_nothing_and_make_nothing_twice(t
     over, said, told = spawn.Event(), spawn.Queue(), spawn.Queue()
     barrier: Barrier = spawn.Barrier(2)
     compactors = [spawn.Process(target=compactor, args=(str(at.path), over, said)) for _ in range(2)]
-    with started([*compactors, spawn.Process(target=committer, args=(str(at.path), ROUNDS, barrier, told))]):
+    with started([*compactors, spawn.Process(target=committer, args=(str(at.path), ROUNDS, compact.HOT_FILES, barrier, told))]):
         for number in range(ROUNDS):
             stage(at, round_of(number))
             barrier.wait(TIMEOUT_S)

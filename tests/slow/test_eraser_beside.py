@@ -67,7 +67,7 @@ def test_an_eraser_beside_committers_a_compactor_and_readers(tmp_path: Path) -> 
     spawn = multiprocessing.get_context("spawn")
     over, said, told, looked = spawn.Event(), spawn.Queue(), spawn.Queue(), spawn.Queue()
     barrier: Barrier = spawn.Barrier(4)
-    rounds = [spawn.Process(target=committer, args=(str(at.path), ROUNDS, barrier, told)) for _ in range(2)]
+    rounds = [spawn.Process(target=committer, args=(str(at.path), ROUNDS, compact.HOT_FILES, barrier, told)) for _ in range(2)]
     rounds.append(spawn.Process(target=eraser, args=(str(at.path), ROUNDS, barrier, told)))
     endless = [spawn.Process(target=compactor, args=(str(at.path), over, said)), spawn.Process(target=reading, args=(str(at.path), over, looked))]
     with started([*rounds, *endless]):
