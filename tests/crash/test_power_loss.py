@@ -48,9 +48,9 @@ class Writer(NamedTuple):
     logs: int = 2
 
 
-def with_pages(prepare: Callable[[Path], object]) -> Callable[[Path], None]:
+def with_pages(prepare: Callable[[Path], object], refused_at: int = 39) -> Callable[[Path], None]:
     def prepared(folder: Path) -> None:
-        source(folder)
+        source(folder, refused_at=refused_at)
         prepare(folder)
 
     return prepared
@@ -77,7 +77,7 @@ def readable(folder: Path) -> dict[str, Any]:
 WRITERS = {
     "ingest": Writer(with_pages(prepare_first), ingest, state, share=8, logs=4),
     "late key": Writer(with_pages(prepare_late_key), ingest, state, share=8, logs=4),
-    "ingest with compactions in it": Writer(with_pages(prepare_first), ingest_in_portions, state),
+    "ingest with compactions in it": Writer(with_pages(prepare_first, refused_at=3), ingest_in_portions, state),
     "compaction and unlinking": Writer(test_compact_killed.prepare, test_compact_killed.work, test_compact_killed.found, share=20),
     "erasure of a customer": Writer(test_erase_killed.prepare, test_erase_killed.work, test_erase_killed.found, share=20),
     "erasure from all stores": Writer(test_upkeep_killed.with_a_page_that_waits, test_upkeep_killed.erase, test_upkeep_killed.found),
