@@ -57,7 +57,9 @@ def simulate(
         if per_minute:
             stack.callback(Live(double, per_minute).close)
         with contextlib.suppress(KeyboardInterrupt):
-            ended.wait()
+            # Not one long wait: a signal that comes just before it is handled only when it ends.
+            while not ended.wait(1):
+                pass
 
 
 def _own_folder(folder: Path) -> None:

@@ -33,7 +33,10 @@ def test_it_prints_where_it_is_and_serves_until_it_is_ended(tmp_path: Path) -> N
             with opener.open(f"{told['base']}/_admin/state", timeout=10) as answer:
                 assert json.loads(answer.read())["records"] >= 500
             process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=30)
+            try:
+                _, err = process.communicate(timeout=30)
+            finally:
+                process.kill()  # else leaving `with` would wait for it
             assert process.returncode == 0
             assert "DEMO DATA" in err and f"liuhen config set wecom.base_url {told['base']}" in err
     assert [p.stat().st_mode & 0o777 for p in sorted((folder / "secrets").iterdir())] == [0o600] * 4
