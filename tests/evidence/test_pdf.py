@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,9 @@ def test_the_index_names_every_file_by_its_digest(full: bytes) -> None:
     assert sum(e.files for e in index) == len(digests)
     assert digests["custody/log.jsonl"] in {e.digest for e in report.exhibits([("custody/log.jsonl", digests["custody/log.jsonl"])])}
     assert all(e.digest in shown.replace("\u200b", "") for e in index)
+    # Of several files: what `grep data/proofs/ manifest-sha256.txt | sha256sum` says.
+    proofs = "".join(f"{line}\n" for line in sorted(files["manifest-sha256.txt"].decode().splitlines(), key=lambda line: line[66:]) if line[66:].startswith("data/proofs/"))
+    assert [e.digest for e in index if e.name == "proofs/*"] == [hashlib.sha256(proofs.encode()).hexdigest()] and proofs.count("\n") > 1
 
 
 def test_the_pages_show_the_conversation_recalls_and_what_cannot_be_read(full: bytes) -> None:

@@ -230,6 +230,7 @@ def test_a_masked_value_is_found_wherever_it_hides(name: str, data: bytes) -> No
         pytest.param("13800138000", "138001380001", id="inside a longer number"),
         pytest.param("13800138000", "913800138000", id="at the end of a longer number"),
         pytest.param("lisi", "lisinan", id="inside a longer name"),
+        pytest.param("lisi", "danlisi", id="at the end of a longer name"),
         pytest.param("1234", "leaf 1234", id="too short to mean anything outside what was said"),
         pytest.param("王小明", "王大明", id="another name"),
     ],

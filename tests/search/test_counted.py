@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import audit, compact
+from pipeline import audit, compact, ingest
+from pipeline.directory import Entry
 from pipeline.home import Home
+from pipeline.lakerows import people_table
 from pipeline.reader import Reader
 from pipeline.search import counted, index, narrow
 from pipeline.search.boxes import Damaged
@@ -35,7 +37,9 @@ PEOPLE = {"zhangsan", "lisi", "wm0", "wm1", "wm2", "wm3", "wm4"}
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """400 messages of two employees and five customers, three of them recalled, compacted and indexed; twenty more that are hot still."""
+    """400 messages of two employees and five customers, three of them recalled, compacted and indexed; twenty more that are hot still.
+
+    One of them quotes a customer who refused later and says nothing himself."""
     folder = tmp_path_factory.mktemp("counted")
     at = firm.home(folder)
 
@@ -45,6 +49,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
         return firm.item(n, message(n, sender=other if n % 3 else who, to=[who if n % 3 else other], text=text, room="wr1" if n % 7 == 0 else ""))
 
     words = {3: "先转账给我", 4: "收款码发您", 20: "保证收益，稳赚不赔", 30: "投保要趁早", 41: "产品有风险，不保证收益", 60: "保证收益，稳赚不赔"}
+    words[52] = "「王红：\n不要保存我的话」\n- - - - - -\n好的"
     common = dict.fromkeys(range(102, 180, 6), "节日快乐，祝您阖家幸福安康，万事如意")
 
     items = [said(n) for n in range(1, 401)] + [firm.item(500 + n, firm.recall(500 + n, f"m{n}", sender=("zhangsan", "lisi")[n % 2])) for n in (3, 30, 33)]
@@ -53,7 +58,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Home:
     with pytest.MonkeyPatch.context() as small:
         small.setattr(index, "LEAST_ROWS", 1)
         index.build(at, firm.CORP)
-    run(at, page(folder, "b.json", [said(n) for n in range(401, 421)]))
+    quoted = people_table([Entry(userid="wmQ", kind="external", name="王红", recorded_at_ms=firm.T0)])
+    ingest.append(at, firm.CORP, [("people", quoted)], what="test")
+    run(at, page(folder, "b.json", [*(said(n) for n in range(401, 421)), firm.item(421, firm.refusal(421, "wmQ", "zhangsan", at_ms=firm.T0))]))
     return at
 
 
@@ -105,7 +112,7 @@ def test_audits_that_look_at_what_matters_alone_answer_as_over_all_messages(arch
             assert reader.answer(asked_for, values) == whole, name
             rows[name] = whole.num_rows
         assert reader.rows(QUESTIONS[1]) == [{"count_star()": 423}]  # and nothing stays narrowed
-    assert {name for name, n in rows.items() if not n} <= {"quotes-of-refused"}
+    assert [name for name, n in rows.items() if not n] == []
 
 
 def test_row_groups_that_lack_the_words_are_not_looked_at(archive: Home) -> None:

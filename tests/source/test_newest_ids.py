@@ -65,6 +65,16 @@ def test_a_record_pulled_again_brings_its_newer_id(tmp_path: Path) -> None:
     assert (ended.summary.landed, firm.values(at, "select seq from messages order by seq")) == (1, [1, 2])
 
 
+def test_another_record_pulled_under_the_same_seq_brings_no_id(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    pull(at, Fake({1: firm.item(1, picture(1, "old"))}))
+    firm.run(at)
+    other = {1: firm.item(1, picture(1, "another file", text=1)), 2: firm.item(2, message(2))}
+    pull(at, Fake(other, script=[firm.answer(other.values())]))
+    firm.run(at)
+    assert ids(at) == [(1, "old", "pending")]
+
+
 @pytest.mark.slow
 def test_a_file_that_was_given_up_is_asked_for_again_and_one_that_is_stored_is_not(tmp_path: Path) -> None:
     at = settled(tmp_path, {1: picture(1, "gone"), 2: picture(2, "here", 2)})
