@@ -46,6 +46,15 @@ def refused(code: str, call: Callable[[], object]) -> None:
     assert error.value.code == code
 
 
+def approved(home: Home, who: As) -> str:
+    """A request that somebody made and a second person approved, who still acts."""
+    who("privacy")
+    request = asked(home)
+    who("second")
+    store.say(home, CORP, request, "approve")
+    return request
+
+
 def test_two_persons_do_it_once_and_custody_tells_all_of_it(at: tuple[Home, As]) -> None:
     home, who = at
     who("privacy")
@@ -81,10 +90,7 @@ def test_only_who_may_approve_can(at: tuple[Home, As], who_else: str) -> None:
 
 def test_one_refusal_ends_it(at: tuple[Home, As]) -> None:
     home, who = at
-    who("privacy")
-    request = asked(home)
-    who("second")
-    store.say(home, CORP, request, "approve")
+    request = approved(home, who)
     who("legal")
     assert store.say(home, CORP, request, "refuse", reason="too many").state == "refused"
     refused("APPROVAL_REFUSED", lambda: use(home, request))
@@ -92,10 +98,7 @@ def test_one_refusal_ends_it(at: tuple[Home, As]) -> None:
 
 def test_an_approval_ends_with_its_time(at: tuple[Home, As], monkeypatch: pytest.MonkeyPatch) -> None:
     home, who = at
-    who("privacy")
-    request = asked(home)
-    who("second")
-    store.say(home, CORP, request, "approve")
+    request = approved(home, who)
     now = clock.now_ms()
     monkeypatch.setattr(clock, "now_ms", lambda: now + 72 * HOUR - 60_000)
     assert store.find(home, CORP, request).state == "approved"
@@ -105,10 +108,7 @@ def test_an_approval_ends_with_its_time(at: tuple[Home, As], monkeypatch: pytest
 
 def test_an_approval_of_somebody_who_may_no_longer_approve_does_not_count(at: tuple[Home, As]) -> None:
     home, who = at
-    who("privacy")
-    request = asked(home)
-    who("second")
-    store.say(home, CORP, request, "approve")
+    request = approved(home, who)
     kept = home.path / "actors.toml"
     kept.write_text(kept.read_text().replace('roles = ["approver"]', 'roles = ["operator"]'))
     assert store.find(home, CORP, request).state == "waiting"
@@ -171,10 +171,7 @@ def test_a_request_that_cannot_be_read_is_listed_by_its_id(at: tuple[Home, As]) 
 
 def test_a_use_whose_marker_was_removed_stays_a_use(at: tuple[Home, As]) -> None:
     home, who = at
-    who("privacy")
-    request = asked(home)
-    who("second")
-    store.say(home, CORP, request, "approve")
+    request = approved(home, who)
     who("privacy")
     use(home, request)
     (home.path / "approvals" / CORP / f"{request}.used").unlink()
