@@ -103,6 +103,7 @@ def _rows(data: bytes) -> Iterator[list[Any]]:
         if not _fits(data):
             raise UsageError("WORKLIST_UNREADABLE", "the workbook is larger unpacked than a worklist can be", remedy="send back what was exported")
         return iter(CalamineWorkbook.from_filelike(BytesIO(data)).get_sheet_by_index(0).to_python(skip_empty_area=False))
+    # What zipfile and the reader raise on files that only look like workbooks; NotImplementedError, RuntimeError: packed or encrypted in a way it does not know.
     except (CalamineError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError, IndexError, OSError) as error:
         raise UsageError("WORKLIST_UNREADABLE", "this is not a workbook that can be read", remedy="save it as .xlsx and try again") from error
 
