@@ -10,7 +10,7 @@ and unlinked since the version was opened leads to one more try, on the newest v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -207,6 +207,12 @@ class Reader:
         who = values.get(asked.meta.messages_of)
         with self.of_person(str(who)) if who else self._that_matter(asked, values):
             return self.arrow(asked.sql, values)
+
+    @contextmanager
+    def of_records(self, seqs: Collection[int]) -> Iterator[None]:
+        """Look, inside the block, only at messages with these seqs, of any origin: the others are not read."""
+        with self._only(ds.field("seq").isin(pa.array(sorted(seqs), pa.int64()))):
+            yield
 
     @contextmanager
     def _that_matter(self, asked: audit.Audit, values: Mapping[str, Any]) -> Iterator[None]:
