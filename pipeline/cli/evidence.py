@@ -20,7 +20,7 @@ from pipeline.errors import Exit, UsageError
 from pipeline.evidence import gate, report
 
 if TYPE_CHECKING:
-    from pipeline.evidence.bundle import Bundle
+    from pipeline.evidence.gathered import Bundle
     from pipeline.evidence.pdf.fonts import Fonts
     from pipeline.evidence.pdf.writer import Writer
     from pipeline.evidence.proving import Prover

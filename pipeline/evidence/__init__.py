@@ -21,6 +21,7 @@
     flat.py         the same as a table for spreadsheets
     decryption.py   what shows that sealed bytes open to these words
     completeness.py what is in it, what is not, and why
+    gathered.py     what goes into a bundle, gathered
     report.py       page 1: what is in it, what is not, what it does not prove
     views.py        the pages of each conversation, in parts
     stored_zip.py   the zip, without an object for each file

@@ -1,6 +1,6 @@
 """The parts of a bundle as files, and those as a BagIt in a zip: the same archive, scope and checkpoint give the same bytes.
 
-Before: records.py, completeness.py, checkpoint.py, conversation.py. After: the command `export`; check.py and bundled/verify.py check it.
+Before: gathered.py, records.py, completeness.py, checkpoint.py, report.py, views.py. After: the command `export`; check.py and bundled/verify.py check it.
 
 Layout (evidence.md, section 7; formats: docs/formats.md, section 13). Rules:
  (1) Nothing in it depends on when or where it was made: fixed order, times of records and of the checkpoint only, stored without
@@ -13,15 +13,13 @@ Layout (evidence.md, section 7; formats: docs/formats.md, section 13). Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
-
 from pipeline.evidence import checkpoint, completeness, decryption, flat, identity, records, report, trail, views
-from pipeline.evidence.checkpoint import Checkpoint
+from pipeline.evidence.gathered import BAG, Bundle
 from pipeline.evidence.matter import Matter
 from pipeline.evidence.pdf.writer import Writer
 from pipeline.evidence.proving import Prover
@@ -31,37 +29,6 @@ from pipeline.evidence.stored_zip import StoredZip
 from pipeline.reader import Reader
 from pipeline.roles import acting
 from pipeline.source import media_store
-
-BAG = "case"
-LANGS = report.LANGS
-
-
-class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes into a bundle, gathered.
-
-    points: checkpoints up to the bundle's; notes: further sentences of page 1 (`report.note.*`); people: rows of the view;
-    masks: the log of a redacted set, None in a full one; keys: (modulus, exponent) of each version, where decryption is proved."""
-
-    matter: Matter
-    corp_id: str
-    scope: Scope
-    point: Checkpoint
-    told: Sequence[Told]
-    leaves: Sequence[int]
-    held: Sequence[dict[str, Any]]
-    coverage: dict[str, Any]
-    accounts: list[dict[str, Any]]
-    consent: list[dict[str, Any]]
-    pulls: list[dict[str, Any]]
-    demo: bool
-    points: int
-    notes: tuple[str, ...] = ()
-    mode: str = "single"
-    destination: str = ""
-    people: Sequence[dict[str, Any]] = []
-    notices: list[dict[str, Any]] = []
-    masks: Sequence[dict[str, Any]] | None = None
-    keys: dict[int, tuple[int, int]] = {}
 
 
 def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bundle:

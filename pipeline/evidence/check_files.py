@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.evidence.bundle import BAG
+from pipeline.evidence.gathered import BAG
 
 _NAME = re.compile(r"(?:[0-9A-Za-z][0-9A-Za-z._-]*/)*[0-9A-Za-z][0-9A-Za-z._-]*")
 # Every file that a bundle may hold; whatever else lies in it was put in by somebody else, manifests that fit or not.

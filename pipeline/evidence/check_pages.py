@@ -19,7 +19,7 @@ import msgspec
 
 from pipeline import cells
 from pipeline.evidence.check_files import Fault, Files, need
-from pipeline.evidence.report import LANGS
+from pipeline.evidence.gathered import LANGS
 
 ELEMENTS = frozenset((
     "html", "head", "meta", "title", "style", "body", "div", "header", "section", "main", "article", "aside", "p", "h1", "h2", "dl", "dt", "dd",

@@ -1,6 +1,6 @@
 """The report of a bundle: page 1 says what is in it, what is not and what it does not prove; then the index of exhibits and how it was made.
 
-Before: bundle.py (what was gathered). After: bundle.py, which writes it as HTML and, through pdf/, as PDF/A.
+Before: gathered.py. After: bundle.py, which writes it as HTML and, through pdf/, as PDF/A.
 Pure: one list of sections for both. Sources: 最高人民法院关于民事诉讼证据的若干规定 (2019), articles 15, 19, 23, 93; evidence.md, sections 1, 7 and 9.
 
 Rules:
@@ -14,17 +14,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from pipeline import __version__, cells, words
+from pipeline.evidence.gathered import LANGS, Bundle
 from pipeline.words import Lang
 
-if TYPE_CHECKING:
-    from pipeline.evidence.bundle import Bundle
-
-LANGS: tuple[Lang, ...] = ("zh", "en")
 # In the order of the index: what a path begins with, and the word of it. The last one takes what is left.
 EXHIBITS = (
     ("02-messages.", "messages"), ("view/", "view"), ("raw/", "raw"), ("media/", "media"), ("identity/", "identity"), ("consent/", "consent"),

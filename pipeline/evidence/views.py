@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from pipeline import __version__, cells, conversation, transcript, words
 from pipeline.evidence import report
+from pipeline.evidence.gathered import LANGS, Bundle
 from pipeline.evidence.pdf import pages
 from pipeline.names import Row, seen_names
 from pipeline.transcript import Line, MessageLine
 
 if TYPE_CHECKING:
-    from pipeline.evidence.bundle import Bundle
     from pipeline.evidence.pdf.writer import Writer
     from pipeline.evidence.records import Told
 
@@ -61,7 +61,7 @@ def _conversation(
     for part, lines in enumerate(made, 1):
         name = f"view/{number:04d}" if parts == 1 else f"view/{number:04d}-{part:03d}"
         meta = _meta(bundle, conversation_id, lines, room=bool(rows and rows[0]["room_id"]), part=(part, parts))
-        for lang in report.LANGS:
+        for lang in LANGS:
             yield f"{name}.{lang}.html", conversation.render_html(lines, meta, lang).encode("utf-8", "replace")
         if writer is not None:
             yield f"view/{number:04d}-{part:03d}.pdf", _pdf(bundle, conversation_id, lines, meta.seen, (part, parts), writer)

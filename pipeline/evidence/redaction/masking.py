@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from pipeline import leaf, pii
-from pipeline.evidence.bundle import Bundle
+from pipeline.evidence.gathered import Bundle
 from pipeline.evidence.records import Told
 from pipeline.evidence.redaction.rules import Place, Rules, masked
 from pipeline.evidence.spool import Spool
