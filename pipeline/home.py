@@ -54,6 +54,7 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damaged: set[str] = set()  # paths of what is kept for questions and could not be believed: the files themselves were read
         self.config: Config = config.parse(config.read(path / "liuhen.toml"))
 
     @classmethod

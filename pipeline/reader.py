@@ -80,10 +80,10 @@ class Reader:
         self.connection.execute("SET enable_progress_bar = false")  # it would go to stdout, into the results
         self._register(self._months)
         audit.create_views(self.connection)
-        self.connection.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot), None))
+        self.connection.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot, self.home.damaged), None))
         self.connection.execute("CREATE OR REPLACE VIEW lake_rest AS FROM lake_rest_kept")
         self.connection.execute("CREATE OR REPLACE VIEW lake_messages_recalled AS FROM lake_messages")
-        self.connection.register("lake_doubled_kept", doubled.Doubled(self.home.path, self.lake, self.snapshot))
+        self.connection.register("lake_doubled_kept", doubled.Doubled(self.home.path, self.lake, self.snapshot, self.home.damaged))
         self.connection.execute("CREATE OR REPLACE VIEW lake_doubled AS FROM lake_doubled_kept")
         if self._lexicon:
             earlier_packs.use(self.connection, self._lexicon)
@@ -106,7 +106,7 @@ class Reader:
 
     def _dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
         if kind == "messages":
-            return counted.Messages(self.home.path, self.lake, self.snapshot, files, groups)
+            return counted.Messages(self.home.path, self.lake, self.snapshot, files, groups, damaged=self.home.damaged)
         return self.lake.dataset(kind, files, groups)
 
     def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:

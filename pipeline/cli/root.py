@@ -133,6 +133,8 @@ def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict
         told["result"] = type(error).__name__
         raise
     finally:
+        if CALL.home.damaged:
+            say(t("search.damaged", n=len(CALL.home.damaged)))
         # A full disk that ended the command must not be hidden by a second error about the log of it.
         failing = sys.exc_info()[0] is not None
         try:

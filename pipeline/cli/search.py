@@ -78,6 +78,8 @@ def make_index(
         say(t("index.done", made=done.made, removed=done.removed))
         if done.left:
             say(t("index.left", n=done.left))
+        if done.blocked:
+            say(t("index.blocked", n=done.blocked))
         print(msgspec.json.encode(done).decode(), flush=True)
 
 

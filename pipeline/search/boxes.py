@@ -7,18 +7,21 @@ Before: ../keyring.py. After: index_file.py (an index), narrow.py (columns).
 Head and parts are AES-256-GCM under a key derived (HKDF-SHA-256) from the data file's own key, the salt, and the data file's path;
 the nonce is the number of the box (the head is 0), the associated data everything before the head. Rules, each with a test:
  (1) Destroying the data file's key destroys what is kept of it: there is no other way to open it.
- (2) Whatever was changed, cut short or belongs to another file raises Damaged, and never answers.
+ (2) Whatever was changed, cut short or belongs to another file raises Damaged, and never answers; so does what is no file that can be read.
+ (3) A folder in the place of a file is nobody's: it is told and stays, whatever lies in it.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -26,11 +29,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from pipeline import durable
 from pipeline.errors import ArchiveError, StorageError
 from pipeline.keyring import Keyring
 
 T = TypeVar("T")
 SALT = 16
+# What the system says of something that is there and is no file of ours: it is worked out anew, and no question fails over it.
+_FOREIGN = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO})
 
 
 class Damaged(Exception):
@@ -58,7 +64,7 @@ class Boxes:
     """An opened file. Raises Damaged (rule 2), FileNotFoundError when there is none, and what the keyring says of a key that is gone."""
 
     def __init__(self, form: Form, at: Path, keyring: Keyring, path: str) -> None:
-        with open(at, "rb") as file:
+        with opened(at) as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise Damaged
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -92,6 +98,39 @@ class Boxes:
             return self._box.decrypt(_nonce(number), self._data[begin : begin + length], self._begin)
         except (InvalidTag, ValueError) as error:
             raise Damaged from error
+
+
+def opened(at: Path) -> BinaryIO:
+    """Return what is kept at `at`, open to be read; raises FileNotFoundError when nothing is there, Damaged for a folder, a pipe, a link that leads
+    round and a file that may not be read."""
+    try:
+        if not stat.S_ISREG(os.stat(at).st_mode):  # a pipe would be waited for
+            raise Damaged
+        return open(at, "rb")
+    except OSError as error:
+        if error.errno in _FOREIGN:
+            raise Damaged from error
+        raise
+
+
+def unsealed(at: Path, keyring: Keyring, context: bytes, kind: type[T], damaged: set[str]) -> T | None:
+    """Return what a whole box at `at` (Keyring.seal) says; None when there is none, or none that opens: its path is added to `damaged` then."""
+    try:
+        with judged(), durable.storage("reading what is kept for questions"), opened(at) as file:
+            return msgspec.msgpack.decode(keyring.open(file.read(), context=context), type=kind)
+    except durable.Vanished:
+        return None
+    except (Damaged, msgspec.DecodeError, ValueError):
+        damaged.add(str(at))
+        return None
+
+
+def clear(at: Path, *, sync_folder: bool = True) -> bool:
+    """Take away what lies at `at`; return whether the place is free: a folder stays (rule 3)."""
+    if at.is_dir() and not at.is_symlink():
+        return False
+    durable.remove(at, sync_folder=sync_folder)
+    return True
 
 
 @contextmanager

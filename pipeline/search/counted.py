@@ -33,11 +33,12 @@ BY = "msgid"
 
 
 class Messages(ds.InMemoryDataset):
-    """The messages of some files of a snapshot, with two columns more (rule 4). groups: of each path the row groups to look into, None for all."""
+    """The messages of some files of a snapshot, with two columns more (rule 4). groups: of each path the row groups to look into, None for all;
+    damaged: takes the paths of kept columns that cannot be believed."""
 
     def __init__(
         self, home_path: Path, lake: Lake, snapshot: Snapshot, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None,
-        where: pc.Expression | None = None,
+        where: pc.Expression | None = None, damaged: set[str] | None = None,
     ) -> None:  # fmt: skip
         declared = schema.kind("messages").arrow
         super().__init__(pa.schema([*declared, *RECALLED]).empty_table())
@@ -46,6 +47,7 @@ class Messages(ds.InMemoryDataset):
         self._all = lake.dataset("messages", files, groups)
         self._known: ds.Dataset | None = None  # the same, once what is kept was asked which columns have no nulls
         self._narrow: dict[str, Narrow | None] = {}
+        self._damaged: set[str] = set() if damaged is None else damaged
         self._alone: tuple[list[str], ds.Dataset] = ([], self._all)
         self._recalls: pa.Table | None = None
         self._rows: Mapping[str, Any] = {}
@@ -56,7 +58,7 @@ class Messages(ds.InMemoryDataset):
 
     def only(self, where: pc.Expression | None, rows: Mapping[str, Any] | None = None) -> Messages:
         """Return the messages that meet a condition. rows: by path, bools: others of this file need not be looked at, whatever is asked."""
-        some = Messages(self._home, self._lake, self._snapshot, list(self._files.values()), self._groups, _both(self._where, where))
+        some = Messages(self._home, self._lake, self._snapshot, list(self._files.values()), self._groups, _both(self._where, where), self._damaged)
         some._all, some._known, some._narrow, some._recalls = self._all, self._known, self._narrow, self._recalls  # what was read of the files
         some._rows = self._rows if rows is None else rows
         return some
@@ -84,7 +86,7 @@ class Messages(ds.InMemoryDataset):
                 if kept := self._opened(file):
                     found[file.path] = kept.may_hold(name, values)
             except Damaged:
-                self._narrow[file.path] = None
+                self._not_believed(file)
         return found
 
     def different(self, name: str) -> set[str]:
@@ -95,7 +97,8 @@ class Messages(ds.InMemoryDataset):
             try:
                 values = None if kept is None else kept.different(name)
             except Damaged:
-                self._narrow[file.path], values = None, None
+                self._not_believed(file)
+                values = None
             if values is None:  # rule 1
                 groups = None if self._groups is None else {file.path: self._groups[file.path]}
                 values = narrow.unique(self._lake.dataset("messages", [file], groups).to_table(columns=[name])[name])
@@ -166,7 +169,7 @@ class Messages(ds.InMemoryDataset):
         try:
             return None if kept is None else kept.read(columns, rows)
         except Damaged:
-            self._narrow[file.path] = None
+            self._not_believed(file)
             return None
 
     def _opened(self, file: DataFile) -> Narrow | None:
@@ -175,8 +178,13 @@ class Messages(ds.InMemoryDataset):
             try:
                 self._narrow[file.path] = None if self._groups is not None else narrow.read(self._home, self._lake, self._snapshot, file)
             except Damaged:
-                self._narrow[file.path] = None
+                self._not_believed(file)
         return self._narrow[file.path]
+
+    def _not_believed(self, file: DataFile) -> None:
+        """Read the file itself from here on, and note that what is kept of it is damaged."""
+        self._narrow[file.path] = None
+        self._damaged.add(str(narrow.place(self._home, self._lake.corp_id, file)))
 
     def _told(self, found: pa.Table, late: list[str]) -> pa.Table:
         """Return messages with what is known of their recalls (rule 4)."""

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import durable, schema, stamps
-from pipeline.errors import ArchiveError, StorageError
 from pipeline.lake import Lake, Snapshot
+from pipeline.search import boxes
 from pipeline.stamps import Stamp
 
 MAKER = "findings that stand several times/1"
@@ -43,32 +43,32 @@ def place(home_path: Path, corp_id: str) -> Path:
     return home_path / FOLDER / corp_id / NAME
 
 
+def unit(corp_id: str) -> str:
+    """Return the unit of the key that what is kept of findings and records lies under."""
+    return f"{corp_id}/search"
+
+
 def build(home_path: Path, lake: Lake, snapshot: Snapshot) -> bool:
     """Keep the rows where there are many findings and what is kept does not fit; return whether that was done. Caller holds `<corp>.search`."""
-    if snapshot.rows("matches") < LEAST_ROWS:
-        durable.remove(place(home_path, lake.corp_id))
+    few = snapshot.rows("matches") < LEAST_ROWS
+    if not few and kept(home_path, lake, snapshot) is not None:
         return False
-    if kept(home_path, lake, snapshot) is not None:
+    if not boxes.clear(place(home_path, lake.corp_id)) or few:
         return False
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, columns()) as stream:
         stream.write_table(looked_up(lake, snapshot))
     box = _Box(stamps.stamp(MAKER, snapshot, snapshot.of("matches")), sink.getvalue().to_pybytes())
-    durable.replace(place(home_path, lake.corp_id), lake.keyring.seal(f"{lake.corp_id}/search", msgspec.msgpack.encode(box), context=NAME.encode()))
+    durable.replace(place(home_path, lake.corp_id), lake.keyring.seal(unit(lake.corp_id), msgspec.msgpack.encode(box), context=NAME.encode()))
     return True
 
 
-def kept(home_path: Path, lake: Lake, snapshot: Snapshot) -> pa.Table | None:
-    """Return the rows that are kept; None when there are none that can be believed."""
-    try:
-        with durable.storage("reading what is kept of the findings"):
-            data = place(home_path, lake.corp_id).read_bytes()
-        box = msgspec.msgpack.decode(lake.keyring.open(data, context=NAME.encode()), type=_Box)
-    except (ArchiveError, msgspec.DecodeError, ValueError) as error:
-        if isinstance(error, StorageError) and not isinstance(error, durable.Vanished):
-            raise
+def kept(home_path: Path, lake: Lake, snapshot: Snapshot, damaged: set[str] | None = None) -> pa.Table | None:
+    """Return the rows that are kept; None when there are none that can be believed. damaged: takes the path of what cannot be opened."""
+    box = boxes.unsealed(place(home_path, lake.corp_id), lake.keyring, NAME.encode(), _Box, set() if damaged is None else damaged)
+    if box is None or not stamps.fits(box.stamp, MAKER, snapshot, snapshot.of("matches")):
         return None
-    return pa.ipc.open_stream(box.rows).read_all() if stamps.fits(box.stamp, MAKER, snapshot, snapshot.of("matches")) else None
+    return pa.ipc.open_stream(box.rows).read_all()
 
 
 def looked_up(lake: Lake, snapshot: Snapshot) -> pa.Table:
@@ -84,14 +84,14 @@ def looked_up(lake: Lake, snapshot: Snapshot) -> pa.Table:
 class Doubled(ds.InMemoryDataset):
     """Their rows, found when first asked for. They hold ids and times: what a person may see of a finding is decided where it is shown."""
 
-    def __init__(self, home_path: Path, lake: Lake, snapshot: Snapshot) -> None:
+    def __init__(self, home_path: Path, lake: Lake, snapshot: Snapshot, damaged: set[str] | None = None) -> None:
         super().__init__(columns().empty_table())
-        self._home, self._lake, self._snapshot = home_path, lake, snapshot
+        self._home, self._lake, self._snapshot, self._damaged = home_path, lake, snapshot, damaged
         self._read: ds.Dataset | None = None
 
     def scanner(self, **asked: Any) -> Any:
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         if self._read is None:
-            found = kept(self._home, self._lake, self._snapshot)
+            found = kept(self._home, self._lake, self._snapshot, self._damaged)
             self._read = ds.dataset(looked_up(self._lake, self._snapshot) if found is None else found)
         return self._read.scanner(**asked)

@@ -26,7 +26,7 @@ from pipeline import durable, filekeys, stamps
 from pipeline.errors import ArchiveError, StorageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
-from pipeline.search import doubled, grams, index_file, narrow, rest
+from pipeline.search import boxes, doubled, grams, index_file, narrow, rest
 from pipeline.search.boxes import Damaged
 from pipeline.search.datafile import Opened
 from pipeline.search.grams import Keys
@@ -41,13 +41,15 @@ _GROUP_BITS = 20
 
 
 class Built(msgspec.Struct, kw_only=True):
-    """What a build did: indexes made and removed, messages read, files left for want of time; all: indexes there are now."""
+    """What a build did: indexes made and removed, messages read, files left for want of time; all: indexes there are now; blocked: in whose
+    places lies what is no file."""
 
     made: int = 0
     removed: int = 0
     messages: int = 0
     left: int = 0
     all: int = 0
+    blocked: int = 0
 
 
 def place(home_path: Path, corp_id: str, file: DataFile) -> Path:
@@ -88,7 +90,8 @@ def build(
                 told.made, told.messages = told.made + 1, told.messages + file.rows
             if progress is not None:
                 progress("index", done + 1, len(missing))
-        told.all = len(list(folder.glob(f"*{SUFFIX}")))
+        kept = [p for p in folder.iterdir() if not p.is_dir()]
+        told.all, told.blocked = sum(p.suffix == SUFFIX for p in kept), len(list(folder.iterdir())) - len(kept)
     return told
 
 
@@ -96,21 +99,21 @@ def sweep(home: Home, corp_id: str, files: Iterable[DataFile]) -> int:
     """Remove the indexes that belong to none of `files`; return how many (rule 4)."""
     folder = home.path / FOLDER / corp_id
     known = {f.sha256 for f in files}
-    gone = [p for p in sorted(folder.glob("*")) if p.suffix in (SUFFIX, narrow.SUFFIX) and p.stem not in known]
-    for path in gone:
-        durable.remove(path, sync_folder=False)
+    old = [p for p in sorted(folder.glob("*")) if p.suffix in (SUFFIX, narrow.SUFFIX) and p.stem not in known]
+    gone = [p for p in old if boxes.clear(p, sync_folder=False)]
     if gone:
         durable.fsync_folder(folder)
     return sum(p.suffix == SUFFIX for p in gone)
 
 
 def purge(home: Home, corp_id: str, keys: object) -> int:
-    """Remove the indexes of files that an erasure took out (stores.py calls it after the lake was rewritten); return how many."""
-    folder = home.path / FOLDER / corp_id
-    if not folder.is_dir():
+    """Remove the indexes of files that an erasure took out, and all that is kept of records and findings (stores.py calls it after the lake was
+    rewritten); return how many indexes."""
+    if not (home.path / FOLDER / corp_id).is_dir():
         return 0
-    durable.remove(doubled.place(home.path, corp_id))
-    return sweep(home, corp_id, wanted(home.lake(corp_id).snapshot()))
+    lake = home.lake(corp_id)
+    rest.purge(home.path, lake)
+    return sweep(home, corp_id, wanted(lake.snapshot()))
 
 
 def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Index | None:
@@ -122,7 +125,7 @@ def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Ind
 
 
 def _is_there(home: Home, lake: Lake, snapshot: Snapshot, file: DataFile) -> bool:
-    """Whether a file has an index and columns that open and fit; what does not is removed."""
+    """Whether a file has an index and columns that open and fit; what does not is removed. A folder in the place of one counts as it: see `blocked`."""
     return all([_opens(read, place, home, lake, snapshot, file), _opens(narrow.read, narrow.place, home, lake, snapshot, file)])
 
 
@@ -132,8 +135,7 @@ def _opens(
     try:
         return read(home.path, lake, snapshot, file) is not None
     except Damaged:
-        durable.remove(at(home.path, lake.corp_id, file))
-        return False
+        return not boxes.clear(at(home.path, lake.corp_id, file))
 
 
 def _make(home: Home, lake: Lake, snapshot: Snapshot, file: DataFile) -> bool:
@@ -148,8 +150,9 @@ def _make(home: Home, lake: Lake, snapshot: Snapshot, file: DataFile) -> bool:
         if (lake.root / file.path).exists():
             raise
         return False
-    durable.replace(place(home.path, lake.corp_id, file), sealed)
-    durable.replace(narrow.place(home.path, lake.corp_id, file), columns)
+    for at, data in ((place(home.path, lake.corp_id, file), sealed), (narrow.place(home.path, lake.corp_id, file), columns)):
+        if not at.is_dir():
+            durable.replace(at, data)
     return True
 
 

@@ -11,6 +11,7 @@ Rules, each with a test:
  (3) Rows, not counts: what a person may see of them is chosen by the filter that records themselves have.
  (4) Only the newest of what is kept of a record is handed on, before that filter: where it is hidden from a person, an earlier one (failed, and
      withheld once its key came) is not shown as if it still stood.
+ (5) An erasure takes all boxes away and ends the key that they lie under, whatever is in them: the next build keeps what is left under a new one.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import durable, schema, stamps
-from pipeline.errors import ArchiveError, StorageError
 from pipeline.home import Home
 from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.search import boxes, doubled
 from pipeline.stamps import Stamp
 
 MAKER = "records that are not simply archived/1"
@@ -64,14 +65,14 @@ def build(home: Home, corp_id: str) -> int:
     files, folder = wanted(snapshot), home.path / FOLDER / corp_id
     known = {place(home.path, corp_id, f) for f in files}
     for path in sorted(set(folder.glob(f"*{SUFFIX}")) - known):
-        durable.remove(path)
-    missing = [f for f in files if kept(home.path, lake, snapshot, f) is None]
+        boxes.clear(path)
+    missing = [f for f in files if kept(home.path, lake, snapshot, f) is None and boxes.clear(place(home.path, corp_id, f))]
     for file in missing:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, columns(), options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
             stream.write_table(from_file(lake, file))
         box = _Box(stamps.stamp(MAKER, snapshot, [file]), sink.getvalue().to_pybytes())
-        sealed = lake.keyring.seal(f"{corp_id}/search", msgspec.msgpack.encode(box), context=_context(file))
+        sealed = lake.keyring.seal(doubled.unit(corp_id), msgspec.msgpack.encode(box), context=_context(file))
         durable.replace(place(home.path, corp_id, file), sealed)
     return len(missing)
 
@@ -82,15 +83,27 @@ def from_file(lake: Lake, file: DataFile) -> pa.Table:
     return lake.read("records", [file], columns=columns().names, where=where)
 
 
-def kept(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> pa.Table | None:
-    """Return the rows kept beside a file; None when there are none that can be believed (rule 2)."""
-    try:
-        with durable.storage("reading what is kept beside the records"):
-            data = place(home_path, lake.corp_id, file).read_bytes()
-        box = msgspec.msgpack.decode(lake.keyring.open(data, context=_context(file)), type=_Box)
-    except (ArchiveError, msgspec.DecodeError, ValueError) as error:
-        if isinstance(error, StorageError) and not isinstance(error, durable.Vanished):
-            raise
+def purge(home_path: Path, lake: Lake) -> int:
+    """Take away all that is kept beside the records of a corp, and what copies of it open by; return how many boxes there were (rule 5).
+
+    The key goes on before the boxes go: killed in between, the same call ends what is left."""
+    found = [*sorted((home_path / FOLDER / lake.corp_id).glob(f"*{SUFFIX}")), doubled.place(home_path, lake.corp_id)]
+    there = [path for path in found if path.exists()]
+    unit = doubled.unit(lake.corp_id)
+    if there:
+        lake.keyring.next_generation(unit)
+    for path in there:
+        boxes.clear(path)
+    for name in [n for n in lake.keyring.names(f"{unit}#") if n != lake.keyring.current(unit)]:
+        lake.keyring.destroy(name)
+    return sum(path.suffix == SUFFIX for path in there)
+
+
+def kept(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile, damaged: set[str] | None = None) -> pa.Table | None:
+    """Return the rows kept beside a file; None when there are none that can be believed (rule 2). damaged: takes the paths of those that cannot."""
+    at = place(home_path, lake.corp_id, file)
+    box = boxes.unsealed(at, lake.keyring, _context(file), _Box, set() if damaged is None else damaged)
+    if box is None:
         return None
     if not stamps.fits(box.stamp, MAKER, snapshot, [file]):
         return None
@@ -124,11 +137,11 @@ def _again(rows: pa.Table) -> pa.ChunkedArray:
     return pc.is_in(rows["seq"], value_set=later.combine_chunks())  # a missing seq is among missing ones
 
 
-def rows_of(home_path: Path, lake: Lake, snapshot: Snapshot) -> pa.Table:
-    """Return the rows that rule 1 keeps of all records files: from what is kept beside them, else from the files."""
+def rows_of(home_path: Path, lake: Lake, snapshot: Snapshot, damaged: set[str] | None = None) -> pa.Table:
+    """Return the rows that rule 1 keeps of all records files: from what is kept beside them, else from the files. damaged: as of `kept`."""
 
     def rows(file: DataFile) -> pa.Table:
-        found = kept(home_path, lake, snapshot, file) if file.rows >= LEAST_ROWS else None
+        found = kept(home_path, lake, snapshot, file, damaged) if file.rows >= LEAST_ROWS else None
         return (from_file(lake, file) if found is None else found).cast(columns())
 
     return pa.concat_tables([columns().empty_table(), *map(rows, snapshot.of("records"))])
@@ -157,13 +170,13 @@ def _first_left_out(rows: pa.Table) -> int:
 class Rest(ds.InMemoryDataset):
     """The rows of all records files, read when first asked for."""
 
-    def __init__(self, home_path: Path, lake: Lake, snapshot: Snapshot) -> None:
+    def __init__(self, home_path: Path, lake: Lake, snapshot: Snapshot, damaged: set[str] | None = None) -> None:
         super().__init__(columns().empty_table())
-        self._home, self._lake, self._snapshot = home_path, lake, snapshot
+        self._home, self._lake, self._snapshot, self._damaged = home_path, lake, snapshot, damaged
         self._read: ds.Dataset | None = None
 
     def scanner(self, **asked: Any) -> Any:
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         if self._read is None:
-            self._read = ds.dataset(newest(rows_of(self._home, self._lake, self._snapshot)))
+            self._read = ds.dataset(newest(rows_of(self._home, self._lake, self._snapshot, self._damaged)))
         return self._read.scanner(**asked)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from pipeline.search import counted, index, narrow
 from pipeline.search.boxes import Damaged
 from pipeline.search.candidates import rows_holding
 from tests import firm
+from tests.cli.inside import Answer
 from tests.firm import message, page, run
 
 QUESTIONS = (
@@ -211,6 +215,42 @@ def test_nobody_else_reads_what_is_kept(archive: Home) -> None:
     found = narrow.read(archive.path, lake, snapshot, one)
     assert found is not None and found.read(narrow.COLUMNS).to_pylist() == lake.read("messages", [one], columns=list(narrow.COLUMNS)).to_pylist()
     assert not set(narrow.COLUMNS) & {"text", "parts", "raw", "quotes", "text_clear", "parts_clear", "nonce"}
+
+
+# What can lie in the place of what is kept, and is no file that answers.
+IN_ITS_PLACE: dict[str, Callable[[Path], object]] = {
+    "an empty folder": lambda at: at.mkdir(),
+    "a folder with something in it": lambda at: (at / "x").mkdir(parents=True),
+    "a link that leads round": lambda at: at.symlink_to(at),
+    "a link to a folder": lambda at: at.symlink_to(at.parent),
+    "a pipe": lambda at: os.mkfifo(at),
+    "somebody else's file": lambda at: at.write_bytes(b"LHCO\x01 and then nothing of ours" * 9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", IN_ITS_PLACE)
+def test_whatever_lies_in_its_place_is_passed_by_and_told(archive: Home, what: str) -> None:
+    told, folder = asked(archive), archive.path / "search" / firm.CORP
+    for path in (first := kept(archive)[0], other := kept(archive)[0].with_suffix(".index")):
+        path.rename(path.with_suffix(path.suffix + ".away"))
+        IN_ITS_PLACE[what](path)
+    try:
+        assert asked(archive) == told
+        for call in (["sql", "SELECT count(*) AS n, max(dt) AS d FROM messages WHERE direction = 'outbound'"], ["search", "第 300 句"]):
+            answer = Answer(Home(archive.path), *call)
+            assert (answer.code, len(answer.rows)) == (0, 1) and "1 个文件的索引已损坏" in answer.err, answer.err
+        with pytest.MonkeyPatch.context() as small:
+            small.setattr(index, "LEAST_ROWS", 1)
+            done = index.build(archive, firm.CORP)
+            assert done.blocked == (2 if "empty folder" in what or "with something" in what else 0)
+            assert first.is_dir() == other.is_dir() == bool(done.blocked)
+            assert index.build(archive, firm.CORP).made == 0  # not again every time
+            assert index.sweep(archive, firm.CORP, index.wanted(archive.lake(firm.CORP).snapshot())) == 0
+        assert asked(archive) == told
+    finally:
+        for path in folder.glob("*.away"):
+            subprocess.run(["rm", "-rf", path.with_suffix("")], check=True)
+            path.rename(path.with_suffix(""))
 
 
 def test_an_erasure_takes_it_away_with_its_file(archive: Home) -> None:

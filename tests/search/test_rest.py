@@ -8,7 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline import stores
 from pipeline.home import Home
+from pipeline.keyring import Keyring
+from pipeline.lake import DataFile
 from pipeline.reader import Reader
 from pipeline.search import doubled, index, rest
 from tests import firm
@@ -149,6 +152,59 @@ def test_what_is_kept_is_gone_with_its_file_and_shows_nothing(archive: Home, mon
     rest.build(archive, firm.CORP)
     assert not other.exists()
     assert not any(b"m91" in p.read_bytes() or b"withheld" in p.read_bytes() for p in kept(archive))
+
+
+def test_an_erasure_takes_what_is_kept_and_ends_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a marker planted in a record that is kept there: gone from the home, and whoever copied the boxes before cannot open them any more."""
+    monkeypatch.setattr(rest, "LEAST_ROWS", 1)
+    monkeypatch.setattr(doubled, "LEAST_ROWS", 1)
+    at = firm.home(tmp_path)
+    items = [firm.item(n, message(n, text="保证收益，稳赚不赔")) for n in range(1, 4)] + [firm.item(9, b"{nothing", msgid="PLANTED-9")]
+    run(at, page(tmp_path, "a.json", items))
+    index.build(at, firm.CORP)
+    (box,) = kept(at)
+    copies = {path: path.read_bytes() for path in (box, doubled.place(at.path, firm.CORP))}
+    lake = at.lake(firm.CORP)
+    snapshot = lake.snapshot()
+    (records,) = rest.wanted(snapshot)
+    assert opens_to(at, records) == ["PLANTED-9"]
+
+    for _ in range(2):  # killed before its end, it is called again
+        stores.purge(at, firm.CORP, {("sealed", 1)})
+        assert not any(path.exists() for path in copies)
+    for path, data in copies.items():
+        path.write_bytes(data)
+    (records,) = rest.wanted(lake.snapshot())
+    assert opens_to(Home(at.path), records) is None and doubled.kept(at.path, Home(at.path).lake(firm.CORP), snapshot) is None
+    assert [r["msgid"] for r in told(Home(at.path))["failures"]] == ["PLANTED-9"]  # the record is there still, and read itself
+    index.build(at, firm.CORP)
+    assert opens_to(at, records) == ["PLANTED-9"] and box.read_bytes() != copies[box]
+
+
+def opens_to(at: Home, records: DataFile) -> list[str | None] | None:
+    """The ids that the box beside a file of records holds, None when it does not open."""
+    lake = at.lake(firm.CORP)
+    rows = rest.kept(at.path, lake, lake.snapshot(), records)
+    return None if rows is None else rows["msgid"].to_pylist()
+
+
+@pytest.mark.parametrize("killed", ["next_generation", "destroy"])
+def test_an_erasure_that_was_killed_ends_the_key_all_the_same(tmp_path: Path, killed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "LEAST_ROWS", 1)
+    at = firm.home(tmp_path)
+    run(at, page(tmp_path, "a.json", [firm.item(9, b"{nothing", msgid="PLANTED-9")]))
+    index.build(at, firm.CORP)
+    (box,) = kept(at)
+    copy, unit = box.read_bytes(), doubled.unit(firm.CORP)
+    assert at.keyring.names(unit) == [f"{unit}#0"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Keyring, killed, lambda *_: pytest.fail("killed"))
+        with pytest.raises(BaseException, match="killed"):
+            rest.purge(at.path, at.lake(firm.CORP))
+    rest.purge(at.path, at.lake(firm.CORP))
+    assert kept(at) == [] and f"{unit}#0" not in Home(at.path).keyring.names(unit)
+    box.write_bytes(copy)
+    assert opens_to(Home(at.path), rest.wanted(at.lake(firm.CORP).snapshot())[0]) is None
 
 
 def kept(at: Home) -> list[Path]:
