@@ -61,6 +61,7 @@ Keywords
 It is staged
     pii.py               what identifies a person, masked with equal length
     pii_many.py          the few of many texts that hold such data
+    digests.py           SHA-256 of short inputs, proven before it is used
     leaf.py              commitments
     lake.py              one Delta log over encrypted Parquet files
     anchors.py           what each log entry was when it became durable

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
+from pipeline.digests import sha256_of
 from pipeline.records import Gated, Message
 from pipeline.schema import leaf_schema
 
@@ -57,6 +57,7 @@ _NUMBERS = ("seq", "sent_at_ms", "captured_at_ms", "key_version")
 _RAW = _prefix("raw")
 # Its structs are sorted already, and so are the dictionaries it is given (`_media`).
 _encode_plain = msgspec.json.Encoder().encode
+_join = b"".join
 
 
 def new_nonce() -> bytes:
@@ -77,11 +78,11 @@ def group_digest(nonce: bytes, group: str, canonical: bytes) -> bytes:
 
 def group_digest_from_salt(salt: bytes, group: str, canonical: bytes) -> bytes:
     """Return H(group) from the group's salt alone: what a court can check without the other groups."""
-    return sha256(_prefix(group) + salt + len(canonical).to_bytes(8) + canonical).digest()
+    return sha256_of(_prefix(group) + salt + len(canonical).to_bytes(8) + canonical)
 
 
 def _digest(prefix: bytes, salted: bytes, canonical: bytes) -> bytes:
-    return sha256(prefix + sha256(salted).digest() + len(canonical).to_bytes(8) + canonical).digest()
+    return sha256_of(prefix + sha256_of(salted) + len(canonical).to_bytes(8) + canonical)
 
 
 def canonical(fields: dict[str, Any]) -> bytes:
@@ -103,12 +104,12 @@ def commitment(nonce: bytes, fields: dict[str, Any]) -> bytes:
     if large := _large({name: told[name] for name in _NUMBERS}):
         told = {**told, **large}
     groups = [_digest(prefix, nonce + salted, _encode(struct(*pick(told)))) for salted, prefix, pick, struct in _GROUPS]
-    return sha256(_LABEL + b"".join(groups)).digest()
+    return sha256_of(_LABEL + b"".join(groups))
 
 
 def raw_commitment(nonce: bytes, raw: bytes) -> str:
     """Return the salted digest of the JSON as received, hex."""
-    return sha256(_RAW + sha256(nonce + b"raw").digest() + raw).hexdigest()
+    return sha256_of(_join((_RAW, sha256_of(nonce + b"raw"), raw))).hex()
 
 
 def content_commitment(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: int, nonce: bytes, fate: str) -> tuple[bytes, bytes | None]:
@@ -116,22 +117,22 @@ def content_commitment(gated: Gated, *, corp_id: str, origin: str, captured_at_m
 
     The same as `commitment` of its `content_fields`, written straight from the record: nearly every record comes this way."""
     message, opened = gated.message, gated.opened
-    sealed = sha256(opened.sealed).digest() if opened.key_version is not None else None
-    if max(opened.seq, message.sent_at_ms or 0) > JSON_SAFE:
+    sealed = sha256_of(opened.sealed) if opened.key_version is not None else None
+    if opened.seq > JSON_SAFE or (message.sent_at_ms or 0) > JSON_SAFE:
         fields = content_fields(gated, corp_id=corp_id, origin=origin, captured_at_ms=captured_at_ms, nonce=nonce, fate=fate)
         return commitment(nonce, fields), sealed
     text = _encode_plain(_TEXT.struct(message.parts, message.text))
     parties = _encode_plain(_PARTIES.struct(message.recipient_ids, message.room_id, message.sender_id))
     rest = _encode_plain(
         _REST.struct(
-            message.action, captured_at_ms, None, corp_id, fate, opened.key_version, message.kind, _media(message), message.msgid, message.msgtype, origin,
-            raw_commitment(nonce, opened.plaintext), None, None, sealed.hex() if sealed else None, message.sent_at_ms, opened.seq,
+            message.action, captured_at_ms, None, corp_id, fate, opened.key_version, message.kind, _media(message) if message.media else None, message.msgid,
+            message.msgtype, origin, raw_commitment(nonce, opened.plaintext), None, None, sealed.hex() if sealed else None, message.sent_at_ms, opened.seq,
         )
-    )
-    of_text = sha256(_TEXT.prefix + sha256(nonce + b"text").digest() + len(text).to_bytes(8) + text).digest()
-    of_parties = sha256(_PARTIES.prefix + sha256(nonce + b"parties").digest() + len(parties).to_bytes(8) + parties).digest()
-    of_rest = sha256(_REST.prefix + sha256(nonce + b"rest").digest() + len(rest).to_bytes(8) + rest).digest()
-    return sha256(_LABEL + of_text + of_parties + of_rest).digest(), sealed
+    )  # fmt: skip
+    of_text = sha256_of(_join((_TEXT.prefix, sha256_of(nonce + b"text"), len(text).to_bytes(8), text)))
+    of_parties = sha256_of(_join((_PARTIES.prefix, sha256_of(nonce + b"parties"), len(parties).to_bytes(8), parties)))
+    of_rest = sha256_of(_join((_REST.prefix, sha256_of(nonce + b"rest"), len(rest).to_bytes(8), rest)))
+    return sha256_of(_join((_LABEL, of_text, of_parties, of_rest))), sealed
 
 
 def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: int, nonce: bytes, fate: str) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def content_fields(gated: Gated, *, corp_id: str, origin: str, captured_at_ms: i
         "captured_at_ms": captured_at_ms,
         "key_version": opened.key_version,
         "raw_commitment": raw_commitment(nonce, opened.plaintext),
-        "sealed_sha256": sha256(opened.sealed).hexdigest() if opened.key_version is not None else None,
+        "sealed_sha256": sha256_of(opened.sealed).hex() if opened.key_version is not None else None,
         "media": _media(message),
         "reason": None,
         "scope_ref": None,
@@ -177,5 +178,5 @@ def decision_fields(
     """Return the fields of a leaf without content: pending, withheld, duplicate (the decision), failed (digest of the sealed bytes)."""
     return {
         "corp_id": corp_id, "origin": origin, "seq": seq, "msgid": msgid, "captured_at_ms": captured_at_ms, "key_version": key_version,
-        "fate": fate, "reason": reason, "scope_ref": scope_ref, "code": code, "sealed_sha256": sha256(sealed).hexdigest() if sealed else None,
+        "fate": fate, "reason": reason, "scope_ref": scope_ref, "code": code, "sealed_sha256": sha256_of(sealed).hex() if sealed else None,
     }  # fmt: skip

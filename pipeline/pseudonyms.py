@@ -1,4 +1,4 @@
-"""Keyed names of ids and fingerprints of content, made the quick way: what is the same for every record is hashed once.
+"""Keyed names of ids and fingerprints of content, made the quick way: what is the same for every record is put together once.
 
 Before: keyring.py, whose `pseudonym` says what they are. After: stage.py, commit.py, whoever looks for a person or a scope.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from hashlib import sha256
 
+from pipeline.digests import sha256_of
 from pipeline.home import Home
 from pipeline.keyring import Keyring
 
 _NAMES = "names"
 _HMAC_BLOCK = 64  # bytes; RFC 2104 with SHA-256
+_HEX_DIGITS = 64
 _FEW = 20
 
 
@@ -53,23 +54,15 @@ class Keyed:
 
     def __init__(self, keyring: Keyring, corp_id: str, what: str) -> None:
         key = keyring.get(keyring.first(_NAMES)).ljust(_HMAC_BLOCK, b"\0")
-        self._inner = sha256(bytes(b ^ 0x36 for b in key))
-        self._outer = sha256(bytes(b ^ 0x5C for b in key))
-        self._inner.update(b"".join(len(p).to_bytes(4) + p for p in (corp_id.encode(), what.encode())))
+        self._inner = bytes(b ^ 0x36 for b in key) + b"".join(len(p).to_bytes(4) + p for p in (corp_id.encode(), what.encode()))
+        self._outer = bytes(b ^ 0x5C for b in key)
         # A fingerprint's name is that of 64 hexadecimal digits.
-        self._digest = self._inner.copy()
-        self._digest.update((2 * sha256().digest_size).to_bytes(4))
+        self._digest = self._inner + _HEX_DIGITS.to_bytes(4)
 
     def name(self, value: bytes) -> bytes:
         """Return the 16 bytes that stand for `value`."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(len(value).to_bytes(4) + value)
-        outer.update(inner.digest())
-        return outer.digest()[:16]
+        return sha256_of(self._outer + sha256_of(self._inner + len(value).to_bytes(4) + value))[:16]
 
     def fingerprint(self, data: bytes) -> bytes:
         """Return the 16 bytes that stand for the SHA-256 of `data`."""
-        inner, outer = self._digest.copy(), self._outer.copy()
-        inner.update(sha256(data).hexdigest().encode())
-        outer.update(inner.digest())
-        return outer.digest()[:16]
+        return sha256_of(self._outer + sha256_of(self._digest + sha256_of(data).hex().encode()))[:16]

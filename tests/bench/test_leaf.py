@@ -2,7 +2,7 @@
 
 At hand are an opened, parsed and gated record: its sealed bytes, its JSON as received, and what was read out of it. Everything else counts: the nonce, the
 digest of the sealed bytes, the commitment to the JSON, the canonical JSON of three groups, their salts and digests, and the leaf's number. Beside it
-stand the ten SHA-256 digests alone, over inputs of the same lengths, that no way of writing this can do without. The lowest of many rounds counts:
+stand ten SHA-256 digests by hashlib, over inputs of the same lengths. The lowest of many rounds counts:
 this is work of one process that nothing can slow down but others on the machine.
 """
 
@@ -78,6 +78,6 @@ def test_numbering_and_committing_a_leaf(tmp_path: Path, capfd: pytest.CaptureFi
     made, alone = lowest_us(lambda: numbered(records), len(records)), lowest_us(lambda: digests(lengths), len(records))
     again = lowest_us(lambda: numbered(records), len(records))
     with capfd.disabled():
-        print(f"\n{meter.machine()}\n{len(records)} records: {made:.1f} and {again:.1f} µs a leaf, of which ten digests alone {alone:.1f} µs")
+        print(f"\n{meter.machine()}\n{len(records)} records: {made:.1f} and {again:.1f} µs a leaf, ten digests by hashlib alone {alone:.1f} µs")
     assert len(records) > MESSAGES * 0.9
     assert min(made, again) <= MOST_US
