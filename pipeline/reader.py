@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any, TypeVar
 
 import duckdb
@@ -209,10 +210,24 @@ class Reader:
             return self.arrow(asked.sql, values)
 
     @contextmanager
-    def of_records(self, seqs: Collection[int]) -> Iterator[None]:
-        """Look, inside the block, only at messages with these seqs, of any origin: the others are not read."""
-        with self._only(ds.field("seq").isin(pa.array(sorted(seqs), pa.int64()))):
+    def of_records(self, seqs: Collection[int], first: date, last: date) -> Iterator[None]:
+        """Look, inside the block, only at messages with these seqs, of any origin, on Beijing days `first` to `last`: the others are not read."""
+        days = (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") <= pa.scalar(last))
+        wanted = pa.array(sorted(seqs), pa.uint64())
+        with self._only(days & ds.field("seq").isin(wanted), rows=self.steady(lambda: self.messages().may_hold("seq", wanted, days))):
             yield
+
+    @contextmanager
+    def of_findings(self, ids: Sequence[str], first: date, last: date) -> Iterator[None]:
+        """Look, inside the block, only at findings with these ids, on Beijing days `first` to `last`."""
+        days = (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") <= pa.scalar(last))
+        visible, before, whole = hidden.visible(self.lake, self.snapshot), self.snapshot, self._datasets["matches"]
+        self._put("matches", whole.filter(days & ds.field("finding_id").isin(pa.array(ids, pa.string()))), visible, again=True)
+        try:
+            yield
+        finally:
+            if self.snapshot is before:
+                self._put("matches", whole, visible, again=True)
 
     @contextmanager
     def _that_matter(self, asked: audit.Audit, values: Mapping[str, Any]) -> Iterator[None]:

@@ -18,7 +18,7 @@ from pipeline.review.decisions import CLAIM_MS
 from pipeline.search.places import Place, excerpt
 
 STATES = ("waiting", "open", "escalated", "violation", "not_violation", "all")
-_QUERY = """
+_FOUND = """
 WITH newest AS (
     SELECT finding_id, arg_max({'decision': decision, 'reviewer': reviewer, 'reason': reason, 'remedy': remedy, 'moment': decided_at}, decided_at) AS of
     FROM reviews GROUP BY finding_id
@@ -34,16 +34,18 @@ WITH newest AS (
         CASE WHEN n.of IS NULL OR n.of.decision IN ('reopened', 'escalated') THEN c.claimed_by END AS claimed_by
     FROM matches AS m LEFT JOIN newest AS n USING (finding_id) LEFT JOIN claims AS c USING (finding_id)
 )
-SELECT found.* FROM found
-WHERE ($state = 'all' OR decision = $state OR ($state = 'waiting' AND decision IN ('open', 'escalated')))
-    AND ($severity IS NULL OR found.severity = $severity) AND ($category IS NULL OR found.category = $category)
-    AND ($employee IS NULL OR lower(found.employee_id) = lower($employee))
-    AND ($from_day IS NULL OR found.dt >= $from_day) AND ($to_day IS NULL OR found.dt <= $to_day)
-ORDER BY CASE found.severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END, found.dt, found.seq, found.part, found.start_cp, found.finding_id
-LIMIT $limit
 """
-# Asked of what is shown alone: joined to all findings, the words of all messages would be held in memory.
-_TEXTS = "SELECT origin, seq, parts FROM messages WHERE list_contains($seqs, seq)"
+_ORDER = "ORDER BY CASE severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END, dt, seq, part, start_cp, finding_id"
+# Three questions, each of what the one before chose: asked at once, all that is known of all findings and the words of all messages would be read for it.
+_WHICH = f"""{_FOUND} SELECT finding_id, dt, seq FROM found
+WHERE ($state = 'all' OR decision = $state OR ($state = 'waiting' AND decision IN ('open', 'escalated')))
+    AND ($severity IS NULL OR severity = $severity) AND ($category IS NULL OR category = $category)
+    AND ($employee IS NULL OR lower(employee_id) = lower($employee))
+    AND ($from_day IS NULL OR dt >= $from_day) AND ($to_day IS NULL OR dt <= $to_day)
+{_ORDER} LIMIT $limit
+"""
+_ROWS = f"{_FOUND} SELECT * FROM found {_ORDER}"
+_TEXTS = "SELECT origin, seq, parts FROM messages"
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,18 +86,17 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def items(reader: Reader, wanted: Wanted) -> list[Item]:
     """Return the findings, gravest first, then oldest."""
     now = clock.now_ms()
-    values = {**msgspec.structs.asdict(wanted), "today": _instant(now).astimezone(clock.BEIJING).date(), "claimed_since": _instant(now - CLAIM_MS)}
-    found = reader.rows(_QUERY, values)
-    parts = _parts(reader, {row["seq"] for row in found})
-    return [_item(row, parts.get((row["origin"], row["seq"]))) for row in found]
-
-
-def _parts(reader: Reader, seqs: set[int]) -> dict[tuple[str, int], list[dict[str, Any]]]:
-    """Return the parts of the messages with these seqs, by origin and seq."""
-    if not seqs:
-        return {}
-    with reader.of_records(seqs):
-        return {(row["origin"], row["seq"]): row["parts"] for row in reader.rows(_TEXTS, {"seqs": sorted(seqs)})}
+    at = {"today": _instant(now).astimezone(clock.BEIJING).date(), "claimed_since": _instant(now - CLAIM_MS)}
+    which = reader.rows(_WHICH, {**msgspec.structs.asdict(wanted), **at})
+    if not which:
+        return []
+    days = [row["dt"] for row in which]
+    first, last = min(days), max(days)
+    with reader.of_findings([row["finding_id"] for row in which], first, last):
+        rows = reader.rows(_ROWS, at)
+    with reader.of_records({row["seq"] for row in which}, first, last):
+        parts = {(row["origin"], row["seq"]): row["parts"] for row in reader.rows(_TEXTS)}
+    return [_item(row, parts.get((row["origin"], row["seq"]))) for row in rows]
 
 
 def _instant(at_ms: int) -> datetime:

@@ -78,10 +78,12 @@ class Messages(ds.InMemoryDataset):
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         return Scan(self, list(self.schema.names if columns is None else columns), _both(self._where, filter))
 
-    def may_hold(self, name: str, values: pa.Array) -> dict[str, Any]:
-        """Return, by the path of each file beside which columns are kept, which rows may hold one of some words in a column: an array of bools."""
+    def may_hold(self, name: str, values: pa.Array, where: pc.Expression | None = None) -> dict[str, Any]:
+        """Return, by the path of each file beside which columns are kept, which rows may hold one of some values in a column: an array of bools.
+
+        where: files that hold no row that meets it are left out."""
         found: dict[str, Any] = {}
-        for file in self._files.values():
+        for file in [self._files[fragment.path] for fragment in self.get_fragments(where)]:
             try:
                 if kept := self._opened(file):
                     found[file.path] = kept.may_hold(name, values)

@@ -85,10 +85,10 @@ class Narrow:
         return pa.table({name: self._column(name, rows) for name in names})
 
     def may_hold(self, name: str, values: pa.Array) -> Any:
-        """Return, for every row, whether a column that is kept by numbers holds one of some words, or nothing: an array of bools; raises what `read`
-        raises. The words of all rows are compared as often as they are different."""
+        """Return, for every row, whether a column holds one of some values, or nothing: an array of bools; raises what `read` raises. Words that are
+        kept by numbers are compared as often as they are different."""
         self._keyring.get(self._boxes.key)
-        held = [pc.fill_null(pc.is_in(c.dictionary, value_set=values).take(c.indices), True) for c in self._stored(name).chunks]
+        held = [_is_among(chunk, values) for chunk in self._stored(name).chunks]
         return np.concatenate([np.asarray(h) for h in held]) if held else np.zeros(0, bool)
 
     def different(self, name: str) -> pa.Array:
@@ -127,6 +127,13 @@ def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Nar
     if not stamps.fits(found.head.stamp, MAKER, snapshot, [file]) or found.head.rows != file.rows or found.head.names != COLUMNS:
         raise Damaged
     return found
+
+
+def _is_among(chunk: pa.Array, values: pa.Array) -> pa.Array:
+    """Return for each row whether it holds one of some values, or nothing."""
+    if not pa.types.is_dictionary(chunk.type):
+        return pc.or_(pc.is_in(chunk, value_set=values), pc.is_null(chunk))
+    return pc.fill_null(pc.is_in(chunk.dictionary, value_set=values).take(chunk.indices), True)
 
 
 def unique(column: pa.ChunkedArray) -> pa.Array:

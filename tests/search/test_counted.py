@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import audit, compact, ingest
+from pipeline import audit, compact, ingest, schema
 from pipeline.directory import Entry
 from pipeline.home import Home
 from pipeline.lakerows import people_table
@@ -185,13 +185,14 @@ def test_different_values_are_those_of_the_data_files(archive: Home, name: str, 
         pytest.param("conversation_id", ["wm1|zhang", "m1|zhangsan"], id="parts of ids"),
         pytest.param("conversation_id", [], id="none"),
         pytest.param("room_id", ["wr1"], id="nothing may be anything"),
+        pytest.param("seq", [1, 7, 300, 9_999], id="numbers, one that is not there"),
     ],
 )
-def test_rows_that_may_hold_words_are_told_without_reading_all_words(archive: Home, name: str, words: list[str]) -> None:
+def test_rows_that_may_hold_words_are_told_without_reading_all_words(archive: Home, name: str, words: list[Any]) -> None:
     lake = archive.lake(firm.CORP)
     snapshot = lake.snapshot()
     with Reader(archive, firm.CORP) as reader:
-        told = reader.messages().may_hold(name, pa.array(words, pa.string()))
+        told = reader.messages().may_hold(name, pa.array(words, schema.kind("messages").arrow.field(name).type))
     assert len(told) == len(kept(archive)) > 0
     for file in (f for f in snapshot.of("messages") if f.path in told):
         plain = lake.read("messages", [file], columns=[name, "seq"]).to_pylist()
@@ -199,6 +200,21 @@ def test_rows_that_may_hold_words_are_told_without_reading_all_words(archive: Ho
         one = narrow.read(archive.path, lake, snapshot, file)
         chosen = [n for n, may in enumerate(told[file.path].tolist()) if may]
         assert one is not None and one.read([name, "seq"], chosen).to_pylist() == [plain[n] for n in chosen]
+
+
+@pytest.mark.parametrize("beside", [pytest.param(True, id="kept beside the files"), pytest.param(False, id="from data files alone")])
+def test_messages_of_some_seqs_and_days_are_the_same_looked_at_alone(archive: Home, beside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    query, wanted = "SELECT seq, origin, dt, parts, recalled_by FROM messages ORDER BY ALL", {3, 30, 200, 400, 405, 503, 9_999}
+    if not beside:
+        monkeypatch.setattr(narrow, "read", lambda *_: None)
+    with Reader(archive, firm.CORP) as reader:
+        everything = reader.rows(query)
+        days = sorted({row["dt"] for row in everything})
+        for first, last in ((days[0], days[-1]), (days[0], days[0]), (days[-1], days[-1])):
+            with reader.of_records(wanted, first, last):
+                assert reader.rows(query) == [row for row in everything if row["seq"] in wanted and first <= row["dt"] <= last]
+        assert reader.rows(query) == everything
+    assert {row["seq"] for row in everything} >= wanted - {9_999}
 
 
 def test_nobody_else_reads_what_is_kept(archive: Home) -> None:
