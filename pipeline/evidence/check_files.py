@@ -36,6 +36,10 @@ _KNOWN = re.compile(
 PIECE = 1 << 20
 # Larger than any file of a bundle that is read in one piece (media are not).
 LARGEST = 1 << 29
+# Of a zip: so many times its own size all of its files together, and packed in ways that are unpacked piece by piece (of others the standard
+# library unpacks at once whatever a megabyte holds). Bundles are stored; whoever packs one again gets a tenth of its size, not a hundredth.
+MOST_TIMES = 100
+WAYS_OF_PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What a zip that is not whole makes the standard library raise: beside BadZipFile, NotImplementedError for a way of packing, a version or a
 # split archive that it does not know, RuntimeError for an entry that says it is encrypted (no password was given), EOFError where data end.
 BROKEN_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error, lzma.LZMAError)
@@ -63,7 +67,10 @@ class Files:
         """Look at what is in the zip."""
         try:
             self._zip = zipfile.ZipFile(path)
-            for entry in self._zip.infolist():
+            entries = self._zip.infolist()
+            need(all(e.compress_type in WAYS_OF_PACKING for e in entries), "packed in a way that no bundle is")
+            need(sum(e.file_size for e in entries) <= MOST_TIMES * path.stat().st_size, f"unpacked it would be more than {MOST_TIMES} times as large: no bundle is")
+            for entry in entries:
                 base, _, name = entry.filename.partition("/")
                 if entry.is_dir() and not entry.file_size and base == BAG:
                     continue
@@ -135,6 +142,7 @@ class Files:
         need(not odd, f"put in by somebody else, no bundle has such a file: {odd[:3]}")
         payload = {n for n in self.sizes if n.startswith("data/")}
         self._manifest("tagmanifest-sha256.txt", set(self.sizes) - payload - {"tagmanifest-sha256.txt"}, "sha256")
+        need(sum(self.sizes[n] for n in payload) <= 2 * self._stated(), "more than twice as large as bag-info.txt says")  # before it is all read
         self.listed = self._manifest("manifest-sha256.txt", payload, "sha256")
         oxum = f"Payload-Oxum: {sum(self.sizes[n] for n in payload)}.{len(payload)}\n".encode()
         need(oxum in self.tag("bag-info.txt"), "bag-info.txt counts otherwise")
@@ -146,6 +154,11 @@ class Files:
             return False
         self._manifest("manifest-sm3.txt", payload, "sm3")
         return True
+
+    def _stated(self) -> int:
+        """Return how many bytes there are below data/, by what the bundle says of itself."""
+        found = re.search(rb"^Payload-Oxum: ([0-9]{1,18})\.[0-9]+$", self.tag("bag-info.txt"), re.M)
+        return int(found[1]) if found else 0
 
     def _manifest(self, name: str, there: set[str], algorithm: str) -> dict[str, str]:
         need(name in self.sizes, f"missing: {name}")

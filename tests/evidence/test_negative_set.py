@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import io
 import json
@@ -222,6 +223,41 @@ def test_a_zip_whose_packing_is_broken_is_told_by_both(case: bytes, tmp_path: Pa
     begin = entry.header_offset + 30 + len(entry.filename) + 4
     data[begin : begin + 5] = b"\xff" * 5  # the settings of the packing
     refused_by_both(tmp_path, bytes(data))
+
+
+ZEROS, SAID = bytes(64 << 20), "data/media/%s.bin" % ("ab" * 32)
+
+
+def _bomb(way: int, twice: int = 1) -> bytes:
+    """A zip of one file of 64 MiB of zeros, packed so, which its directory names more than once."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", way) as packed:
+        packed.writestr(f"case/{SAID}", ZEROS)
+        for n in range(1, twice):
+            packed.filelist.append(again := copy.copy(packed.filelist[0]))
+            again.filename = again.orig_filename = f"case/data/media/{n:064x}.bin"
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("way", "twice", "why"),
+    [
+        pytest.param(zipfile.ZIP_DEFLATED, 1, "more than 100 times as large", id="deflated, a thousandth"),
+        pytest.param(zipfile.ZIP_BZIP2, 1, "packed in a way", id="a millionth"),
+        pytest.param(zipfile.ZIP_LZMA, 1, "packed in a way", id="another way"),
+        pytest.param(zipfile.ZIP_STORED, 150, "more than 100 times as large", id="the same bytes under many names"),
+    ],
+)
+def test_a_bomb_is_refused_before_anything_of_it_is_unpacked(tmp_path: Path, way: int, twice: int, why: str) -> None:
+    ours, (code, words) = verdicts(tmp_path, _bomb(way, twice))
+    assert why in ours and code == 6
+    assert why in words and "0. FAILED" in words  # before the first check, which reads
+
+
+def test_more_than_a_bundle_says_of_itself_is_not_read(case: bytes, tmp_path: Path) -> None:  # noqa: F811
+    files = unzipped(case)
+    files["data/media/" + "cd" * 32 + ".bin"] = os.urandom(2 * sum(map(len, files.values())))
+    refused_by_both(tmp_path, zipped(files, sealed=False), "more than twice as large as bag-info.txt says")
 
 
 def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(case: bytes, tmp_path: Path) -> None:  # noqa: F811

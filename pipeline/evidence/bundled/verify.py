@@ -47,7 +47,7 @@ KNOWN = re.compile(
     r"|media/[0-9a-f]{64}\.bin|proofs/[0-9]{12}\.json|raw/[0-9]{12}\.(plain|envelope)\.json|redaction/log\.jsonl|source/pulls\.jsonl"
     r"|stamps/[0-9]{12}\.(pem|tsq|tsr)|verify/verify\.py|view/[0-9]{4,}(-[0-9]{3,})?\.(zh|en)\.html|view/[0-9]{4,}-[0-9]{3,}\.pdf)"
 )
-MOST_BYTES = 1 << 40
+MOST_TIMES = 100  # all files of a zip together are at most so many times its own size: bundles are stored, packed again a tenth
 MOST_BITS, MOST_EXPONENT = 16384, 1 << 32  # of an RSA key: more would only keep this machine busy
 LARGEST = 1 << 29  # larger than any file that is read in one piece; media are not
 PIECE = 1 << 20
@@ -116,7 +116,10 @@ class Files:
             entries = self.zip.infolist()
         except BROKEN as error:
             raise Failed("not a whole zip: " + str(error)) from None
-        need(sum(i.file_size for i in entries) < MOST_BYTES, "larger than any bundle")
+        # Ways of packing that the standard library unpacks at once, whatever a megabyte holds, are refused.
+        need(all(i.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in entries), "packed in a way that no bundle is")
+        unpacked = sum(i.file_size for i in entries)
+        need(unpacked <= MOST_TIMES * os.path.getsize(path), "unpacked it would be more than %d times as large: no bundle is" % MOST_TIMES)
         for entry in entries:
             name = entry.filename
             if name.endswith("/") and name.startswith("case/") and not entry.file_size:
@@ -448,9 +451,11 @@ class Bundle:
         folded = [n.casefold() for n in sizes]
         need(len(set(folded)) == len(folded), "two names differ in case only")
         self.manifest("tagmanifest-sha256.txt", lambda n: not n.startswith("data/") and n != "tagmanifest-sha256.txt")
+        oxum = re.search(rb"^Payload-Oxum: (\d{1,18})\.(\d{1,18})$", self.files.data("bag-info.txt"), re.M)
+        there = sum(sizes[n] for n in sizes if n.startswith("data/"))
+        need(oxum is None or there <= 2 * int(oxum[1]), "more than twice as large as bag-info.txt says")  # before it is all read
         payload = self.manifest("manifest-sha256.txt", lambda n: n.startswith("data/"))
-        oxum = re.search(rb"^Payload-Oxum: (\d+)\.(\d+)$", self.files.data("bag-info.txt"), re.M)
-        need(oxum and int(oxum[2]) == len(payload) and int(oxum[1]) == sum(sizes[n] for n in payload), "bag-info.txt counts otherwise")
+        need(oxum and int(oxum[2]) == len(payload) and int(oxum[1]) == there, "bag-info.txt counts otherwise")
         if "manifest-sm3.txt" in sizes:
             if has_sm3():
                 self.manifest("manifest-sm3.txt", lambda n: n.startswith("data/"), "sm3")
