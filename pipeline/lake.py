@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cache
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -167,19 +168,21 @@ class Snapshot:
         return max((f.stats["leaf"][1] for f in files), default=-1) + 1
 
 
-def _files(table: DeltaTable) -> Iterable[DataFile]:
+def _files(table: DeltaTable) -> Iterator[DataFile]:
+    """Yield the files of a table, column by column: ten thousand of them as rows took as long again as the library takes to open the log."""
     actions = pa.table(table.get_add_actions(flatten=True))
-    if not actions.num_rows:
-        return
-    names = set(actions.column_names)
-    keys = [k for k in LOG_STATISTICS if f"max.{k}" in names]
-    wanted = {"path", "size_bytes", "num_records", *(f"partition.{p}" for p in PARTITION), *(f"{m}.{k}" for m in ("min", "max") for k in keys)}
-    for row in actions.select([c for c in actions.column_names if c in wanted]).to_pylist():
-        yield DataFile(
-            path=row["path"], rows=row["num_records"] or 0, size=row["size_bytes"],
-            stats={k: (row[f"min.{k}"], row[f"max.{k}"]) for k in keys if row[f"max.{k}"] is not None},
-            **{p: row[f"partition.{p}"] for p in PARTITION},
-        )  # fmt: skip
+    named = {name: actions[name].to_pylist() for name in actions.column_names}
+
+    def values(name: str) -> Iterable[Any]:
+        return named.get(name) or repeat(None, actions.num_rows)  # no file has this statistic
+
+    bounds = zip(*(zip(values(f"min.{k}"), values(f"max.{k}"), strict=True) for k in LOG_STATISTICS), strict=True)
+    places = zip(*(values(f"partition.{p}") for p in PARTITION), strict=True)
+    for path, size, rows, (kind, month, bucket, lexicon), of_file in zip(
+        values("path"), values("size_bytes"), values("num_records"), places, bounds, strict=True
+    ):
+        stats = {k: found for k, found in zip(LOG_STATISTICS, of_file, strict=True) if found[1] is not None}
+        yield DataFile(path=path, kind=kind, month=month, bucket=bucket, lexicon=lexicon, rows=rows or 0, size=size, stats=stats)
 
 
 class Lake:

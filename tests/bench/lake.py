@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -24,11 +25,12 @@ import pyarrow.parquet as pq
 
 from pipeline import layout, schema
 from pipeline.home import Home
-from pipeline.lake import HOT_GROUP_ROWS, PARTITION, DataFile, _add
+from pipeline.lake import HOT_GROUP_ROWS, NO_HOOKS, PARTITION, DataFile, _add
 from pipeline.stage import HOT
 from tests import firm
 
 FIRST_DAY = date(2026, 3, 1)
+FIRST_MS, DAY_MS = 1_772_294_400_000, 86_400_000
 A_DAY = 164_000  # as dense as ten million in two months, however many rows are made
 A_FILE = 20_000
 EMPLOYEES, CONVERSATIONS_A_ROW, ACTIVE_DAYS = 5_000, 0.03, 4
@@ -36,7 +38,9 @@ CHARACTERS = (
     "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好"
     "看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行意动方期它头经长儿回位分爱老因很给名法间斯知世什两次使身者被高已亲其进此话常与活正感"
 )
-LEXICON = "0" * 16
+MOST_SEALED = 1_000_000
+# What pyarrow alone holds in memory at once, days of about A_DAY rows: a month of ten million whole is 12 GB.
+PIECE_DAYS = 6
 
 
 def days(rows: int) -> list[date]:
@@ -45,27 +49,26 @@ def days(rows: int) -> list[date]:
 
 
 class Source:
-    """Makes the rows of one day after the other; the same rows for the same seed."""
+    """Makes the rows of one day after the other, whole columns at a time; the same rows for the same seed."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        self._rng = random.Random(1)
-        self._conversations = max(50, int(rows * CONVERSATIONS_A_ROW))
-        pool = [self._text() for _ in range(4_000)]
-        self._texts = pa.array(pool)
-        self._noise = os.urandom(1 << 22)
+        self._rng = np.random.default_rng(1)
+        self._count = max(50, int(rows * CONVERSATIONS_A_ROW))
+        self._texts = pa.array([self._text() for _ in range(4_000)])
+        numbers = pc.cast(pa.array(np.arange(self._count)), pa.string())
+        padded = pc.utf8_lpad(numbers, 25, padding="0")
+        employees = pc.utf8_lpad(pc.cast(pa.array(np.arange(self._count) % EMPLOYEES), pa.string()), 5, padding="0")
+        self._employees, self._customers = pc.binary_join_element_wise("emp", employees, ""), pc.binary_join_element_wise("wmBENCH", padded, "")
+        in_room = pa.array(np.arange(self._count) % 5 == 0)
+        self._rooms = pc.if_else(in_room, pc.binary_join_element_wise("wrBENCH", padded, ""), None)
+        self._conversations = pc.coalesce(self._rooms, pc.binary_join_element_wise(self._employees, self._customers, "|"))
 
     def _text(self) -> str:
-        return "".join(self._rng.choices(CHARACTERS, k=self._rng.randint(2, 32)))
+        return "".join(self._rng.choice(list(CHARACTERS), self._rng.integers(2, 33)))
 
-    def conversation(self, n: int) -> tuple[str, str, str, str | None]:
-        """Return (id, employee, customer, room) of conversation `n`."""
-        employee, customer = f"emp{n % EMPLOYEES:05d}", f"wmBENCH{n:025d}"
-        room = f"wrBENCH{n:025d}" if n % 5 == 0 else None
-        return room or f"{employee}|{customer}", employee, customer, room
-
-    def hot(self) -> Iterator[tuple[str, pa.Table, pa.Table]]:
-        """Yield (month, messages, sealed) of A_FILE rows each, in the order in which they came."""
+    def hot(self) -> Iterator[tuple[str, pa.Table, pa.Table | None]]:
+        """Yield (month, messages, sealed) of A_FILE rows each, in the order in which they came; sealed bytes of the first MOST_SEALED only."""
         listed, seq = days(self.rows), 0
         for number, day in enumerate(listed):
             left = self.rows // len(listed) if number < len(listed) - 1 else self.rows - seq
@@ -74,61 +77,109 @@ class Source:
                 yield day.strftime("%Y-%m"), *self._tables(day, number, seq + 1, n)
                 seq, left = seq + n, left - n
 
-    def _tables(self, day: date, number: int, first: int, n: int) -> tuple[pa.Table, pa.Table]:
-        rng = self._rng
+    def _tables(self, day: date, number: int, first: int, n: int) -> tuple[pa.Table, pa.Table | None]:
+        who = self._speaking(number, n)
+        at = FIRST_MS + number * DAY_MS + np.arange(n) * 80_000_000 // n
+        msgid = pc.binary_join_element_wise(self._hex(n, 20), pc.cast(pa.array(at), pa.string()), "external", "_")
+        same = {"origin": pa.repeat("sealed", n), "seq": np.arange(first, first + n), "msgid": msgid, "key_version": pa.repeat(1, n),
+                "captured_at": np.full(n, at[-1]), "conversation_id": self._conversations.take(who)}  # fmt: skip
+        messages = table_of("messages", {**same, **self._said(who, msgid, at), **self._judged(day, at)})
+        return messages, table_of("sealed", {**same, **self._sealed(n)}) if first <= MOST_SEALED else None
+
+    def _speaking(self, number: int, n: int) -> pa.Array:
+        """Return the conversation of each message of a day: some are busy for a few days, the later ones less."""
         count = len(days(self.rows))
-        per_day = max(1, self._conversations * ACTIVE_DAYS // max(count, ACTIVE_DAYS))
-        start = number * self._conversations // count
-        who = [self.conversation((start + int(per_day * rng.random() ** 2)) % self._conversations) for _ in range(n)]
-        seqs = range(first, first + n)
-        at = [1_772_294_400_000 + number * 86_400_000 + int(i * 80_000_000 / n) for i in range(n)]
-        halves = [self._texts.take(pa.array([rng.randrange(len(self._texts)) for _ in range(n)])) for _ in range(2)]
+        per_day = max(1, self._count * ACTIVE_DAYS // max(count, ACTIVE_DAYS))
+        return pa.array((number * self._count // count + (per_day * self._rng.random(n) ** 2).astype(int)) % self._count)
+
+    def _said(self, who: pa.Array, msgid: pa.Array, at: Any) -> dict[str, Any]:
+        """Return who said what to whom, and the JSON as received."""
+        n, mine = len(who), pa.array(self._rng.random(len(who)) < 0.5)
+        employees, customers = self._employees.take(who), self._customers.take(who)
+        senders, receivers = pc.if_else(mine, employees, customers), pc.if_else(mine, customers, employees)
+        halves = [self._texts.take(pa.array(self._rng.integers(0, len(self._texts), n))) for _ in range(2)]
         text = pc.binary_join_element_wise(*halves, "")
-        msgid = [f"{rng.getrandbits(80):020x}_{t}_external" for t in at]
-        mine = [rng.random() < 0.5 for _ in range(n)]
-        senders = [w[1] if m else w[2] for w, m in zip(who, mine, strict=True)]
-        receivers = [[w[2] if m else w[1]] for w, m in zip(who, mine, strict=True)]
         raw = pc.binary_join_element_wise(
-            '{"msgid":"', pa.array(msgid), '","action":"send","from":"', pa.array(senders), '","tolist":["', pa.array([r[0] for r in receivers]),
-            '"],"roomid":"","msgtime":', pa.array([str(t) for t in at]), ',"msgtype":"text","text":{"content":"', text, '"}}', "",
+            '{"msgid":"', msgid, '","action":"send","from":"', senders, '","tolist":["', receivers, '"],"roomid":"","msgtime":', pc.cast(pa.array(at), pa.string()),
+            ',"msgtype":"text","text":{"content":"', text, '"}}', "",
         )  # fmt: skip
-        noise = [self._noise[o : o + 32] for o in (rng.randrange(len(self._noise) - 2048) for _ in range(n))]
-        texts = text.to_pylist()
-        messages: dict[str, Any] = {
-            "origin": ["sealed"] * n, "seq": list(seqs), "msgid": msgid, "kind": ["message"] * n, "action": ["send"] * n, "msgtype": ["text"] * n,
-            "sent_at": at, "sender_id": senders, "sender_kind": ["employee" if m else "external" for m in mine], "recipient_ids": receivers,
-            "room_id": [w[3] for w in who], "conversation_id": [w[0] for w in who], "direction": ["outbound" if m else "inbound" for m in mine],
-            "employee_id": [w[1] for w in who], "customer_id": [w[2] for w in who], "text": texts,
-            "parts": [[("text.content", t)] for t in texts], "quotes": [[]] * n, "raw": raw.to_pylist(), "consent": ["agree"] * n,
-            "consent_source": ["api"] * n, "consent_rule": ["1"] * n, "lawful_basis": [["consent"]] * n, "key_version": [1] * n, "captured_at": [at[-1]] * n,
-            "ingested_at": [at[-1]] * n, "dt": [(day - date(1970, 1, 1)).days] * n, "dt_basis": ["sent"] * n, "register_version": [1] * n,
-            "policy_version": ["p"] * n, "subjects": [[b[:16], b[16:]] for b in noise], "nonce": noise, "content_fp": [b[:16] for b in noise],
-            "sealed_sha256": noise,
+        parts = pa.StructArray.from_arrays([pa.repeat("text.content", n), text], fields=list(schema.PART))
+        return {
+            "kind": pa.repeat("message", n), "action": pa.repeat("send", n), "msgtype": pa.repeat("text", n), "sent_at": at, "sender_id": senders,
+            "sender_kind": pc.if_else(mine, "employee", "external"), "recipient_ids": _lists(receivers, 1), "room_id": self._rooms.take(who),
+            "direction": pc.if_else(mine, "outbound", "inbound"), "employee_id": employees, "customer_id": customers, "text": text, "parts": _lists(parts, 1),
+            "raw": raw,
         }  # fmt: skip
-        offsets = [rng.randrange(len(self._noise) - 2048) for _ in range(n)]
-        sealed: dict[str, Any] = {
-            "origin": ["sealed"] * n, "seq": list(seqs), "variant": [""] * n, "msgid": msgid, "key_version": [1] * n,
-            "envelope": [self._noise[o : o + 900] for o in offsets], "key_block": [self._noise[o : o + 44] for o in offsets], "captured_at": [at[-1]] * n,
-            "page": ["0" * 64] * n, "conversation_id": [w[0] for w in who],
+
+    def _judged(self, day: date, at: Any) -> dict[str, Any]:
+        """Return what the gate and the staging add."""
+        n, digest = len(at), self._noise(len(at), 32)
+        return {
+            "quotes": _lists(pa.array([], schema.QUOTE), 0, n), "consent": pa.repeat("agree", n), "consent_source": pa.repeat("api", n),
+            "consent_rule": pa.repeat("1", n), "lawful_basis": _lists(pa.repeat("consent", n), 1), "ingested_at": np.full(n, at[-1]),
+            "dt": np.full(n, (day - date(1970, 1, 1)).days, "i4"), "dt_basis": pa.repeat("sent", n), "register_version": pa.repeat(1, n),
+            "policy_version": pa.repeat("p", n), "subjects": _lists(self._noise(2 * n, 16), 2), "nonce": self._noise(n, 32),
+            "content_fp": self._noise(n, 16), "sealed_sha256": digest,
         }  # fmt: skip
-        return schema.table("messages", messages), schema.table("sealed", sealed)
+
+    def _sealed(self, n: int) -> dict[str, Any]:
+        return {"variant": pa.repeat("", n), "envelope": self._noise(n, 900), "key_block": self._noise(n, 44), "page": pa.repeat("0" * 64, n)}
+
+    def _noise(self, n: int, size: int) -> pa.Array:
+        """Return `n` times `size` random bytes."""
+        return pa.BinaryArray.from_buffers(pa.binary(), n, [None, _ends(n, size), pa.py_buffer(self._rng.bytes(n * size))])
+
+    def _hex(self, n: int, digits: int) -> pa.Array:
+        return pa.StringArray.from_buffers(n, _ends(n, digits), pa.py_buffer(self._rng.bytes(n * digits // 2).hex().encode()))
 
 
-def make(home: Home, plain: Path, rows: int, *, most_sealed: int = 1_000_000) -> None:
-    """Commit the rows as an ingest leaves them (the first `most_sealed` with sealed bytes), and write the same messages as plain files."""
+def _ends(n: int, size: int) -> pa.Buffer:
+    return pa.py_buffer((np.arange(n + 1) * size).astype("i4"))
+
+
+def _lists(items: pa.Array, each: int, rows: int = 0) -> pa.Array:
+    """Return lists of `each` items."""
+    n = rows or len(items) // each
+    return pa.ListArray.from_arrays(pa.array((np.arange(n + 1) * each).astype("i4")), items)
+
+
+def table_of(kind: str, columns: dict[str, Any]) -> pa.Table:
+    """Return a table of a kind; times are milliseconds, what is not given is null."""
+    declared = schema.kind(kind).arrow
+    rows = len(columns["seq"])
+    return pa.Table.from_arrays([_column(columns.get(f.name), f.type, rows) for f in declared], schema=declared)
+
+
+def _column(values: Any, wanted: pa.DataType, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, wanted)
+    if pa.types.is_timestamp(wanted):
+        return pa.array(values).cast(pa.timestamp("ms", "UTC")).cast(wanted)
+    return (pa.array(values) if isinstance(values, np.ndarray) else values).cast(wanted)
+
+
+def make(home: Home, plain: Path, rows: int) -> None:
+    """Commit the rows as an ingest leaves them, and write the same messages as plain files."""
     lake = home.lake(firm.CORP)
     batch: list[DataFile] = []
     for number, (month, messages, sealed) in enumerate(Source(rows).hot()):
         batch.append(lake.write(messages, "messages", month=month, bucket=HOT))
-        if sealed["seq"][0].as_py() <= most_sealed:
+        if sealed is not None:
             batch.append(lake.write(sealed, "sealed", month=month, bucket=HOT))
         (plain / month).mkdir(parents=True, exist_ok=True)
         pq.write_table(messages, plain / month / f"{number:06d}.parquet", compression="zstd", row_group_size=HOT_GROUP_ROWS)
         if len(batch) >= 40:
             lake.commit(lake.snapshot(), batch, (), what="bench")
             batch = []
+            print(f"{(number + 1) * A_FILE:,} rows made", file=sys.stderr, flush=True)
     if batch:
         lake.commit(lake.snapshot(), batch, (), what="bench")
+
+
+def linked(home: Path, target: Path) -> Path:
+    """Return a copy of a home below `target` that can be written on: data files, which are written once, are shared, all others copied."""
+    shutil.copytree(home, target, copy_function=lambda a, b: os.link(a, b) if a.endswith(".parquet") and "_delta_log" not in a else shutil.copy2(a, b))
+    return target
 
 
 # -- the arms: each returns what it measured, seconds on the clock and of CPU among it ------------------------------
@@ -148,89 +199,141 @@ def compaction(home: str, kind: str) -> dict[str, Any]:
 
 
 def plain(source: str, target: str) -> dict[str, Any]:
-    """Read, sort and write the same tables with pyarrow alone, month by month, whole in memory."""
+    """Read, sort and write the same tables with pyarrow alone, a file a month, some days in memory at once (a day leads the order: the file is sorted)."""
     rows = size = 0
     order = [(c, "ascending") for c in schema.kind("messages").order]
     begun, cpu = time.perf_counter(), time.process_time()
     for month in sorted(Path(source).iterdir()):
-        table = ds.dataset(str(month)).to_table().sort_by(order)
-        path = Path(target) / f"{month.name}.parquet"
-        pq.write_table(table, path, compression="zstd")
-        rows, size = rows + table.num_rows, size + path.stat().st_size
+        path, dataset = Path(target) / f"{month.name}.parquet", ds.dataset(str(month))
+        first = date.fromisoformat(f"{month.name}-01")
+        with pq.ParquetWriter(path, dataset.schema, compression="zstd") as writer:
+            for start in (first + timedelta(days=n) for n in range(0, 31, PIECE_DAYS)):
+                within = (ds.field("dt") >= start) & (ds.field("dt") < start + timedelta(days=PIECE_DAYS))
+                if len(table := dataset.to_table(filter=within)):
+                    writer.write_table(table.sort_by(order))
+                rows += table.num_rows
+        size += path.stat().st_size
     return {"wall": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "rows": rows, "bytes": size}
 
 
 def questions(home: str) -> dict[str, Any]:
-    """One day's text searched, one conversation read (all files, and only those of its bucket): medians in seconds, warm, by DuckDB."""
-    import duckdb
-
-    lake = Home(Path(home)).lake(firm.CORP)
+    """One day's text searched, one conversation read (all files, and only those of its bucket), by DuckDB over the files; then as a user asks."""
+    at = Home(Path(home))
+    lake = at.lake(firm.CORP)
     snapshot = lake.snapshot()
-    day = snapshot.of("messages")[0].month + "-02"
+    day = date.fromisoformat(snapshot.of("messages")[0].month + "-02")
     some = lake.read("messages", snapshot.of("messages")[:1], columns=["conversation_id", "text"])
     word = some["text"][0].as_py()[:2]
     most = pc.value_counts(some["conversation_id"].combine_chunks()).to_pylist()
     conversation = max(most, key=lambda v: (v["counts"], v["values"]))["values"]
-    month = snapshot.of("messages", months=[day[:7]])
-
-    def asked(files: list[DataFile], query: str, *values: str) -> tuple[float, int]:
-        dataset = lake.dataset("messages", files)
-        next(iter(dataset.get_fragments())).ensure_complete_metadata()
-        with duckdb.connect() as connection:
-            connection.register("m", dataset)
-            took, rows = [], 0
-            for _ in range(7):
-                begun = time.perf_counter()
-                rows = len(connection.execute(query, values).fetchall())
-                took.append(time.perf_counter() - begun)
-        return median(took[1:]), rows
-
-    one = "SELECT seq, sender_id, sent_at, text FROM m WHERE conversation_id = ? ORDER BY dt, sent_at, seq"
-    found = {
-        "day": asked(month, "SELECT seq FROM m WHERE dt = CAST(? AS DATE) AND contains(text, ?)", day, word),
-        "conversation": asked(snapshot.of("messages"), one, conversation),
-        "conversation, own files": asked(snapshot.of("messages", buckets=[layout.bucket_of(conversation)]), one, conversation),
+    month = snapshot.of("messages", months=[f"{day:%Y-%m}"])
+    of_day, values = "SELECT seq FROM {} WHERE dt = CAST($day AS DATE) AND contains(text, $word)", {"day": str(day), "word": word}
+    one = "SELECT seq, sender_id, sent_at, text FROM m WHERE conversation_id = $id ORDER BY dt, sent_at, seq"
+    return {
+        "day": _by_duckdb(lake, month, of_day.format("m"), **values),
+        "conversation": _by_duckdb(lake, snapshot.of("messages"), one, id=conversation),
+        "conversation, own files": _by_duckdb(lake, snapshot.of("messages", buckets=[layout.bucket_of(conversation)]), one, id=conversation),
+        **_by_reader(at, of_day.format("messages"), day, word),
     }
-    return {name: {"seconds": seconds, "rows": rows} for name, (seconds, rows) in found.items()}
+
+
+def _by_duckdb(lake: Any, files: list[DataFile], query: str, **values: str) -> dict[str, Any]:
+    import duckdb
+
+    dataset = lake.dataset("messages", files)
+    next(iter(dataset.get_fragments())).ensure_complete_metadata()
+    with duckdb.connect() as connection:
+        connection.register("m", dataset)
+        return _asked(lambda: len(connection.execute(query, values).fetchall()))
+
+
+def _by_reader(home: Home, query: str, day: date, word: str) -> dict[str, Any]:
+    """The same day as `liuhen sql` and `liuhen search` ask it: views, an index, the newest fifty."""
+    from pipeline.reader import Reader
+    from pipeline.search import hits
+    from pipeline.search.question import Question
+
+    with Reader(home, firm.CORP) as reader:
+        return {
+            "day, sql": _asked(lambda: len(reader.rows(query, {"day": str(day), "word": word}))),
+            "day, search": _asked(lambda: len(hits.look(reader, Question(text=word, first_day=day, last_day=day)).hits)),
+            "day, search, one character": _asked(lambda: len(hits.look(reader, Question(text=word[0], first_day=day, last_day=day)).hits)),
+        }
+
+
+def _asked(ask: Callable[[], int]) -> dict[str, Any]:
+    """Ask seven times; return medians of the last six, seconds on the clock and of CPU, the first time, and the rows."""
+    wall, cpu, rows = [], [], 0
+    for _ in range(7):
+        begun, used = time.perf_counter(), time.process_time()
+        rows = ask()
+        wall.append(time.perf_counter() - begun)
+        cpu.append(time.process_time() - used)
+    return {"seconds": median(wall[1:]), "cpu": median(cpu[1:]), "first": wall[0], "rows": rows}
+
+
+def indexing(home: str) -> dict[str, Any]:
+    """Make what is missing of the search index."""
+    from pipeline.search import index
+
+    return {"messages": index.build(Home(Path(home)), firm.CORP).messages}
 
 
 def rewriting(home: str) -> dict[str, Any]:
     """Read the fullest month-bucket and write it again, as taking one record out does: seconds, rows."""
     lake = Home(Path(home)).lake(firm.CORP)
     file = max(lake.snapshot().of("messages"), key=lambda f: f.rows)
-    begun = time.perf_counter()
+    begun, cpu = _now()
     writer = layout.FileWriter(lake, "messages", month=file.month, bucket=file.bucket, lexicon=file.lexicon, token="0" * 16)
     writer.write(lake.read("messages", [file]))
     written = writer.close()
-    return {"wall": time.perf_counter() - begun, "rows": written.rows, "bytes": written.size}
+    ended, used = _now()
+    lake.purge([written])
+    return {"wall": ended - begun, "cpu": used - cpu, "rows": written.rows, "bytes": written.size}
 
 
 def committing(home: str, files: str) -> dict[str, Any]:
-    """Make the log name many files (that are not there), then commit one real file some times: medians in seconds."""
-    lake = Home(Path(home)).lake(firm.CORP)
-    snapshot = lake.snapshot()
-    ghosts = [
-        DataFile(path=f"kind=media/month=2001-{1 + n % 12:02}/bucket={n % 16:x}/lexicon=-/{n:016x}-{'0' * 64}.parquet", kind="media", month=f"2001-{1 + n % 12:02}",
-                 bucket=f"{n % 16:x}", rows=1, size=1, stats={"seq": (n, n)})
-        for n in range(int(files))
-    ]  # fmt: skip
-    snapshot.table.create_write_transaction([_add(f, 0) for f in ghosts], "append", snapshot.table.schema(), list(PARTITION))
+    """Make the log name many files (that are not there), a hundred a commit and with a checkpoint, then commit one real file some times: medians."""
+    from pipeline import logcare
+
+    at = Home(Path(home))
+    lake = at.lake(firm.CORP)
+    table = lake.snapshot().table
+    ghosts = [_add(_ghost(n), 0) for n in range(int(files))]
+    for first in range(0, len(ghosts), 100):
+        table.create_write_transaction(ghosts[first : first + 100], "append", table.schema(), list(PARTITION), post_commithook_properties=NO_HOOKS)
+        table.update_incremental()
+    logcare.tend(at, firm.CORP, every=1)
     acks = schema.table("acks", {"what": ["failed"], "until_leaf": [0], "reason": ["r"], "actor": ["a"], "at": [0]})
-    opening, commits = [], []
+    opened, committed = [], []
     for _ in range(9):
         written = lake.write(acks, "acks")
-        begun = time.perf_counter()
+        begun = _now()
         planned = lake.snapshot()
-        opened = time.perf_counter()
+        between = _now()
         lake.commit(planned, [written], (), what="bench")
-        opening.append(opened - begun)
-        commits.append(time.perf_counter() - opened)
-    return {"open": median(opening), "commit": median(commits), "files": len(lake.snapshot().files)}
+        ended = _now()
+        opened.append((between[0] - begun[0], between[1] - begun[1]))
+        committed.append((ended[0] - between[0], ended[1] - between[1]))
+    return {
+        **{f"{name} {what}": median(one[n] for one in took) for name, took in (("open", opened), ("commit", committed)) for n, what in enumerate(("wall", "cpu"))},
+        "files": len(lake.snapshot().files),
+    }  # fmt: skip
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _ghost(n: int) -> DataFile:
+    month, bucket = f"2001-{1 + n % 12:02}", f"{n % 16:x}"
+    path = f"kind=media/month={month}/bucket={bucket}/lexicon=-/{n:016x}-{'0' * 64}.parquet"
+    return DataFile(path=path, kind="media", month=month, bucket=bucket, rows=1, size=1, stats={"seq": (n, n)})
 
 
 if __name__ == "__main__":
     arms: dict[str, Callable[..., dict[str, Any]]] = {
-        "compaction": compaction, "plain": plain, "questions": questions, "rewriting": rewriting, "committing": committing,
+        "compaction": compaction, "plain": plain, "indexing": indexing, "questions": questions, "rewriting": rewriting, "committing": committing,
     }  # fmt: skip
     arm, *arguments = sys.argv[1:]
     print(json.dumps(arms[arm](*arguments)))
