@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from deltalake.transaction import AddAction, RemoveAction
 
 from pipeline import layout, schema
 from pipeline.home import Home
@@ -299,7 +300,7 @@ def committing(home: str, files: str) -> dict[str, Any]:
     at = Home(Path(home))
     lake = at.lake(firm.CORP)
     table = lake.snapshot().table
-    ghosts = [_add(_ghost(n), 0) for n in range(int(files))]
+    ghosts: list[AddAction | RemoveAction] = [_add(_ghost(n), 0) for n in range(int(files))]
     for first in range(0, len(ghosts), 100):
         table.create_write_transaction(ghosts[first : first + 100], "append", table.schema(), list(PARTITION), post_commithook_properties=NO_HOOKS)
         table.update_incremental()
