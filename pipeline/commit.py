@@ -57,6 +57,7 @@ class Run(msgspec.Struct, kw_only=True):
     source_errcodes: set[str] = msgspec.field(default_factory=set)
     looked: Looked = msgspec.field(default_factory=Looked)
     beyond: Counter[str] = msgspec.field(default_factory=Counter)  # findings that are counted and not kept, by msgid
+    rsa: set[str] = msgspec.field(default_factory=set)  # what did the private operations (multibuffer.chosen)
 
     @property
     def landed(self) -> int:
@@ -461,6 +462,7 @@ class Plan:
             if s.code == "SOURCE_ERRCODE" and s.detail:
                 self.run.source_errcodes.add(s.detail)
         self.run.breaker |= self.broke
+        self.run.rsa.update(m.rsa for m in self.manifest_of.values() if m.rsa)
         self._remember()
 
     def _remember(self) -> None:

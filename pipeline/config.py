@@ -65,7 +65,7 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """workers: processes that open records, 0 = as many as there are cores when there is enough work; rsa: what does the private operations."""
 
     workers: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
-    rsa: Literal["openssl", "multi-buffer"] = "openssl"
+    rsa: Literal["auto", "openssl", "multi-buffer"] = "auto"
 
 
 class Wecom(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -240,9 +240,9 @@ master = "file:keys/master.key"
 [ingest]
 # 解密进程数，0 = 按 CPU 核数 / processes that open records, 0 = one per core when there is enough work
 workers = 0
-# RSA 私钥运算："openssl" 逐条，"multi-buffer" 八条并行（另装 liuhen[multibuffer]，CPU 须支持 AVX512-IFMA，否则仍用 openssl）
-# RSA private operations: "openssl" one by one, "multi-buffer" eight at once (needs liuhen[multibuffer] and a CPU with AVX512-IFMA; OpenSSL where it cannot)
-rsa = "openssl"
+# RSA 私钥运算："auto" 能八条并行就并行，否则逐条；"openssl" 只逐条；"multi-buffer" 只并行，做不到即拒绝（CPU 须支持 AVX512-IFMA；见 docs/operations.md）
+# RSA private operations: "auto" eight at once where this machine can, else one by one; "openssl" one by one; "multi-buffer" eight at once or not at all
+rsa = "auto"
 
 [wecom]
 # 接口地址 / where the calls go. 仅限 https；本机模拟器可用 http / https only; http for the simulator on this machine

@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commit, compact, custody, durable, importing, landing, manifests, room, saved_files, schema
+from pipeline import clock, commit, compact, custody, durable, importing, landing, manifests, multibuffer, room, saved_files, schema
 from pipeline.commit import FATES, Run
 from pipeline.errors import EXIT_PRECEDENCE, Exit, UsageError
 from pipeline.home import Home
@@ -88,6 +88,7 @@ def run(
     """Do one ingest of one corp under its commit lock; raises Locked, StorageError, UsageError."""
     from pipeline.consenting import reconcile as late  # it uses this module's means
 
+    multibuffer.demand(home.config.ingest.rsa)
     with home.lock(f"{corp_id}.commit"), calm():
         started = clock.now_ms()
         lake = home.lake(corp_id)
@@ -229,7 +230,7 @@ def _key_state(home: Home, corp_id: str) -> str:
     """Return a word that changes when the enterprise keys, the packs or the configuration of the home change."""
     keys = [(k.version, k.fingerprint, k.retired) for k in home.enterprise_keys(corp_id)]
     packs = sorted((p.name, p.stat().st_mtime_ns) for p in (home.path / "lexicon").iterdir() if p.suffix in (".pack", ".texts"))
-    return repr((keys, packs, home.config.consent, home.config.lexicon, home.config.source))
+    return repr((keys, packs, home.config.consent, home.config.ingest, home.config.lexicon, home.config.source))
 
 
 def _discard_stale(home: Home, corp_id: str) -> None:
@@ -283,7 +284,7 @@ def _write_run(home: Home, corp_id: str, at: Run, started_ms: int, command: str,
         {**common, "phase": "start"},
         {
             **common, **counts, "phase": "end", "finished_at": now, "exit_code": exit_code, "lexicon_version": bench.lexicon_version,
-            "register_version": bench.snapshot.version,
+            "register_version": bench.snapshot.version, "rsa": ", ".join(sorted(at.rsa)) or None,
         },
     ]  # fmt: skip
     append(home, corp_id, [("runs", schema.table("runs", {c.name: [r.get(c.name) for r in rows] for c in schema.kind("runs").columns}))], what="run")

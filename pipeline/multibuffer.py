@@ -1,6 +1,6 @@
-"""RSA, eight private operations a call: Intel's crypto_mb (`pip install liuhen[multibuffer]`), where the processor has AVX512-IFMA or AVX-IFMA.
+"""What does RSA's private operations: eight a call by Intel's crypto_mb, where the processor has AVX512-IFMA or AVX-IFMA, else OpenSSL.
 
-Before: enterprise_keys.py, envelope.py (the shape `Rsa`). After: workbench.py, when `[ingest] rsa = "multi-buffer"`.
+Before: enterprise_keys.py, envelope.py (the shape `Rsa`). After: workbench.py; doctor/keys.py, which tells what is used and why.
 
 Three times as many private operations a CPU second (docs/performance.md). What the library does not do by itself is done here:
  (1) a ciphertext that is not below the modulus is refused, as RFC 8017 section 7.2.2 asks;
@@ -8,7 +8,8 @@ Three times as many private operations a CPU second (docs/performance.md). What 
      and a processor that errs would pass for a damaged record. What fails here is opened once more by OpenSSL;
  (3) PKCS#1 v1.5 padding is taken off here, so its failure is certain; OpenSSL answers it with random bytes. What follows is the same (envelope.py);
  (4) keys of other sizes than 2,048 bits or another exponent than 65,537 are left to OpenSSL.
-A self-test against OpenSSL comes before the first record of a process. docs/adr/0022 says why this is not the default.
+A self-test against OpenSSL comes before the first record of a process; whatever fails in loading or testing leaves the work to OpenSSL.
+docs/adr/0022 says why this is the default and what it costs.
 
 The library names four libraries of a compiler that come under another licence, and uses no symbol of theirs: it is loaded from memory without those
 four entries, otherwise unchanged.
@@ -20,9 +21,7 @@ import ctypes
 import os
 import secrets
 import struct
-import sys
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,9 +29,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from pipeline.enterprise_keys import KeySet
-from pipeline.envelope import OpenSslRsa
+from pipeline.envelope import OpenSslRsa, Rsa
+from pipeline.errors import UsageError
 
-LIBRARY: Final = "libcrypto_mb.so.13"
+PACKAGE, LIBRARY = "ipp-crypto", "libcrypto_mb.so.13"
+MANY, ONE = "multi-buffer", "openssl"
 UNUSED: Final = frozenset({b"libsvml.so", b"libirng.so", b"libimf.so", b"libintlc.so.5"})
 LANES, BITS, BYTES, EXPONENT = 8, 2048, 256, 65537
 LIMB: Final = 8
@@ -42,6 +43,45 @@ PT_LOAD, PT_DYNAMIC, DT_NEEDED, DT_STRTAB = 1, 2, 1, 5
 
 class Unavailable(Exception):
     """Why several operations at once are not possible here; the text names the cause in one word: not_installed, processor, loading, self_test."""
+
+
+def chosen(asked: str, keys: KeySet) -> tuple[Rsa, str]:
+    """Return what does the private operations, and its name for the run's record: multi-buffer, openssl, or openssl:WHY where `auto` cannot do better.
+
+    asked: `[ingest] rsa`. WHY: a cause of Unavailable, or `keys` when no key is of the kind that is done eight at once (4).
+    Raises UsageError RSA_IMPOSSIBLE when `multi-buffer` is asked for and impossible."""
+    if asked == ONE:
+        return OpenSslRsa(keys), ONE
+    fitting = next((key for key in keys.values() if fits(key)), None)
+    try:
+        library(fitting)
+    except Unavailable as why:
+        if asked == MANY:
+            raise impossible(why) from None
+        return OpenSslRsa(keys), f"{ONE}:{why}"
+    return (OpenSslRsa(keys), f"{ONE}:keys") if fitting is None else (MultiBufferRsa(keys), MANY)
+
+
+def demand(asked: str) -> None:
+    """Refuse, with UsageError RSA_IMPOSSIBLE, what is asked for (`[ingest] rsa`) and impossible on this machine."""
+    if asked == MANY:
+        try:
+            library()
+        except Unavailable as why:
+            raise impossible(why) from None
+
+
+IMPOSSIBLE: Final = {
+    "not_installed": "eight RSA operations at once are demanded, but ipp-crypto is not installed",
+    "processor": "eight RSA operations at once are demanded, but this processor lacks AVX512-IFMA",
+    "loading": "eight RSA operations at once are demanded, but crypto_mb does not load",
+    "self_test": "eight RSA operations at once are demanded, but crypto_mb failed its self-test",
+}
+
+
+def impossible(why: Unavailable) -> UsageError:
+    """Return the error that `multi-buffer` is asked for and impossible."""
+    return UsageError("RSA_IMPOSSIBLE", IMPOSSIBLE[str(why)], remedy="`liuhen config set ingest.rsa auto` lets OpenSSL do it where it must")
 
 
 class MultiBufferRsa:
@@ -129,19 +169,45 @@ def _spread(buffer: Any) -> Any:
 # -- the library ----------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def library() -> Any:
-    """Return the library, loaded and tried; raises Unavailable."""
-    path = Path(sys.prefix) / "lib" / LIBRARY
-    if not path.is_file():
+_outcome: Any = None  # of looking for the library, once a process: the library, or the cause that there is none
+
+
+def library(key: RSAPrivateKey | None = None) -> Any:
+    """Return the library, loaded and tried; raises Unavailable. key: what it is tried with, else a new one (some 50 ms)."""
+    global _outcome
+    if _outcome is None:
+        try:
+            _outcome = _usable(key)
+        except Unavailable as error:
+            _outcome = str(error)
+    if isinstance(_outcome, str):
+        raise Unavailable(_outcome)
+    return _outcome
+
+
+def place() -> Path | None:
+    """Return where the installed package keeps the library; None when it is not installed."""
+    from importlib.metadata import PackageNotFoundError, files  # 40 ms, for those alone who open records
+
+    try:
+        found = (Path(str(file.locate())) for file in files(PACKAGE) or () if file.name == LIBRARY)
+        return next((path for path in found if path.is_file()), None)
+    except PackageNotFoundError:
+        return None
+
+
+def _usable(key: RSAPrivateKey | None) -> Any:
+    path = place()
+    if path is None:
         raise Unavailable("not_installed")
     try:
         lib = _loaded(path)
-    except (OSError, AttributeError, StopIteration, ValueError, struct.error) as error:
+    # Whatever stands in the way (another libc, no libcrypto.so.3, memory that may not be executed, another build): OpenSSL does the work.
+    except Exception as error:
         raise Unavailable("loading") from error
     if lib.mbx_is_crypto_mb_applicable(0) != 1:
         raise Unavailable("processor")
-    if not _works(lib):
+    if not _works(lib, key or generate_private_key(EXPONENT, BITS)):
         raise Unavailable("self_test")
     return lib
 
@@ -182,10 +248,10 @@ def without_needed(image: bytes, names: frozenset[bytes]) -> bytes:
     return image[:begin] + b"".join(struct.pack("<QQ", *e) for e in kept).ljust(length, b"\0") + image[begin + length :]
 
 
-def _works(lib: Any) -> bool:
-    """Whether nine new ciphertexts, so that eight lanes and one are used, open to what was sealed by OpenSSL."""
-    key = generate_private_key(EXPONENT, BITS)
+def _works(lib: Any, key: RSAPrivateKey) -> bool:
+    """Whether nine new ciphertexts, so that eight lanes and one are used, open to what OpenSSL sealed, and the last to what OpenSSL opens."""
+    padding = PKCS1v15()
     texts = [secrets.token_bytes(88) for _ in range(LANES + 1)]
-    blocks = [key.public_key().encrypt(text, PKCS1v15()) for text in texts]
-    opened = list(_Lanes(lib, key).private(blocks))
-    return [unpadded(block) if block else None for block in opened] == texts
+    blocks = [key.public_key().encrypt(text, padding) for text in texts]
+    opened = [unpadded(block) if block else None for block in _Lanes(lib, key).private(blocks)]
+    return opened == texts and opened[-1] == key.decrypt(blocks[-1], padding)

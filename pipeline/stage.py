@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -93,7 +93,8 @@ class StagedPage(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What one flush staged. outline: name, size and sha256 of the outline file beside the manifest.
 
-    has_events: whether the outline holds consent events; one that holds none need not be opened ahead of its commit."""
+    has_events: whether the outline holds consent events; one that holds none need not be opened ahead of its commit.
+    rsa: what did the private operations (multibuffer.chosen); empty when there were none."""
 
     v: int = 1
     corp_id: str
@@ -103,6 +104,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[DataFile, ...]
     outline: tuple[str, int, str]
     has_events: bool = True
+    rsa: str = ""
 
 
 Rows = dict[Place, Columns]
@@ -114,7 +116,10 @@ _month_of_day = lru_cache(maxsize=256)(clock.month_of_day)
 class Builder:
     """Turns matched pages into rows, outlines and, at `flush`, durable files. Not thread-safe; one per worker."""
 
-    def __init__(self, home: Home, corp_id: str, *, lexicon_version: str, policy_version: str, key_fingerprints: Mapping[int, str]) -> None:
+    def __init__(
+        self, home: Home, corp_id: str, *, lexicon_version: str, policy_version: str, key_fingerprints: Mapping[int, str],
+        opened_by: Callable[[], str] = str,
+    ) -> None:  # fmt: skip
         self.home = home
         self.corp_id = corp_id
         self.lake: Lake = home.lake(corp_id)
@@ -122,6 +127,7 @@ class Builder:
         self.lexicon_version = lexicon_version
         self.policy_version = policy_version
         self.key_fingerprints = key_fingerprints
+        self._opened_by = opened_by
         self._of_msgid, self._of_content = (Keyed(home.keyring, corp_id, what).fingerprint for what in ("msgid", "content"))
         self._keep = home.config.archive.keep_sealed
         self._policies = pii.compiled(home.config.pii.policy_patterns)
@@ -316,7 +322,7 @@ class Builder:
         manifest = Manifest(
             corp_id=self.corp_id, pages=tuple(self.pages), lexicon_version=self.lexicon_version, policy_version=self.policy_version, files=files,
             outline=(outline.name, len(box), hashlib.sha256(box).hexdigest()),
-            has_events=any(o.events for rows in self.outlines.values() for o in rows),
+            has_events=any(o.events for rows in self.outlines.values() for o in rows), rsa=self._opened_by(),
         )  # fmt: skip
         first = min((p.ref.first_seq or 0 for p in self.pages), default=0)
         path = folder / f"{first:020d}-{token}{MANIFEST_SUFFIX}"

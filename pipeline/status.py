@@ -33,7 +33,9 @@ def gather(reader: Reader) -> dict[str, Any]:
     """Return one flat record of counts: `landed` is the sum of the six fates, `archived` of active, restricted and removed."""
     rows = rest.rows_of(reader.home.path, reader.lake, reader.snapshot)
     counts = {"corp_id": reader.corp_id, **rest.counts(rows, reader.snapshot.rows("records"))}
-    (last,) = reader.rows("SELECT max(finished_at) AS last_run_at, arg_max(exit_code, finished_at) AS last_exit_code FROM runs")
+    (last,) = reader.rows(
+        "SELECT max(finished_at) AS last_run_at, arg_max(exit_code, finished_at) AS last_exit_code, arg_max(rsa, finished_at) AS rsa FROM runs"
+    )
     (more,) = reader.rows(
         "SELECT found.*, (SELECT count(*) FROM consent) AS consent_events, (SELECT count(*) FROM people) AS people,"
         " (SELECT count(*) FROM media WHERE status = 'pending') AS media_pending, (SELECT max(last_seq) FROM pulls) AS last_seq,"
@@ -114,6 +116,8 @@ def _times(home: Home, found: dict[str, Any], lang: Lang) -> list[str]:
     if found["last_run_at"] is not None:
         ended = words.say("status.exit", lang, at=words.beijing(found["last_run_at"], lang), code=found["last_exit_code"])
         lines.append((words.say("status.run", lang), ended))
+    if found["rsa"] is not None:
+        lines.append((words.say("doctor.rsa", lang), ", ".join(words.label("rsa", used, lang) for used in found["rsa"].split(", "))))
     if found["pull_complete_at"] is not None:
         lines.append((words.say("status.pulled", lang), words.beijing(found["pull_complete_at"], lang)))
     if found["window_hours_left"] is not None:

@@ -6,7 +6,6 @@ A workbench is opened once per process from plain settings, so that it crosses t
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from pipeline.consent import ConsentPolicy
 from pipeline.consenting.register_file import register_of
 from pipeline.directory import Directory
 from pipeline.enterprise_keys import KeySet
-from pipeline.envelope import Decrypt, OpenSslRsa, Rsa
+from pipeline.envelope import Decrypt, Rsa
 from pipeline.home import Home
 from pipeline.lake import Snapshot
 from pipeline.lakerows import directory_of, events_of
@@ -51,6 +50,7 @@ class Workbench:
         self.home = home
         self.corp_id = corp_id
         self.snapshot = snapshot
+        self.opened_by = ""  # what did the private operations so far (multibuffer.chosen)
 
     @cached_property
     def keys(self) -> KeySet:
@@ -95,12 +95,13 @@ class Workbench:
         return ConsentPolicy(default=c.default, room=c.room, withheld_days=c.withheld_days, lawful_basis=c.lawful_basis)
 
     @cached_property
+    def _chosen(self) -> tuple[Rsa, str]:
+        return multibuffer.chosen(self.home.config.ingest.rsa, self.keys)
+
+    @property
     def rsa(self) -> Rsa:
-        """What does the private operations; OpenSSL where several at once are not possible (`doctor` says why)."""
-        if self.home.config.ingest.rsa == "multi-buffer":
-            with suppress(multibuffer.Unavailable):
-                return multibuffer.MultiBufferRsa(self.keys)
-        return OpenSslRsa(self.keys)
+        """What does the private operations; raises UsageError RSA_IMPOSSIBLE where what is configured cannot be."""
+        return self._chosen[0]
 
     @cached_property
     def decrypt(self) -> Decrypt | None:
@@ -110,8 +111,9 @@ class Workbench:
     def builder(self) -> Builder:
         """Return a new, empty stage builder."""
         return Builder(
-            self.home, self.corp_id, lexicon_version=self.lexicon_version, policy_version=self.policy.version, key_fingerprints=self.keys.fingerprints
-        )
+            self.home, self.corp_id, lexicon_version=self.lexicon_version, policy_version=self.policy.version, key_fingerprints=self.keys.fingerprints,
+            opened_by=lambda: self.opened_by,
+        )  # fmt: skip
 
     # -- the walk, one function a step ----------------------------------------------------------------------------
 
@@ -125,6 +127,7 @@ class Workbench:
         """Sealed → opened."""
         if isinstance(landed, OpenedPage):
             return landed
+        self.opened_by = self._chosen[1]
         return envelope.open_page(landed[0], landed[1], keys=self.keys, rsa=self.rsa, decrypt=self.decrypt)
 
     def message(self, page: OpenedPage) -> ParsedPage:

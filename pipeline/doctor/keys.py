@@ -29,13 +29,15 @@ def look_home(home: Home) -> Finding:
 
 
 def look_rsa(home: Home) -> Finding:
-    """Return what does the private operations, and why not what was asked for."""
-    if home.config.ingest.rsa == "openssl":
+    """Return what does the private operations, and why not eight at once; bad where that was demanded."""
+    if home.config.ingest.rsa == multibuffer.ONE:
         return Finding(check="rsa", state="ok", outcome="configured")
     try:
         multibuffer.library()
-    except multibuffer.Unavailable as error:
-        return Finding(check="rsa", state="warning", outcome=str(error))
+    except multibuffer.Unavailable as why:
+        if home.config.ingest.rsa == multibuffer.MANY:
+            return of_error("rsa", multibuffer.impossible(why))
+        return Finding(check="rsa", state="note" if str(why) in ("not_installed", "processor") else "warning", outcome=str(why))
     return Finding(check="rsa", state="ok", outcome="ok")
 
 

@@ -17,6 +17,7 @@ SELECT
     max(duplicate) AS duplicate,
     max(reopened) AS reopened,
     any_value(lexicon_version) AS lexicon_version,
-    max(register_version) AS register_version
+    max(register_version) AS register_version,
+    any_value(rsa) AS rsa
 FROM lake_runs
 GROUP BY run_id;

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -16,10 +18,10 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import envelope
+from pipeline import envelope, multibuffer
 from pipeline.answers import read_page
-from pipeline.enterprise_keys import KeySet, load_private_key
-from pipeline.envelope import KeyInfo, OpenSslRsa, decrypt_data, open_item, open_page, parse_key_info, random_key, strict_base64
+from pipeline.enterprise_keys import KeySet, load_private_key, private_der
+from pipeline.envelope import KeyInfo, decrypt_data, open_item, open_page, parse_key_info, random_key, strict_base64
 from pipeline.errors import FAILURE_CODES, RecordError
 from pipeline.records import OpenedItem, OpenedPage, PageRef, SealedItem
 from pipeline.saved_files import answer_of
@@ -79,6 +81,20 @@ WRONG = rsa.generate_private_key(65537, 2048)
 KEYS = KeySet.of({1: RIGHT})
 
 
+
+@pytest.fixture(scope="module", params=["one by one", "eight at once"], autouse=True)
+def by(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Everything here is so by both back-ends, or by the one that this machine has."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "eight at once":
+            try:
+                multibuffer.library()
+            except multibuffer.Unavailable as why:
+                pytest.skip(f"not on this machine: {why}; tests/unit/test_multibuffer.py says what it does")
+            patch.setattr(envelope, "OpenSslRsa", multibuffer.MultiBufferRsa)
+        yield request.param
+
+
 def sealed(seq: int, text: bytes | None = None, *, version: int = 1, key: rsa.RSAPrivateKey = RIGHT) -> bytes:
     plaintext = text if text is not None else b'{"msgid":"m%d"}' % seq
     return seal_item(plaintext, seq=seq, msgid=f"m{seq}", version=version, public_key=key.public_key())
@@ -93,6 +109,13 @@ def with_damaged_block(item: bytes) -> bytes:
     """A record whose RSA block is another number, so that it opens to noise or not at all."""
     block = base64.b64encode(b"\x01" + bytes(range(255)))
     return with_field(item, b"encrypt_random_key", block)
+
+
+def raised(padded: bytes) -> bytes:
+    """A block that the right key opens to exactly these 256 bytes."""
+    assert len(padded) == 256
+    numbers = RIGHT.public_key().public_numbers()
+    return pow(int.from_bytes(padded, "big"), numbers.e, numbers.n).to_bytes(256, "big")
 
 
 def opened(*items: bytes, keys: KeySet = KEYS) -> OpenedPage:
@@ -180,6 +203,57 @@ def test_a_key_of_another_size_is_a_wrong_key() -> None:
     assert outcome(opened(sealed(1), keys=keys)) == {0: "KEY_WRONG"}
 
 
+@pytest.mark.parametrize(
+    ("bits", "exponent", "expected"),
+    [
+        pytest.param(1024, 65537, "KEY_BLOCK_MALFORMED", id="1,024 bits, which `keys add` refuses"),
+        pytest.param(2048, 65537, GOOD, id="2,048 bits"),
+        pytest.param(2048, 3, GOOD, id="2,048 bits, exponent 3"),
+        pytest.param(3072, 65537, GOOD, id="3,072 bits"),
+        pytest.param(4096, 65537, GOOD, id="4,096 bits"),
+    ],
+)
+def test_keys_of_every_kind_open_what_was_sealed_for_them(bits: int, exponent: int, expected: str) -> None:
+    key = rsa.generate_private_key(exponent, bits)  # type: ignore[arg-type]  # 3 or 65537
+    assert outcome(opened(sealed(1, key=key), sealed(2, key=WRONG), keys=KeySet.of({1: key, 2: RIGHT})))[0] == expected
+
+
+def test_a_key_that_lay_under_a_passphrase_opens_as_any_other() -> None:
+    pem = RIGHT.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.PKCS8, ser.BestAvailableEncryption(b"words"))
+    keys = KeySet({1: private_der(load_private_key(pem, b"words"))})
+    assert outcome(opened(sealed(1), keys=keys)) == {0: GOOD}
+
+
+MODULUS = RIGHT.public_key().public_numbers().n
+BLOCKS = [
+    pytest.param((0).to_bytes(256, "big"), id="0"),
+    pytest.param((1).to_bytes(256, "big"), id="1"),
+    pytest.param((MODULUS - 1).to_bytes(256, "big"), id="the largest"),
+    pytest.param(MODULUS.to_bytes(256, "big"), id="the modulus"),
+    pytest.param(b"\xff" * 256, id="more than the modulus"),
+    pytest.param(b"\1" * 384, id="a block of a larger key"),
+    pytest.param(raised(b"\0\1" + b"p" * 165 + b"\0" + KEY_BLOCK), id="padding of a signature"),
+    pytest.param(raised(b"\0\2" + b"p" * 7 + b"\0" + KEY_BLOCK.ljust(246, b"=")), id="seven bytes of padding"),
+    pytest.param(raised(b"\0\2" + b"p" * 254), id="padding without an end"),
+    pytest.param(raised(b"\1\2" + b"p" * 165 + b"\0" + KEY_BLOCK), id="no leading zero"),
+    pytest.param(RIGHT.public_key().encrypt(b"", PKCS1v15()), id="nothing inside"),
+    pytest.param(RIGHT.public_key().encrypt(b"x" * 245, PKCS1v15()), id="as much inside as can be, no base64"),
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_is_no_random_key_is_damage_beside_good_records_and_a_wrong_key_alone(block: bytes) -> None:
+    bad = with_field(sealed(2), b"encrypt_random_key", base64.b64encode(block))
+    assert outcome(opened(sealed(1), bad, sealed(3))) == {0: GOOD, 1: "UNDECRYPTABLE", 2: '{"msgid":"m3"}'}
+    assert outcome(opened(bad)) == {0: "KEY_WRONG"}
+
+
+@pytest.mark.parametrize("at", [0, 3, 7, 8, 11])
+def test_one_that_does_not_open_disturbs_none_of_the_others(at: int) -> None:
+    items = [with_damaged_block(sealed(n)) if n == at else sealed(n) for n in range(12)]
+    assert outcome(opened(*items)) == {n: "UNDECRYPTABLE" if n == at else f'{{"msgid":"m{n}"}}' for n in range(12)}
+
+
 class Noise:
     """A back-end that answers as OpenSSL may for a wrong key: random bytes of any length, or none."""
 
@@ -203,7 +277,8 @@ class Counting:
 
     def decrypt_many(self, blocks: Sequence[tuple[int, bytes]]) -> list[bytes | None]:
         self.asked += [len(block) for _, block in blocks]
-        return OpenSslRsa(KEYS).decrypt_many(blocks)
+        back_end: Any = envelope.OpenSslRsa(KEYS)
+        return list(back_end.decrypt_many(blocks))
 
 
 def test_no_private_operation_is_spent_on_what_cannot_open() -> None:
