@@ -9,7 +9,7 @@ Three times as many private operations a CPU second (docs/performance.md). What 
  (3) PKCS#1 v1.5 padding is taken off here, so its failure is certain; OpenSSL answers it with random bytes. What follows is the same (envelope.py);
  (4) keys of other sizes than 2,048 bits or another exponent than 65,537 are left to OpenSSL.
 A self-test against OpenSSL comes before the first record of a process; whatever fails in loading or testing leaves the work to OpenSSL.
-docs/adr/0022 says why this is the default and what it costs.
+docs/adr/0024 says why this is the default and what it costs.
 
 The library names four libraries of a compiler that come under another licence, and uses no symbol of theirs: it is loaded from memory without those
 four entries, otherwise unchanged.

@@ -1,4 +1,4 @@
-"""The two things that are compared, each a process of its own: `python -m tests.bench.arms rsa BLOCKS KEY` and `… whole HOME PAGES WORKERS`.
+"""The things that are compared, each a process of its own: `python -m tests.bench.arms rsa|eight BLOCKS KEY PROCESSES`, `… whole HOME PAGES WORKERS`.
 
 Before: workload.py. After: meter.py, which starts them and reads what they used.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 RSA_BYTES = 256
+PAGE = 1_000
 
 
 def open_blocks(blocks: Path, key: Path, part: int, parts: int) -> int:
@@ -26,11 +28,21 @@ def open_blocks(blocks: Path, key: Path, part: int, parts: int) -> int:
     return opened
 
 
-def rsa(blocks: str, key: str, processes: str) -> int:
+def open_eight(blocks: Path, key: Path, part: int, parts: int) -> int:
+    """The same, eight at once, a page's worth a call."""
+    from pipeline.enterprise_keys import KeySet, load_private_key
+    from pipeline.multibuffer import MultiBufferRsa
+
+    together, data = MultiBufferRsa(KeySet.of({1: load_private_key(key.read_bytes())})), blocks.read_bytes()
+    mine = [(1, data[at : at + RSA_BYTES]) for at in range(part * RSA_BYTES, len(data), parts * RSA_BYTES)]
+    return sum(bool(key_block) for at in range(0, len(mine), PAGE) for key_block in together.decrypt_many(mine[at : at + PAGE]))
+
+
+def spread(opener: Callable[[Path, Path, int, int], int], blocks: str, key: str, processes: str) -> int:
     """Open all blocks in some processes."""
     parts = int(processes)
     with multiprocessing.get_context("spawn").Pool(parts) as pool:
-        opened = sum(pool.starmap(open_blocks, [(Path(blocks), Path(key), part, parts) for part in range(parts)], chunksize=1))
+        opened = sum(pool.starmap(opener, [(Path(blocks), Path(key), part, parts) for part in range(parts)], chunksize=1))
         pool.close()
         pool.join()
     return opened
@@ -50,4 +62,4 @@ def whole(home: str, pages: str, workers: str) -> int:
 
 if __name__ == "__main__":
     arm, *arguments = sys.argv[1:]
-    print({"rsa": rsa, "whole": whole}[arm](*arguments))
+    print(whole(*arguments) if arm == "whole" else spread({"rsa": open_blocks, "eight": open_eight}[arm], *arguments))

@@ -158,10 +158,10 @@ def _item(plain: dict[str, Any], seq: int, key: sealing.RandomKey, block: bytes,
     )
 
 
-def home(folder: Path, *, rsa: str = "openssl") -> Home:
-    """Return a fresh home with key, directory and register; the packs are the shipped ones. rsa: the setting `ingest.rsa`."""
+def home(folder: Path, *, rsa: str = "") -> Home:
+    """Return a fresh home with key, directory and register; the packs are the shipped ones. rsa: the setting `ingest.rsa`, that of a new home when empty."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = firm.home(folder, settings={"ingest.rsa": rsa})
+    made = firm.home(folder, settings={"ingest.rsa": rsa} if rsa else {})
     people = [Entry(userid=userid, kind="employee", name=f"演示{userid}", recorded_at_ms=RECORDED_MS) for userid in employees()]
     ingest.append(made, firm.CORP, [("people", people_table(people)), ("consent", consent_table(events()))], what="bench")
     return made

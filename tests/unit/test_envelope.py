@@ -6,6 +6,7 @@ import base64
 import os
 import random
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import pytest
@@ -199,8 +200,13 @@ def test_versions_are_judged_apart() -> None:
 
 
 def test_a_key_of_another_size_is_a_wrong_key() -> None:
-    keys = KeySet.of({1: rsa.generate_private_key(65537, 3072)})
-    assert outcome(opened(sealed(1), keys=keys)) == {0: "KEY_WRONG"}
+    assert outcome(opened(sealed(1), keys=KeySet.of({1: made(3072)}))) == {0: "KEY_WRONG"}
+
+
+@cache
+def made(bits: int, exponent: int = 65537) -> rsa.RSAPrivateKey:
+    """Once: large ones take seconds."""
+    return rsa.generate_private_key(exponent, bits)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +220,7 @@ def test_a_key_of_another_size_is_a_wrong_key() -> None:
     ],
 )
 def test_keys_of_every_kind_open_what_was_sealed_for_them(bits: int, exponent: int, expected: str) -> None:
-    key = rsa.generate_private_key(exponent, bits)  # type: ignore[arg-type]  # 3 or 65537
+    key = made(bits, exponent)
     assert outcome(opened(sealed(1, key=key), sealed(2, key=WRONG), keys=KeySet.of({1: key, 2: RIGHT})))[0] == expected
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from pipeline import ingest, multibuffer, status, words
-from pipeline.config import Config
+from pipeline.config import Config, Ingest
 from pipeline.doctor import keys as doctor_keys
 from pipeline.enterprise_keys import KeySet
 from pipeline.envelope import OpenSslRsa
@@ -128,7 +129,10 @@ def test_entries_of_a_library_are_taken_out_by_name_and_nothing_else(tmp_path: P
 
 # -- what is used, and who is told --------------------------------------------------------------------------------------
 
-CAUSES = ["not_installed", "processor", "loading", "self_test"]
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return firm.home(tmp_path_factory.mktemp("home"))
 
 
 def no_library(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
@@ -153,20 +157,27 @@ def test_eight_at_once_is_what_a_new_home_takes_where_it_can(tmp_path: Path) -> 
     assert told(home) == [f"openssl:{why_not()}" if why_not() else "multi-buffer"]
 
 
-@pytest.mark.parametrize("why", CAUSES)
-def test_where_it_is_not_possible_openssl_opens_and_doctor_status_and_the_run_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+@pytest.mark.parametrize(
+    ("why", "state"), [("not_installed", "note"), ("processor", "note"), ("loading", "warning"), ("self_test", "warning")]
+)
+def test_where_it_is_not_possible_openssl_is_chosen_and_the_doctor_says_why(shared: Home, monkeypatch: pytest.MonkeyPatch, why: str, state: str) -> None:
     no_library(monkeypatch, why)
+    assert isinstance(bench(shared).rsa, OpenSslRsa)
+    found = doctor_keys.look_rsa(shared)
+    assert (found.state, found.outcome) == (state, why)
+    told_in = [words.catalogue()[key]["zh"] for key in (f"doctor.rsa.{why}", f"doctor.rsa.{why}.fix", f"rsa.openssl:{why}")]
+    assert len(set(told_in)) == 3
+
+
+def test_a_run_that_openssl_did_instead_says_so_in_its_record_and_in_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_library(monkeypatch, "self_test")
     home = firm.home(tmp_path)
     run(home, page(tmp_path, "a.json", {n: message(n, f"第 {n} 条") for n in range(1, 12)}))
-    assert isinstance(bench(home).rsa, OpenSslRsa)
-    assert told(home) == [f"openssl:{why}"]
-    found = doctor_keys.look_rsa(home)
-    assert (found.state, found.outcome) == ("note" if why in ("not_installed", "processor") else "warning", why)
-    assert words.catalogue()[f"doctor.rsa.{why}"]["zh"] and words.catalogue()[f"doctor.rsa.{why}.fix"]["zh"]
+    assert told(home) == ["openssl:self_test"]
     with Reader(home, firm.CORP) as reader:
         counted = status.gather(reader)
-    assert counted["rsa"] == f"openssl:{why}" and counted["archived"] == 11
-    assert words.catalogue()[f"rsa.openssl:{why}"]["zh"] in status.render(home, counted, "zh")
+    assert counted["rsa"] == "openssl:self_test" and counted["archived"] == 11
+    assert "RSA 运算      逐条（OpenSSL）：crypto_mb 自检未通过" in status.render(home, counted, "zh")
 
 
 @pytest.mark.parametrize(
@@ -178,9 +189,10 @@ def test_where_it_is_not_possible_openssl_opens_and_doctor_status_and_the_run_sa
         ("self_test", "eight RSA operations at once are demanded, but crypto_mb failed its self-test"),
     ],
 )
-def test_what_is_demanded_and_impossible_is_refused_before_anything_lands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str, said: str) -> None:
+def test_what_is_demanded_and_impossible_is_refused_before_anything_lands(shared: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str, said: str) -> None:
     no_library(monkeypatch, why)
-    home = firm.home(tmp_path, settings={"ingest.rsa": "multi-buffer"})
+    home = Home(shared.path)
+    home.config = msgspec.structs.replace(shared.config, ingest=Ingest(rsa="multi-buffer"))
     with pytest.raises(UsageError) as error:
         ingest.run(home, firm.CORP, sources=[page(tmp_path, "a.json", {1: message(1, "一")})])
     assert (error.value.code, error.value.message, int(error.value.exit_code)) == ("RSA_IMPOSSIBLE", said, 2)
@@ -210,8 +222,13 @@ def test_whatever_fails_the_first_time_is_known_for_the_process_and_asked_once(
     if name == "_works" and why_not():
         pytest.skip(f"not on this machine: {why_not()}")
     asked: list[str] = []
+
+    def counted(*given: Any) -> Any:
+        asked.append(name)
+        return instead(*given)
+
     monkeypatch.setattr(multibuffer, "_outcome", None)
-    monkeypatch.setattr(multibuffer, name, lambda *given: (asked.append(name), instead(*given))[1])
+    monkeypatch.setattr(multibuffer, name, counted)
     for _ in range(3):
         used, said = multibuffer.chosen("auto", KEYS)
         assert isinstance(used, OpenSslRsa) and said == f"openssl:{why}"

@@ -1,5 +1,7 @@
 """Ours and the vendor's DecryptData, side by side: the same plaintext, or a refusal whose reason is on a list.
 
+Every random key goes through RSA before it comes to ours, by each back-end that this machine has: OpenSSL, and eight operations at once.
+
 Needs the vendor's Linux x86-64 library: LIUHEN_VENDOR_LIB names the file (the PyPI wheel `pywecomarchive` 0.1.0 carries one).
 Where we refuse and the library opens, the reason is one of:
  - a message that is cut inside filler behind its body (the library does not miss it);
@@ -18,12 +20,16 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from pipeline.envelope import decrypt_data, random_key
+from pipeline import multibuffer
+from pipeline.enterprise_keys import KeySet
+from pipeline.envelope import OpenSslRsa, Rsa, decrypt_data, random_key
 from pipeline.errors import RecordError
 from pipeline.sealing import ALPHABET, RandomKey, aes_seal, key_info, seal, seal_item, varint
 
@@ -59,8 +65,29 @@ def answers(stream: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+PRIVATE = rsa.generate_private_key(65537, 2048)
+KEYS = KeySet.of({1: PRIVATE})
+WAYS: tuple[Rsa, ...] = (OpenSslRsa(KEYS),)
+with suppress(multibuffer.Unavailable):
+    WAYS += (multibuffer.MultiBufferRsa(KEYS),)
+
+
+def after_rsa(keys: Iterable[bytes]) -> list[bytes]:
+    """Seal each and open it by every back-end: both must answer the same."""
+    blocks = [(1, PRIVATE.public_key().encrypt(key, padding.PKCS1v15())) for key in keys]
+    first, *others = [way.decrypt_many(blocks) for way in WAYS]
+    assert all(other == first for other in others)
+    return [key for key in first if key is not None]
+
+
 def ours(key: bytes, message: bytes) -> bytes | str:
     """Return what we open, or the code of our refusal."""
+    (key,) = after_rsa([key])
+    return opened_by_us(key, message)
+
+
+def opened_by_us(key: bytes, message: bytes) -> bytes | str:
+    """The same, of a random key that came through RSA."""
     if random_key(key) is None:
         return "NO_RANDOM_KEY"
     try:
@@ -89,11 +116,13 @@ def test_the_library_opens_what_we_seal() -> None:
 
 
 def test_the_library_opens_a_whole_item_after_rsa() -> None:
-    private = rsa.generate_private_key(65537, 2048)
-    item = seal_item(b'{"msgid":"m1","msgtype":"text"}', seq=7, msgid="m1", version=3, public_key=private.public_key())
+    item = seal_item(b'{"msgid":"m1","msgtype":"text"}', seq=7, msgid="m1", version=1, public_key=PRIVATE.public_key())
     fields = dict(part.split(b":", 1) for part in item.strip(b"{}").replace(b'"', b"").split(b","))
-    key = private.decrypt(base64.b64decode(fields[b"encrypt_random_key"]), padding.PKCS1v15())
-    assert vendor([(key, fields[b"encrypt_chat_msg"])]) == [(0, b'{"msgid":"m1","msgtype":"text"}')]
+    block = base64.b64decode(fields[b"encrypt_random_key"])
+    for way in WAYS:
+        (key,) = way.decrypt_many([(1, block)])
+        assert key is not None
+        assert vendor([(key, fields[b"encrypt_chat_msg"])]) == [(0, b'{"msgid":"m1","msgtype":"text"}')]
 
 
 RNG = random.Random(11)
@@ -209,8 +238,9 @@ def test_on_damaged_records_ours_opens_nothing_that_the_library_does_not() -> No
     drawn = [fuzzed(rng) for _ in range(2_000)]
     results = vendor([case for _, _, case in drawn])
     seen: Counter[str] = Counter()
-    for (kind, explained, case), (code, plaintext) in zip(drawn, results, strict=True):
-        mine = ours(*case)
+    keys = after_rsa(case[0] for _, _, case in drawn)
+    for (kind, explained, case), (code, plaintext), key in zip(drawn, results, keys, strict=True):
+        mine = opened_by_us(key, case[1])
         if isinstance(mine, bytes):
             assert (code, plaintext) == (0, mine), kind
         elif code == 0:
