@@ -186,10 +186,11 @@ def conversation(
     conversation_id: Annotated[str, typer.Argument(help=t("usage.conversation.id"), metavar="ID")],
     around: Annotated[str, typer.Option("--around", help=t("usage.conversation.around"), metavar="MSGID")] = "",
     html: Annotated[Path | None, typer.Option("--html", help=t("usage.conversation.html"), metavar="FILE")] = None,
+    text: Annotated[bool, typer.Option("--text", help=t("usage.conversation.text"))] = False,
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:
-    """Show a conversation in order: as text to read, as a page, or as rows where a format or a file is asked for."""
+    """Show a conversation in order: on a terminal as text to read, as a page, otherwise as rows."""
     from pipeline import conversation as page
     from pipeline import conversation_rows, thumbnails
     from pipeline.ask_conversation import gather
@@ -200,12 +201,13 @@ def conversation(
     with recorded("conversation", corp=corp, conversation=conversation_id, around=around or None) as told, Reader(CALL.home, corp) as reader:
         lines, meta = gather(reader, conversation_id, around=around or None, demo=CALL.home.config.demo)
         told["result"] = f"{len(lines)} lines"
-        if format is not None or output is not None:
+        read = text or (format is None and html is None and chosen(format, output) == "table")
+        if format is not None or output is not None or not (read or html):
             emit_rows(conversation_rows.columns(LANG), conversation_rows.rows_of(lines, LANG), format=format, output=output, total=len(lines))
+        if read and output is None:
+            with extract(None, [("text", True)], rows=len(lines)):
+                print(page.render_text(lines, LANG))
         if html is None:
-            if format is None and output is None:
-                with extract(None, [("text", True)], rows=len(lines)):
-                    print(page.render_text(lines, LANG))
             return
         with extract(html, [("text", True)], rows=len(lines)), replacing(html) as sink:
             sink.write(page.render_html(lines, meta, LANG, pictures=thumbnails.of_lines(CALL.home, corp, lines)).encode("utf-8", "replace"))

@@ -73,7 +73,7 @@ def _command(home: Path, words: list[str], truth: Truth) -> None:
     passphrase = next((k.passphrase for k in truth.keys if k.passphrase), None)
     secret = {generate.PASSPHRASE_VARIABLE: passphrase} if passphrase else {}
     asks = words[0] in ("audit", "sql", "status", "conversation")
-    table = ["--format", "table"] if words[0] in ("audit", "sql", "status") else []
+    table = {"conversation": ["--text"]}.get(words[0], ["--format", "table"] if asks else [])
     ended = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "--home", str(home), "--lang", LANG, *words, *table], env={**os.environ, **secret}, check=False,
         stdout=subprocess.PIPE if asks else None, encoding="utf-8",

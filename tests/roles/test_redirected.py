@@ -63,7 +63,8 @@ def extracts(at: Home) -> list[dict[str, Any]]:
         pytest.param(("sql", WORDS, "--format", "table"), 4, id="a table"),
         pytest.param(("sql", WORDS, "--format", "xlsx"), 4, id="a workbook"),
         pytest.param(("search", "第2"), 1, id="search"),
-        pytest.param(("conversation", "wmA|zhangsan"), 5, id="a conversation as text"),
+        pytest.param(("conversation", "wmA|zhangsan", "--text"), 5, id="a conversation as text"),
+        pytest.param(("conversation", "wmA|zhangsan"), 5, id="a conversation as rows"),
     ],
 )
 def test_what_is_redirected_into_a_file_is_recorded_with_its_digest(at: Home, into: Call, tmp_path: Path, words: tuple[str, ...], rows: int) -> None:
