@@ -107,7 +107,9 @@ class Reader:
 
     def _dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
         if kind == "messages":
-            return counted.Messages(self.home.path, self.lake, self.snapshot, files, groups, damaged=self.home.damaged)
+            return counted.Messages(
+                self.home.path, self.lake, self.snapshot, files, groups, damaged=self.home.damaged, numbered=self.whole and groups is None
+            )  # fmt: skip
         return self.lake.dataset(kind, files, groups)
 
     def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:

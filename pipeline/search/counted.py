@@ -8,6 +8,8 @@ Rules, each with a test:
  (3) One file after the other: what is in memory at once are the asked columns of one.
  (4) When and by whom a message was recalled is told as the view `lake_messages_recalled` tells it, and looked up only for what asks it: a join in
      the view is made whatever is asked, and reads the id of every message for it.
+ (5) Words that repeat are handed to DuckDB by numbers of the different ones of a file, where the messages are made so (`numbered`): it groups, folds
+     and compares them as often as they are different. Whoever narrows the scan by rules of his own (roles/scoped.py) is given words.
 """
 
 from __future__ import annotations
@@ -30,18 +32,21 @@ from pipeline.search.narrow import Narrow
 
 RECALLED = pa.schema([("recalled_at", pa.timestamp("ms", "UTC")), ("recalled_by", pa.string())])
 BY = "msgid"
+ADDED = (*RECALLED.names, *narrow.FORMS.names)
 
 
 class Messages(ds.InMemoryDataset):
-    """The messages of some files of a snapshot, with two columns more (rule 4). groups: of each path the row groups to look into, None for all;
-    damaged: takes the paths of kept columns that cannot be believed."""
+    """The messages of some files of a snapshot, with columns more: of their recall (rule 4), and of their text (narrow.FORMS).
+
+    groups: of each path the row groups to look into, None for all; damaged: takes the paths of kept columns that cannot be believed; numbered: rule 5."""
 
     def __init__(
         self, home_path: Path, lake: Lake, snapshot: Snapshot, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None,
-        where: pc.Expression | None = None, damaged: set[str] | None = None,
+        where: pc.Expression | None = None, damaged: set[str] | None = None, *, numbered: bool = False,
     ) -> None:  # fmt: skip
-        declared = schema.kind("messages").arrow
-        super().__init__(pa.schema([*declared, *RECALLED]).empty_table())
+        declared = [*schema.kind("messages").arrow, *RECALLED, *narrow.FORMS]
+        super().__init__(pa.schema(map(narrow.by_number, declared) if numbered else declared).empty_table())
+        self._numbered = numbered
         self._home, self._lake, self._snapshot, self._groups, self._where = home_path, lake, snapshot, groups, where
         self._files = {f.path: f for f in files}
         self._all = lake.dataset("messages", files, groups)
@@ -58,7 +63,10 @@ class Messages(ds.InMemoryDataset):
 
     def only(self, where: pc.Expression | None, rows: Mapping[str, Any] | None = None) -> Messages:
         """Return the messages that meet a condition. rows: by path, bools: others of this file need not be looked at, whatever is asked."""
-        some = Messages(self._home, self._lake, self._snapshot, list(self._files.values()), self._groups, _both(self._where, where), self._damaged)
+        files = list(self._files.values())
+        some = Messages(
+            self._home, self._lake, self._snapshot, files, self._groups, _both(self._where, where), self._damaged, numbered=self._numbered
+        )  # fmt: skip
         some._all, some._known, some._narrow, some._recalls = self._all, self._known, self._narrow, self._recalls  # what was read of the files
         some._rows = self._rows if rows is None else rows
         return some
@@ -67,7 +75,7 @@ class Messages(ds.InMemoryDataset):
         """Return the data files, those alone that may hold rows that meet a condition, by their month and by what has no nulls in them."""
         if not self._files:
             return iter(())
-        if filter is None or _named_in(filter, RECALLED.names):  # the files have no such columns
+        if filter is None or _named_in(filter, ADDED):  # the files have no such columns
             return iter(self._all.get_fragments())
         if self._known is None:
             whole = {f.path: kept.head.whole for f in self._files.values() if (kept := self._opened(f))}
@@ -112,11 +120,11 @@ class Messages(ds.InMemoryDataset):
         asked = list(dict.fromkeys([*columns, *_named_in(where, self.schema.names)]))
         late = [c for c in asked if c in RECALLED.names]
         stored = list(dict.fromkeys([*(c for c in asked if c not in late), *([BY] if late else [])]))
-        wide = [c for c in stored if c not in narrow.COLUMNS]
+        wide = [c for c in stored if c not in narrow.KEPT]
         alone = []
         for fragment in self.get_fragments(where):
             rows = np.flatnonzero(self._rows[fragment.path]) if fragment.path in self._rows else None
-            found = self._kept(fragment, [c for c in stored if c in narrow.COLUMNS], rows) if len(wide) < len(stored) else None
+            found = self._kept(fragment, [c for c in stored if c in narrow.KEPT], rows) if len(wide) < len(stored) else None
             if found is None:
                 alone.append(fragment.path)
             else:
@@ -131,13 +139,14 @@ class Messages(ds.InMemoryDataset):
         if self._alone[0] != paths:
             groups = None if self._groups is None else {p: self._groups[p] for p in paths}
             self._alone = paths, self._all if len(paths) == len(self._files) else self._lake.dataset("messages", [self._files[p] for p in paths], groups)
-        if not late:
-            yield from self._alone[1].scanner(columns=columns, filter=where).to_batches()
-            return
-        on_late = bool(_named_in(where, RECALLED.names))
-        for batch in self._alone[1].scanner(columns=stored, filter=None if on_late else where).to_batches():
-            told = self._told(pa.Table.from_batches([batch]), late)
-            yield from (_met(told, where) if on_late else told).select(columns).to_batches()
+        forms = [c for c in stored if c in narrow.FORMS.names]
+        read = list(dict.fromkeys([*(c for c in stored if c not in forms), *(["text"] if forms else [])]))
+        on_added = bool(_named_in(where, ADDED))
+        types = pa.schema([self.schema.field(c) for c in columns])
+        for batch in self._alone[1].scanner(columns=read, filter=None if on_added else where).to_batches():
+            told = self._told(narrow.formed(pa.Table.from_batches([batch]), forms), late)
+            met = (_met(told, where) if on_added else told).select(columns)
+            yield from (met if met.schema.equals(types) else met.cast(types)).to_batches()
 
     def _joined(self, fragment: Any, found: pa.Table, rows: Any, wide: list[str], where: pc.Expression | None) -> pa.Table:
         """Return the rows of a file that meet a condition, from kept columns and others. rows: their numbers in the file."""
@@ -169,7 +178,7 @@ class Messages(ds.InMemoryDataset):
         file = self._files[fragment.path]
         kept = self._opened(file)
         try:
-            return None if kept is None else kept.read(columns, rows)
+            return None if kept is None else kept.read(columns, rows, numbered=self._numbered)
         except Damaged:
             self._not_believed(file)
             return None

@@ -6,12 +6,14 @@ Before: boxes.py, ../lake.py, ../stamps.py. After: index.py (makes them), counte
 
 A data file has a piece of every column for each 2,048 rows, so that one conversation is soon read; each piece is opened on its own, which takes
 longer than what is in it when all messages are counted. Here a column is one Arrow stream. Rules, each with a test, beside those of boxes:
- (1) Rows are those of the data file, in its order. No words: text, parts and what was received are in the data file alone.
+ (1) Rows are those of the data file, in its order. No words: text, parts and what was received are in the data file alone; of the text only its
+     length and a short digest are kept (FORMS).
  (2) The head carries the stamp of what it was made from, judged whenever it is opened.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from pipeline.search import boxes
 from pipeline.search.boxes import Boxes, Damaged, Form
 from pipeline.stamps import Stamp
 
-MAKER = "counted columns/2"
+MAKER = "counted columns/3"
 FORM = Form(b"LHCO\x01", b"liuhen counted columns 1")
 FOLDER = "search"
 SUFFIX = ".columns"
@@ -38,6 +40,10 @@ COLUMNS = (
 )  # fmt: skip
 # Ids of their own: a list of the different ones would be as long.
 _UNIQUE = ("msgid", "recalls_msgid")
+_BY_NUMBER = pa.dictionary(pa.int32(), pa.string())
+# Of the text, how many characters (code points) it has, and its CRC-32: what was said several times is told apart without reading words.
+FORMS = pa.schema([("text_characters", pa.int32()), ("text_form", pa.uint32())])
+KEPT = (*COLUMNS, *FORMS.names)
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,14 +61,38 @@ def place(home_path: Path, corp_id: str, file: DataFile) -> Path:
     return home_path / FOLDER / corp_id / f"{file.sha256}{SUFFIX}"
 
 
+def by_number(field: pa.Field) -> pa.Field:
+    """Return a column of messages as it is kept: words that repeat, alone or in lists, by numbers of the different ones; others as they are."""
+    if field.name in COLUMNS and field.name not in _UNIQUE:
+        if pa.types.is_string(field.type):
+            return field.with_type(_BY_NUMBER)
+        if pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
+            return field.with_type(pa.list_(field.type.value_field.with_type(_BY_NUMBER)))
+    return field
+
+
 def of(lake: Lake, file: DataFile) -> pa.Table:
     """Return what is kept of a data file, by reading it."""
-    return lake.read("messages", [file], columns=list(COLUMNS))
+    read = lake.read("messages", [file], columns=[*COLUMNS, "text"])
+    return formed(read, FORMS.names).drop_columns(["text"])
+
+
+def formed(messages: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return messages, and of their text what columns of FORMS tell."""
+    for name in names:
+        text = messages["text"]
+        told = pc.utf8_length(text) if name == "text_characters" else _crc32(text)
+        messages = messages.append_column(FORMS.field(name), told)
+    return messages
+
+
+def _crc32(text: pa.ChunkedArray) -> pa.Array:
+    return pa.array([None if t is None else zlib.crc32(t) for t in text.cast(pa.binary()).to_pylist()], pa.uint32())
 
 
 def sealed(keyring: Keyring, key: str, path: str, stamp: Stamp, table: pa.Table) -> bytes:
     """Return the bytes that are kept. key: name of the data file's key; path: the data file's; table: all of its rows, the columns that are kept."""
-    whole, names = tuple(c for c in table.column_names if not table[c].null_count), tuple(table.column_names)
+    whole, names = tuple(c for c in COLUMNS if not table[c].null_count), tuple(table.column_names)
     return boxes.sealed(
         FORM, keyring, key=key, path=path, parts=(_packed(table.select([name])) for name in names),
         head=lambda lengths: Head(stamp=stamp, rows=table.num_rows, whole=whole, names=names, lengths=lengths),
@@ -77,12 +107,15 @@ class Narrow:
         self._boxes = Boxes(FORM, at, keyring, path)
         self.head = self._boxes.head(Head, lambda head: head.lengths)
 
-    def read(self, names: Sequence[str], rows: Any = None) -> pa.Table:
-        """Return columns, with the types of the schema; raises Damaged, and what the keyring says of a key that was destroyed meanwhile.
+    def read(self, names: Sequence[str], rows: Any = None, *, numbered: bool = False) -> pa.Table:
+        """Return columns, with the types of the schema (numbered: of `by_number`); raises Damaged, and what the keyring says of a key that was destroyed
+        meanwhile.
 
         rows: the numbers of those that are asked, ascending; all where it is None."""
         self._keyring.get(self._boxes.key)  # asked every time, as for data files
-        return pa.table({name: self._column(name, rows) for name in names})
+        declared = pa.schema([*schema.kind("messages").arrow, *FORMS])
+        fields = [by_number(declared.field(name)) if numbered else declared.field(name) for name in names]
+        return pa.Table.from_arrays([self._column(field, rows) for field in fields], names=list(names))
 
     def may_hold(self, name: str, values: pa.Array) -> Any:
         """Return, for every row, whether a column holds one of some values, or nothing: an array of bools; raises what `read` raises. Words that are
@@ -97,13 +130,11 @@ class Narrow:
         self._keyring.get(self._boxes.key)
         return unique(self._stored(name))
 
-    def _column(self, name: str, rows: Any) -> pa.ChunkedArray:
-        column = self._stored(name)
+    def _column(self, field: pa.Field, rows: Any) -> pa.ChunkedArray:
+        column = self._stored(field.name)
         if rows is not None:
             column = column.take(pa.array(rows, pa.int64()))  # numbers of words, where words repeat: sooner than the words
-        if pa.types.is_dictionary(column.type):
-            column = pa.chunked_array([c.dictionary_decode() for c in column.chunks], column.type.value_type)
-        return column.cast(schema.kind("messages").arrow.field(name).type)
+        return column if column.type == field.type else column.cast(field.type)
 
     def _stored(self, name: str) -> pa.ChunkedArray:
         packed = self._boxes.part(self.head.names.index(name))
@@ -124,7 +155,7 @@ def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Nar
             found = Narrow(place(home_path, lake.corp_id, file), lake.keyring, file.path)
     except durable.Vanished:
         return None
-    if not stamps.fits(found.head.stamp, MAKER, snapshot, [file]) or found.head.rows != file.rows or found.head.names != COLUMNS:
+    if not stamps.fits(found.head.stamp, MAKER, snapshot, [file]) or found.head.rows != file.rows or found.head.names != KEPT:
         raise Damaged
     return found
 
@@ -138,18 +169,17 @@ def _is_among(chunk: pa.Array, values: pa.Array) -> pa.Array:
 
 def unique(column: pa.ChunkedArray) -> pa.Array:
     """Return the different values of a column of words, those of its lists where it holds lists, without null."""
+    if pa.types.is_list(column.type):
+        column = pc.list_flatten(column)
     if pa.types.is_dictionary(column.type):
         column = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
-    elif pa.types.is_list(column.type):
-        column = pc.list_flatten(column)
     return pc.unique(column).drop_null()
 
 
 def _packed(column: pa.Table) -> bytes:
     """Return one column as an Arrow stream; what repeats by numbers of the different values."""
     name, values = column.column_names[0], column.column(0).combine_chunks()
-    if pa.types.is_string(values.type) and name not in _UNIQUE:
-        values = values.dictionary_encode()
+    values = values.cast(by_number(column.schema.field(0)).type)
     sink = pa.BufferOutputStream()
     batch = pa.record_batch([values], names=[name])
     with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))) as stream:

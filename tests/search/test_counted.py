@@ -92,7 +92,7 @@ def test_every_question_is_answered_as_by_the_data_files(archive: Home, monkeypa
     assert asked(archive) == told
     for path, data in whole.items():
         path.write_bytes(data)
-    monkeypatch.setattr(narrow.Narrow, "read", lambda *_: pytest.fail("kept columns were not asked"))
+    monkeypatch.setattr(narrow.Narrow, "read", lambda *_, **__: pytest.fail("kept columns were not asked"))
     with pytest.raises(BaseException, match="kept columns"):
         asked(archive)
 
