@@ -62,13 +62,21 @@ def place(home_path: Path, corp_id: str, file: DataFile) -> Path:
 
 
 def by_number(field: pa.Field) -> pa.Field:
-    """Return a column of messages as it is kept: words that repeat, alone or in lists, by numbers of the different ones; others as they are."""
-    if field.name in COLUMNS and field.name not in _UNIQUE:
-        if pa.types.is_string(field.type):
-            return field.with_type(_BY_NUMBER)
-        if pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
-            return field.with_type(pa.list_(field.type.value_field.with_type(_BY_NUMBER)))
-    return field
+    """Return a column of messages as DuckDB is handed it: words that repeat by numbers of the different ones, others as they are.
+
+    Lists of words are handed as words: DuckDB 2.0's `list_has_any` misses words in lists of numbers."""
+    return field.with_type(_BY_NUMBER) if _repeats(field) and pa.types.is_string(field.type) else field
+
+
+def _as_kept(field: pa.Field) -> pa.Field:
+    """Return a column of messages as it is kept: words that repeat by numbers of the different ones, in lists too."""
+    if _repeats(field) and pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
+        return field.with_type(pa.list_(field.type.value_field.with_type(_BY_NUMBER)))
+    return by_number(field)
+
+
+def _repeats(field: pa.Field) -> bool:
+    return field.name in COLUMNS and field.name not in _UNIQUE
 
 
 def of(lake: Lake, file: DataFile) -> pa.Table:
@@ -179,7 +187,7 @@ def unique(column: pa.ChunkedArray) -> pa.Array:
 def _packed(column: pa.Table) -> bytes:
     """Return one column as an Arrow stream; what repeats by numbers of the different values."""
     name, values = column.column_names[0], column.column(0).combine_chunks()
-    values = values.cast(by_number(column.schema.field(0)).type)
+    values = values.cast(_as_kept(column.schema.field(0)).type)
     sink = pa.BufferOutputStream()
     batch = pa.record_batch([values], names=[name])
     with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))) as stream:

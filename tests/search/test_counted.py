@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ QUESTIONS = (
     "SELECT count(*) FROM messages WHERE recalled_at IS NULL AND direction = 'inbound'",
     "SELECT dt, count(DISTINCT conversation_id) FROM messages WHERE dt >= DATE '2026-11-01' GROUP BY ALL ORDER BY ALL",
 )
+FORM = 4093088625  # CRC-32 of 保证收益，稳赚不赔
 PEOPLE = {"zhangsan", "lisi", "wm0", "wm1", "wm2", "wm3", "wm4"}
 
 
@@ -176,6 +178,24 @@ def test_different_values_are_those_of_the_data_files(archive: Home, name: str, 
     monkeypatch.setattr(narrow, "read", lambda *_: None)  # from data files alone
     with Reader(archive, firm.CORP) as reader:
         assert reader.messages().different(name) == known
+
+
+def test_words_go_to_duckdb_by_numbers_where_nothing_is_hidden_and_lists_as_words(archive: Home) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        types = {f.name: pa.types.is_dictionary(f.type) for f in reader.messages().schema}
+        assert types["sender_id"] and types["conversation_id"] and not types["msgid"] and not types["text"]
+        assert reader.messages().schema.field("recipient_ids").type == pa.list_(pa.string())
+        found = reader.rows("SELECT count(*) AS n FROM messages WHERE list_has_any(recipient_ids, ['wm1', 'nobody'])")
+        assert found == [{"n": sum("wm1" in r["recipient_ids"] for r in reader.rows("SELECT recipient_ids FROM messages"))}] and found[0]["n"] > 20
+
+
+def test_length_and_digest_of_texts_are_kept_or_worked_out(archive: Home) -> None:
+    """Both in one archive: twenty messages are hot, and have nothing kept beside them."""
+    with Reader(archive, firm.CORP) as reader:
+        rows = reader.rows("SELECT seq, text, text_characters, text_form FROM lake_messages")
+        assert [(r["text_characters"], r["text_form"]) for r in rows] == [(len(r["text"]), zlib.crc32(r["text"].encode())) for r in rows]
+        assert {r["text"]: r["text_form"] for r in rows}["保证收益，稳赚不赔"] == FORM
+        assert {r["seq"] for r in reader.rows(f"SELECT seq FROM lake_messages WHERE text_form = {FORM} AND text_characters = 9")} == {20, 60}
 
 
 @pytest.mark.parametrize(
