@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -30,7 +31,9 @@ from pipeline.errors import Locked, UsageError
 from pipeline.keyring import FileMaster, Keyring
 from pipeline.keyring_file import WITNESS
 from pipeline.lake import Lake
-from pipeline.match.packfile import PackSource
+
+if TYPE_CHECKING:
+    from pipeline.match.packfile import PackSource
 
 FOLDERS = (
     "keys", "keys/enterprise", "landing", "staging", "lake", "anchors", "custody", "evidence", "lexicon", "matching",
@@ -154,6 +157,8 @@ class Home:
 
     def own_packs(self) -> list[PackSource]:
         """Return the packs added to this home, decrypted."""
+        from pipeline.match.packfile import PackSource  # and all that reads packs: most commands need none
+
         found = []
         for path in sorted((self.path / "lexicon").glob("*.pack")):
             found.append(msgspec.msgpack.decode(self.keyring.open(path.read_bytes(), context=f"pack/{path.stem}".encode()), type=PackSource))

@@ -12,6 +12,8 @@ Rules:
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -25,6 +27,8 @@ from pipeline.errors import ArchiveError, UsageError
 from pipeline.resources import data_folder
 
 Lang = Literal["zh", "en"]
+# A key that is a word of letters, then both languages in double quotes.
+_ENTRY = re.compile(r'^([a-z_]+\.[\w. -]*\w): \{zh: ("(?:[^"\\\t\n]|\\.)*"), en: ("(?:[^"\\\t\n]|\\.)*")\}$', re.MULTILINE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,9 +55,25 @@ def _lang(tag: str) -> Lang | None:
 @cache
 def catalogue() -> dict[str, dict[str, str]]:
     """Return the whole catalogue, read once."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one takes 10 ms, the other 300 ms at every start
-    words: dict[str, dict[str, str]] = yaml.load((data_folder("schemas") / "words.yaml").read_text("utf-8"), Loader=loader)
+    return read_catalogue((data_folder("schemas") / "words.yaml").read_text("utf-8"))
+
+
+def read_catalogue(text: str) -> dict[str, dict[str, str]]:
+    """Return a catalogue as YAML would, which is asked where a line has another shape than `key: {zh: "…", en: "…"}`.
+
+    At every start YAML's own reader, the one in C too, takes ten times as long as looking at lines of one shape."""
+    found, said = _ENTRY.findall(text), sum(1 for line in text.split("\n") if line and not line.startswith("#"))
+    try:
+        if len(found) == said:
+            return {key: {"zh": _unquoted(zh), "en": _unquoted(en)} for key, zh, en in found}
+    except ValueError:
+        pass  # an escape that JSON does not have
+    words: dict[str, dict[str, str]] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return words
+
+
+def _unquoted(quoted: str) -> str:
+    return str(json.loads(quoted)) if "\\" in quoted else quoted[1:-1]  # the escapes of JSON mean the same in YAML
 
 
 def say(key: str, lang: Lang, **values: object) -> str:

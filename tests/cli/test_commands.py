@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -183,6 +184,37 @@ def test_every_command_has_help_with_an_example_in_both_languages() -> None:
         for word in command.split():
             registered = registered.commands[word]
         assert registered.help.splitlines()[0] == words.say(key, LANG).splitlines()[0], command
+
+
+def test_the_modules_of_commands_register_the_words_they_are_listed_with() -> None:
+    import typer
+
+    from pipeline.cli import guard, root
+
+    found: dict[str, set[str]] = {}
+    for name, command in guard.leaves(typer.main.get_command(root.complete())):
+        found.setdefault(inspect.unwrap(command.callback).__module__.rpartition(".")[2], set()).add(name.split()[0])
+    assert {module: set(names) for module, names in root.COMMANDS.items()} == found
+
+
+@pytest.mark.parametrize(
+    ("argv", "modules"),
+    [
+        pytest.param(["search", "status"], ["search"], id="the first word"),
+        pytest.param(["--home", "status", "--lang=en", "--corp", "ww1", "keys", "list"], ["setup"], id="values of options are no commands"),
+        pytest.param(["--home=search", "audit", "--help"], ["ask"], id="help of one"),
+        pytest.param(["--help", "search"], None, id="help of all"),
+        pytest.param(["--home", "h"], None, id="no command"),
+        pytest.param(["--home"], None, id="nothing behind an option"),
+        pytest.param(["serach"], None, id="a word that is no command: guessed at"),
+        pytest.param(["--", "search"], None, id="nothing is an option behind two dashes"),
+        pytest.param([], None, id="nothing"),
+    ],
+)
+def test_a_call_loads_the_module_of_its_command_alone(argv: list[str], modules: list[str] | None) -> None:
+    from pipeline.cli.root import COMMANDS, modules_of
+
+    assert modules_of(argv) == (modules or list(COMMANDS))
 
 
 def test_an_argument_that_is_no_text_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:

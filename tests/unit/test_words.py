@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 from pipeline import errors, records, words
 from pipeline.errors import FAILURE_CODES, ArchiveError, Exit, UsageError
@@ -48,6 +49,24 @@ def test_no_key_is_given_twice() -> None:
     counts = Counter(line.split(": {", 1)[0] for line in text.splitlines() if line and not line.startswith("#"))
     assert {key for key, n in counts.items() if n > 1} == set()
     assert set(counts) == set(words.catalogue())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param((ROOT / "schemas/words.yaml").read_text("utf-8"), id="the catalogue"),
+        pytest.param('# said\na.b: {zh: "一", en: "one"}\n\nc.d e: {zh: "二\\n「\\"」", en: "two\\n\\"\\u4e00\\""}\n', id="escapes"),
+        pytest.param('a.b: {zh: "一", en: "one"}\nc.d: {zh: "\\x41", en: "\\e"}\n', id="escapes of YAML alone"),
+        pytest.param('a.b: {zh: "一", en: "one"}\nc.d: {zh: \'二\', en: two}\n', id="other quotes"),
+        pytest.param('a.b: {zh: "一", en: "one"}\nc.d:\n  zh: "二"\n  en: "two"\n', id="lines below one another"),
+        pytest.param('a.b: {zh: "一", en: "one\n  more"}\n# c.d: {zh: "二", en: "two"}\n', id="one on two lines, one left out"),
+        pytest.param('a.b: {zh: "一", en: "one"}  # said\n  # more\n', id="words behind"),
+        pytest.param('a.b: {zh: "一", en: "one"}\na.b: {zh: "二", en: "two"}\n', id="one key twice"),
+        pytest.param('a.b: {en: "one", zh: "一"}\n1.2: {zh: "二", en: "two"}\n', id="the other order, a number"),
+    ],
+)
+def test_a_catalogue_is_read_as_yaml_reads_it(text: str) -> None:
+    assert words.read_catalogue(text) == yaml.safe_load(text)
 
 
 def test_chinese_words_are_chinese_and_english_words_are_not() -> None:
