@@ -51,7 +51,7 @@ def cell_text(value: object, column: Column, lang: Lang) -> str:
     if column.type == "bool":
         return words.say("value.true" if value else "value.false", lang)
     if column.words and isinstance(value, str):
-        return cells.one_line(words.label(column.words, value, lang))
+        return cells.one_line(words.label(column.words, value, lang)[:_READ])
     return cells.one_line(text_of(value, column, lang)[:_READ])
 
 

@@ -6,7 +6,8 @@ The catalogue is schemas/words.yaml: key → {zh, en}. Everything here only look
 Rules:
  (1) the language is the option, else LIUHEN_LANG, else LANG, else Chinese; a wrong option or LIUHEN_LANG is refused, a foreign LANG is not.
  (2) both languages of a key take the same placeholders; an unknown key is our own mistake (WORD_MISSING), never shown as a key.
- (3) values that the data holds (a fate, a category of somebody's own pack) are shown as they are when the catalogue has no word for them.
+ (3) values that the data holds (a fate, a category of somebody's own pack) are shown as they are when the catalogue has no word for them; one that
+     stands in brackets for what has no text (`[video]`) keeps them around its word.
  (4) times are Beijing time with UTC beside it, to the second, the UTC day added when it is another one.
 """
 
@@ -88,8 +89,10 @@ def label(group: str, value: object, lang: Lang) -> str:
     """Return the word for a value that the data holds (`label("fate", "archived", "zh")`), else the value itself (rule 3)."""
     if value is None:
         return ""
-    entry = catalogue().get(f"{group}.{value}")
-    return entry[lang] if entry else str(value)
+    entry, shown = catalogue().get(f"{group}.{value}"), str(value)
+    if entry is None and shown[:1] + shown[-1:] == "[]" and (inside := catalogue().get(f"{group}.{shown[1:-1]}")):
+        return f"[{inside[lang]}]"
+    return entry[lang] if entry else shown
 
 
 def title(column: str, lang: Lang, *, view: str = "") -> str:

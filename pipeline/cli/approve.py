@@ -55,8 +55,10 @@ def approve(
 
 
 def _row(standing: Standing) -> tuple[object, ...]:
+    from pipeline.roles.table import said as said_role
+
     r = standing.request
-    said = "\n".join(f"{t('approval.' + s.decision)} {s.by} ({s.role}) {words.beijing(s.at_ms, LANG)}" for s in standing.said)
+    said = "\n".join(f"{t('approval.' + s.decision)} {s.by} ({said_role([s.role], LANG)}) {words.beijing(s.at_ms, LANG)}" for s in standing.said)
     return (
         r.id, r.action, t(f"approval.{standing.state}"), r.by, words.beijing(r.at_ms, LANG), words.beijing(r.expires_ms, LANG), said, r.reason, r.params,
         dict(r.counts),

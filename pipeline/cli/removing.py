@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline import columns
-from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
+from pipeline.cli.output import Format, OutputFile, described, emit_named, format_option, output_option
 from pipeline.cli.root import CALL, app, recorded, say, t
 
 if TYPE_CHECKING:
@@ -57,14 +57,16 @@ def restricted_open(
     output: OutputFile = output_option,
 ) -> None:
     """Show restricted records inside a matter, once two persons agreed."""
+    from pipeline.reader import Reader
     from pipeline.removing import restricted
 
     corp, msgids = CALL.corp, sorted(set(msgid or ()))
     with recorded("restricted open", corp=corp, matter=matter, customer=customer, msgids=msgids) as told:
         rows = restricted.open_them(CALL.home, corp, matter=matter, customer=customer, msgids=msgids, reason=reason, approval=CALL.approval)
         shown = [tuple(r[n] for n in restricted.SHOWN) for r in rows]
-        kinds = [_TYPES.get(n, "text") for n in restricted.SHOWN]
-        told["result"] = f"{emit(restricted.SHOWN, shown, format=format, output=output, kinds=kinds, view='messages')} records"
+        titled = described(restricted.SHOWN, shown, [_TYPES.get(n, "text") for n in restricted.SHOWN], view="messages")
+        with Reader(CALL.home, corp) as reader:
+            told["result"] = f"{emit_named(reader, titled, shown, format=format, output=output, total=len(shown))} records"
 
 
 @restricted_app.command("remove", help=t("usage.restricted.remove"))

@@ -9,9 +9,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
+from pipeline import columns
+from pipeline.cli.output import Format, OutputFile, described, emit_named, format_option, output_option
 from pipeline.cli.root import CALL, app, recorded, t
 from pipeline.errors import UsageError
+
+NAMES = ("origin", "seq", "sent_at", "sender_id", "conversation_id", "path", "text", "text_clear")
+TYPES: tuple[columns.Type, ...] = ("text", "int", "timestamp", "text", "text", "text", "text", "text")
 
 
 @app.command(help=t("usage.reveal"))
@@ -23,10 +27,14 @@ def reveal(
 ) -> None:
     """Show what is masked in one message."""
     from pipeline import reveal as module
+    from pipeline.reader import Reader
 
     corp = CALL.corp
     if not purpose.strip():
         raise UsageError("PURPOSE_NEEDED", "a purpose is needed to see what is masked", remedy="say why with --purpose")
-    with recorded("reveal", purpose=purpose, corp=corp, msgid=msgid):
-        rows = [(r.origin, r.seq, path, masked, clear) for r in module.reveal(CALL.home, corp, msgid) for path, masked, clear in r.parts]
-        emit(["origin", "seq", "path", "text", "text_clear"], rows, format=format, output=output)
+    with recorded("reveal", purpose=purpose, corp=corp, msgid=msgid), Reader(CALL.home, corp) as reader:
+        rows = [
+            (r.origin, r.seq, r.sent_at, r.sender_id, r.conversation_id, path, masked, clear)
+            for r in module.reveal(reader, msgid) for path, masked, clear in r.parts
+        ]  # fmt: skip
+        emit_named(reader, described(NAMES, rows, TYPES, view="messages"), rows, format=format, output=output, total=len(rows))

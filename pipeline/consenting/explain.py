@@ -126,7 +126,7 @@ def _why(found: Explained, lang: Lang) -> str:
     if found.message is not None:
         source = found.message["consent_source"]
         key = "policy" if source.startswith("policy:") else "officer" if source.startswith("officer:") else source if source in ("directory", "original") else "event"
-        return words.say(f"explain.kept.{key}", lang, consent=words.label("consent", found.message["consent"], lang), source=source)
+        return words.say(f"explain.kept.{key}", lang, consent=words.label("consent", found.message["consent"], lang), source=words.label("consent_source", source, lang))
     return words.label("explain.reason", found.now["reason"], lang) or str(found.now["code"] or "")
 
 

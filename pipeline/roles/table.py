@@ -13,6 +13,7 @@ import yaml
 
 from pipeline.errors import ArchiveError
 from pipeline.resources import data_folder
+from pipeline.words import Lang, label, say
 
 ANYONE = "anyone"
 
@@ -57,6 +58,12 @@ def table() -> Table:
 def granting(roles: Iterable[str], capability: str) -> str | None:
     """Return the first of these roles that may do it, None when none may."""
     return next((r for r in roles if r in table().roles and capability in table().roles[r].may), None)
+
+
+def said(roles: Iterable[str], lang: Lang) -> str:
+    """Return the names of roles, joined; what the table does not know is the owner, the machine, or stays as it is."""
+    known = table().roles
+    return say("list.join", lang).join(getattr(known[r].name, lang) if r in known else label("role", r, lang) for r in roles)
 
 
 def holders(capability: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from pipeline.audit import Who
 from pipeline.custody import Entry
 from pipeline.home import Home
 from pipeline.roles import actors
@@ -18,6 +19,8 @@ from pipeline.roles.table import table
 COLUMNS = ("actor", "roles", "departments", "granted", "calls", "last_used", "last_command", "refused", "extracts", "read_of")
 # What of a call's parameters says whose chats were asked for.
 SUBJECTS = ("conversation", "customer", "employee", "room", "msgid")
+# Of these a name may be known.
+WHO: Mapping[str, Who] = {"conversation": "conversation", "customer": "customer", "employee": "employee", "room": "room"}
 READS = frozenset({"read", "reveal", "raw", "export", "open_restricted"})
 
 

@@ -27,7 +27,8 @@ def test_the_archive_shows_masks_and_reveal_shows_what_is_under_them(home: Home)
     assert firm.values(home, "SELECT text FROM messages WHERE msgid = 'm1'") == ["我的电话是*******8000，验证码******"]
     ended = liuhen(home.path, "reveal", "m1", "--purpose", "complaint 31")
     assert ended.code == 0
-    assert ended.rows == [{"origin": "sealed", "seq": 1, "path": "text.content", "text": "我的电话是*******8000，验证码******", "text_clear": PHONE}]
+    who = {"sent_at": "2026-11-20T10:00:01.000+08:00", "sender_id": "zhangsan", "sender_name": None, "conversation_id": "wmA|zhangsan", "conversation_name": None}
+    assert ended.rows == [{"origin": "sealed", "seq": 1, **who, "path": "text.content", "text": "我的电话是*******8000，验证码******", "text_clear": PHONE}]
 
 
 def test_every_look_is_in_the_custody_log_with_its_purpose_before_it_is_taken(home: Home) -> None:
