@@ -83,15 +83,20 @@ KEYS = KeySet.of({1: RIGHT})
 
 
 
-@pytest.fixture(scope="module", params=["one by one", "eight at once"], autouse=True)
+def ways() -> list[str]:
+    """The back-ends of this machine; what one without the second does, tests/unit/test_multibuffer.py says."""
+    try:
+        multibuffer.library()
+    except multibuffer.Unavailable:
+        return ["one by one"]
+    return ["one by one", "eight at once"]
+
+
+@pytest.fixture(scope="module", params=ways(), autouse=True)
 def by(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Everything here is so by both back-ends, or by the one that this machine has."""
+    """Everything here is so by both back-ends."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "eight at once":
-            try:
-                multibuffer.library()
-            except multibuffer.Unavailable as why:
-                pytest.skip(f"not on this machine: {why}; tests/unit/test_multibuffer.py says what it does")
             patch.setattr(envelope, "OpenSslRsa", multibuffer.MultiBufferRsa)
         yield request.param
 
