@@ -166,10 +166,17 @@ def _some(small: Sequence[DataFile]) -> list[DataFile]:
 
 
 def _buckets_in(lake: Lake, kind: str, hot: Sequence[DataFile]) -> set[str]:
-    if buckets_of(kind) == (layout.ONE,) or not hot:
-        return set(buckets_of(kind)) if hot else set()
-    named = lake.read(kind, hot, columns=["conversation_id"])["conversation_id"]
-    return {buckets_of(kind)[n] for chunk in named.chunks for n in pc.unique(layout.bucket_numbers(kind, chunk)).to_pylist()}
+    """Return the buckets that rows of these files belong to, read no further than until all of them are met."""
+    buckets = buckets_of(kind)
+    if buckets == (layout.ONE,) or not hot:
+        return set(buckets) if hot else set()
+    found: set[str] = set()
+    for file in hot:  # one by one: the ids of a month are a quarter of the memory that compaction may take
+        for chunk in lake.read(kind, [file], columns=["conversation_id"])["conversation_id"].chunks:
+            found.update(buckets[n] for n in pc.unique(layout.bucket_numbers(kind, chunk)).to_pylist())
+        if len(found) == len(buckets):
+            break
+    return found
 
 
 # -- one step ----------------------------------------------------------------------------------------------------
@@ -299,11 +306,28 @@ def _ranges(lake: Lake, step: Step, inputs: Sequence[DataFile], group: frozenset
     values = pc.drop_null(lake.read(step.kind, inputs, columns=[lead])[lead].combine_chunks())
     values = values.take(pc.array_sort_indices(values))
     most = most * len(buckets_of(step.kind)) // len(group)  # the rows of other buckets are not kept
-    ends = sorted({values[at].as_py() for at in range(most, len(values), most)} - {values[-1].as_py()})
-    return list(_cut(values, [*ends, None], most, sorted(group), wanted))
+    found = list(_cut(values, _ends(values, most), most, sorted(group), wanted))
+    pa.default_memory_pool().release_unused()
+    return found
 
 
-def _cut(values: pa.Array, ends: Sequence[Any], most: int, buckets: Sequence[str], wanted: frozenset[str] | None) -> Iterator[_Range]:
+def _ends(values: pa.Array, most: int) -> Iterator[Any]:
+    """Yield the last value of each range, None for the last one: as many whole values as fit into `most` rows, at least one."""
+    start = 0
+    while start + most < len(values):
+        next_one = values[start + most]
+        below = pc.sum(pc.less(values, next_one)).as_py()
+        if below > start:  # it begins a range of its own
+            start = below
+            yield values[below - 1].as_py()
+            continue
+        start = pc.sum(pc.less_equal(values, next_one)).as_py()
+        if start < len(values):
+            yield next_one.as_py()
+    yield None
+
+
+def _cut(values: pa.Array, ends: Iterable[Any], most: int, buckets: Sequence[str], wanted: frozenset[str] | None) -> Iterator[_Range]:
     low, before = None, 0
     for high in ends:
         upto = len(values) if high is None else pc.sum(pc.less_equal(values, pa.scalar(high, values.type))).as_py()

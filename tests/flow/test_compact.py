@@ -221,8 +221,8 @@ def test_what_comes_after_a_compaction_is_moved_into_the_same_files(compacted: H
 
 def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_buckets(home: Home, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     spans = []
-    monkeypatch.setattr(compact, "_SAMPLE_ROWS", 4)
-    monkeypatch.setattr(compact, "RANGE_BYTES", 1_000)
+    monkeypatch.setattr(compact, "_SAMPLE_ROWS", 1)
+    monkeypatch.setattr(compact, "RANGE_BYTES", 500)
     read = compact._read
 
     def told(dataset: Any, kind: str, span: Any) -> Any:
@@ -234,6 +234,20 @@ def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_bucket
     assert seen(home) == asked
     assert any(s.low is not None and s.high is not None for _, s in spans) and any(s.buckets for _, s in spans)
     assert {k for k, s in spans if s.low is not None} >= {"messages", "sealed", "matches"}
+
+
+@pytest.mark.parametrize(("values", "most", "ends"), [
+    pytest.param([], 3, [None], id="nothing"),
+    pytest.param([1, 2, 3], 3, [None], id="all of it fits"),
+    pytest.param([1, 1, 2, 2, 3], 3, [1, 2, None], id="a second day would be too much"),
+    pytest.param([1, 1, 2, 3, 3], 3, [2, None], id="two days fit"),
+    pytest.param([1, 1, 1, 1, 2], 3, [1, None], id="a day that is too large by itself"),
+    pytest.param([1, 2, 2, 2, 2], 3, [1, None], id="the last day is too large"),
+    pytest.param([1, 1, 1, 1], 3, [None], id="one day that is too large"),
+    pytest.param([1, 2, 3, 4, 5, 6, 7], 3, [3, 6, None], id="each value once"),
+])  # fmt: skip
+def test_a_range_ends_with_the_last_day_that_fits(values: list[int], most: int, ends: list[int | None]) -> None:
+    assert list(compact._ends(pa.array(values, pa.int64()), most)) == ends
 
 
 def test_a_month_with_too_many_row_groups_is_written_a_few_buckets_at_a_time(home: Home, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
