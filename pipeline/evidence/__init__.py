@@ -29,6 +29,9 @@
     check.py        `verify CASE.zip`
     check_files.py  a bundle's files, one at a time
     check_parts.py  checks of decryption, masks, the table
+    check_shown.py  what pages must show of records
+    page_reading.py a page, element by element
+    page_about.py   what a page says of itself
     check_pages.py  pages against records
     check_trail.py  checks of checkpoints, epochs, custody log, stamps
     cycle_steps.py  the steps of `run`

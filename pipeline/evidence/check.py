@@ -107,7 +107,7 @@ class _Bag:
         """The checks, in order; each rests on those before it."""
         return [
             ("files", self.manifests), ("checkpoints", self.trail.checkpoints), ("records", self.records), ("lines", self.listed),
-            ("bytes", self.received), ("media", self.media), ("counts", self.counts), ("held", self.decisions), ("views", lambda: check_pages.views(self.files, self.lines())),
+            ("bytes", self.received), ("media", self.media), ("counts", self.counts), ("held", self.decisions), ("views", self.pages),
             ("custody", self.custody), ("stamps", self.trail.check_stamps), ("decryption", lambda: check_parts.decryption(self.files, self.numbers)),
             ("redaction", lambda: check_parts.masks(self.files, self.numbers)), ("table", lambda: check_parts.table(self.files, self.lines())),
         ]  # fmt: skip
@@ -115,6 +115,9 @@ class _Bag:
     def custody(self) -> None:
         if not check_parts.redacted(self.files):  # the log names the firm's staff: a redacted set has none (check 13)
             self.trail.custody()
+
+    def pages(self) -> None:
+        check_pages.views(self.files, self.trail.newest, redacted=check_parts.redacted(self.files))
 
     def manifests(self) -> None:
         if not self.files.check():

@@ -7,7 +7,7 @@ Rules (names.py, `seen_name`, for the first):
  (1) a customer sees an employee's alias where there is one, else the name, behind it the firm's short name. Whether a firm lets the alias be
      seen is a setting that no interface tells: the name and the alias both stand beside what is derived from them.
  (2) a customer's name is the one that he chose himself; the remark is what a member calls him: inside the firm only, he never sees it.
- (3) nothing is guessed: an account that nobody describes says `nothing`.
+ (3) nothing is guessed: an account that nobody describes says `nothing`; an employee's is found in whatever case the directory spells the id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from pipeline.evidence.records import Told, plain
-from pipeline.names import Row, seen_name
+from pipeline.names import Row, person_key, seen_name
 from pipeline.reader import Reader
 
 
@@ -33,7 +33,7 @@ def named(told: Iterable[Told]) -> Named:
     """Return whom and which rooms records name."""
     ids, rooms = set[str](), set[str]()
     for one in told:
-        ids.update(i for i in (one.line["sender_id"], *one.line["recipient_ids"]) if i)
+        ids.update(i for i in (one.line["sender_id"], one.line["recalled_by"], *one.line["recipient_ids"]) if i)
         rooms.update({one.line["room_id"]} - {None})
     return Named(sorted(ids), sorted(rooms))
 
@@ -41,8 +41,9 @@ def named(told: Iterable[Told]) -> Named:
 def accounts(reader: Reader, about: Named) -> Iterator[dict[str, Any]]:
     """Yield who the ids were: every row of the directory, told apart by who saw it, every remark, every number of the firm that is linked to them."""
     ids, known = {"ids": about.ids}, set[str]()
-    for row in reader.rows(f"SELECT * FROM people WHERE {_OF.format('userid')} ORDER BY userid, valid_from NULLS FIRST, name", ids):
-        known.add(row["userid"])
+    query = f"SELECT * FROM people WHERE {_OF.format('userid')} OR (kind = 'employee' AND lower(userid) IN (SELECT unnest($lower))) ORDER BY userid, valid_from NULLS FIRST, name"
+    for row in reader.rows(query, {**ids, "lower": _lower(about)}):
+        known.add(person_key(row["userid"], row["kind"]))
         yield {"id": row["userid"], "says": "directory", **_without(row, "userid"), "customer_saw": _customer_saw(row), "inside_firm": _inside(row)}
     query = f"SELECT * FROM follows WHERE {_OF.format('external_userid')} AND remark <> '' ORDER BY external_userid, userid, valid_from NULLS FIRST, remark"
     for row in reader.rows(query, ids):
@@ -50,7 +51,7 @@ def accounts(reader: Reader, about: Named) -> Iterator[dict[str, Any]]:
         yield {"id": row["external_userid"], "says": "remark", "by": row["userid"], **told, "customer_saw": None, "inside_firm": {"remark": row["remark"]}}
     for row in reader.rows(f"SELECT * FROM identities WHERE {_OF.format('external_userid')} ORDER BY external_userid, kind, value", ids):
         yield {"id": row["external_userid"], "says": "identity", **_without(row, "external_userid")}
-    yield from ({"id": i, "says": "nothing"} for i in about.ids if i not in known)
+    yield from ({"id": i, "says": "nothing"} for i in about.ids if not known & {i, person_key(i, "employee")})
 
 
 _OF = "{} IN (SELECT unnest($ids))"

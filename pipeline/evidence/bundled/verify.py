@@ -395,6 +395,7 @@ class Point:
     def __init__(self, found):
         self.size, self.root = int(found["size"]), base64.b64decode(found["root"])
         self.custody, self.custody_root = (int(found["n"]), found["hex"]), base64.b64decode(found["lines"])
+        self.at = int(found["at"])
         self.sm3 = base64.b64decode(found["sm3"]) if found["sm3"] else None
         self.epoch = int(found["epoch"] or 0)
         self.old = (int(found["old"]), base64.b64decode(found["oldroot"])) if found["epoch"] else None
@@ -412,6 +413,7 @@ class Bundle:
         self.key = b""
         self.unchecked = []
         self.stamped = {}
+        self.pages = {}  # (conversation, language) -> [(part, file)]
         self.fields = {}  # leaf -> digest of the fields that its line must say again
         self.faults = {}  # check -> what it will say: found while the records were read
         self.redacted = "data/redaction/log.jsonl" in self.files.sizes
@@ -659,29 +661,89 @@ class Bundle:
                 need(fields[name] == one[name], "%s: %s is not what was decided" % (where, name))
 
     def check_views(self):
-        """Every page is as we write it, and each message on it says the words, sender, time and files of its record."""
-        order = {one["conversation_id"]: n for n, one in enumerate(self.object("completeness/coverage.json")["conversations"], 1)}
-        known = {}
-        for line in self.lines():
-            known[line["msgid"]] = line["leaf"], shown_of(line, order.get(line["conversation_id"]))
-        pages = {n.partition(".")[0] for n in self.names("view", ".html")}
-        for file in self.names("view", ""):
+        """Every page is as we write it, and each message on it says the words, people, time, labels and files of its record."""
+        said = self.object("completeness/coverage.json")
+        order = {one["conversation_id"]: n for n, one in enumerate(said["conversations"], 1)}
+        self.check_page_names(len(order))
+        shown = Shown(self, People(self.objects("identity/accounts.jsonl")))
+        held = {}
+        for one in self.objects("completeness/held.jsonl"):
+            held[one["fate"]] = held.get(one["fate"], 0) + 1
+        for lang in LANGS:
+            gaps = {gap_text(one, lang): (iso(one["from_at"]), one["after_seq"] or 0) for one in said["whole_archive"]["gaps"]}
+            marks = Marks()
+            for line in self.lines():
+                marks.add(line["msgid"], shown.of(line, order.get(line["conversation_id"]), lang))
+            faults = []
+            for conversation, number in order.items():
+                about = {
+                    "number": number, "id": conversation, "corp": self.origin.split("/")[1], "people": shown.people, "gaps": gaps, "held": held, "redacted": self.redacted,
+                    "days": (said["first_day"], said["last_day"]), "at": self.point.at, "size": self.point.size,
+                    **shown.conversations.get(conversation, {"internal": True, "room": False}),
+                }  # fmt: skip
+                faults += self.check_pages(marks, lang, about)
+            if marks.sum:
+                self.check_shown(shown, order, lang)
+            need(not faults, faults[0] if faults else "")
+
+    def check_page_names(self, conversations):
+        names = self.names("view", "")
+        pages = {n.partition(".")[0] for n in names if n.endswith(".html")}
+        for file in names:
+            found = re.fullmatch(r"view/([0-9]+)(?:-([0-9]+))?\.(zh|en)\.html", file)
+            if found:
+                self.pages.setdefault((int(found[1]), found[3]), []).append((int(found[2] or 0), file))
             number = file[5:].partition(".")[0].partition("-")[0]
             # A PDF has its HTML beside it; short conversations are written in one piece, whose PDF is part 001.
             beside = file.partition(".")[0] in pages or (file.endswith("-001.pdf") and "view/" + number in pages)
-            need(1 <= int(number) <= len(order) and beside, "a page of no conversation: " + file)
-        for lang in ("zh", "en"):
-            seen = set()
-            for file in self.names("view", "." + lang + ".html"):
-                number = int(file[5:].partition(".")[0].partition("-")[0])
-                for msgid, shown in page_of(self.data(file).decode("utf-8"), number, file):
-                    need(msgid in known, "%s shows a message that is not in the bundle" % file)
+            need(1 <= int(number) <= conversations and beside, "a page of no conversation: " + file)
+
+    def read_pages(self, lang, about):
+        """Yield the pages of a conversation, in the order of its parts; none when one is missing."""
+        parts, last = sorted(self.pages.get((about["number"], lang), [])), None
+        whole = [part for part, _ in parts] in ([0], list(range(1, len(parts) + 1)))
+        for part, file in parts if whole else []:
+            page = Page(self.data(file).decode("utf-8"), file, lang, dict(about, part=(part, len(parts)) if part else None), last)
+            last = page.last
+            yield page
+
+    def check_pages(self, marks, lang, about):
+        """Take what the pages of a conversation show from the marks; return what is wrong beside the messages."""
+        own, gaps, held, faults, count = set(), [], {}, [], 0
+        for page in self.read_pages(lang, about):
+            for msgid, digest in page.shown:
+                marks.take(msgid, digest)
+            own |= page.own
+            gaps += page.gaps
+            faults += [page.fault] if page.fault else []
+            count += 1
+            for fate, n in page.held.items():
+                held[fate] = held.get(fate, 0) + n
+        where = "conversation %s: " % about["number"]
+        faults += [where + "a page is missing"] if not count else []
+        faults += [where + "messages stand on another side of its pages"] if about["internal"] and len(own) > 1 else []
+        faults += [where + "its pages show other gaps than the bundle lists"] if sorted(gaps) != sorted(about["gaps"]) else []
+        faults += [where + "its pages show other held records than the bundle lists"] if held != about["held"] else []
+        return faults
+
+    def check_shown(self, shown, order, lang):
+        """Name the record that the pages show otherwise: only where they do, so that nothing need be kept of every record."""
+        known, seen = {}, set()
+        for line in self.lines():
+            known[line["msgid"]] = line["leaf"], shown.of(line, order.get(line["conversation_id"]), lang)
+        for conversation, number in order.items():
+            about = {"number": number, "id": conversation, "corp": "", "people": shown.people, "gaps": {}, "held": {}, "redacted": self.redacted, "days": (None, None),
+                     "at": 0, "size": 0, **shown.conversations.get(conversation, {"internal": True, "room": False})}  # fmt: skip
+            for page in self.read_pages(lang, about):
+                for msgid, there in page.shown:
+                    need(msgid in known, "%s shows a message that is not in the bundle" % page.file)
                     leaf, wanted = known[msgid]
-                    need(shown == wanted, "record %s: %s shows something else" % (leaf, file))
+                    need(there == wanted, "record %s: %s shows something else" % (leaf, page.file))
                     need(msgid not in seen, "record %s stands on the pages twice" % leaf)
                     seen.add(msgid)
-            for msgid, (leaf, _) in known.items():
-                need(msgid in seen, "record %s is not on the pages" % leaf)
+        for msgid, (leaf, _) in known.items():
+            need(msgid in seen, "record %s is not on the pages" % leaf)
+        raise Failed("the pages show other messages than there are")
 
     def check_custody(self):
         if self.redacted:  # the log names the firm's staff: a redacted set has none
@@ -996,25 +1058,170 @@ def openssl(note, answer, pem, when):
     return False if b"Verification: FAILED" in ended.stdout else None
 
 
-# Pages, docs/formats.md, section 13: what stands in <main>, piece by piece; nothing else may. The whole page has plain elements only.
-ELEMENTS = re.compile(
-    r'<(?!/?(?:html|head|meta|title|style|body|div|header|section|main|article|aside|p|h1|h2|dl|dt|dd|ul|li|b|i|span|bdi|time|q|a)(?: [a-z-]+="[^"<>]*")*>)'
+# Pages, docs/formats.md, sections 13 and 15: what stands in <main>, piece by piece, in the head and at the end; nothing else may.
+STYLES = {
+    "5743edfc836dda38fc4eaa0f779e9abe8e8e15a74ab5a82f5ba1ffaefb9831de": "",
+    "e31c98c93368343d546744f28607c52230ede97b698232c39938d016d05a9c3b": "zh",
+    "4a0dfa1ddc4266c766cc0c0ca5f2dd4a3bf3f209186c6a58d8376d543a5794d0": "en",
+
+}
+WORDS = {
+    "weekday.0": ("星期一", "Monday"), "weekday.1": ("星期二", "Tuesday"), "weekday.2": ("星期三", "Wednesday"), "weekday.3": ("星期四", "Thursday"),
+    "weekday.4": ("星期五", "Friday"), "weekday.5": ("星期六", "Saturday"), "weekday.6": ("星期日", "Sunday"), "sender_kind.employee": ("员工", "employee"),
+    "sender_kind.external": ("客户/外部", "external"), "sender_kind.robot": ("机器人", "robot"), "sender_kind.unknown": ("身份未知", "unknown"),
+    "media_status.pending": ("待下载", "to be fetched"), "media_status.verified": ("已下载并核对", "fetched and verified"),
+    "media_status.unverifiable": ("已下载，来源未给校验值", "fetched, the source gave no digest"),
+    "media_status.mismatch": ("已下载，校验值不符", "fetched, digest does not match"), "media_status.expired": ("已过期，无法下载", "expired, cannot be fetched"),
+    "media_status.missing": ("来源没有此文件", "the source does not have it"), "media_status.too_large": ("超过大小上限，未下载", "above the size limit, not fetched"),
+    "media_status.withheld": ("未下载（已拒存）", "not fetched (withheld)"), "media_status.unknown": ("状态未登记", "no state recorded"),
+    "msgtype.text": ("文本", "text"), "msgtype.image": ("图片", "picture"), "msgtype.revoke": ("撤回", "recall"), "msgtype.agree": ("同意存档", "consent given"),
+    "msgtype.disagree": ("不同意存档", "consent refused"), "msgtype.voice": ("语音", "voice"), "msgtype.video": ("视频", "video"),
+    "msgtype.card": ("名片", "contact card"), "msgtype.location": ("位置", "location"), "msgtype.emotion": ("表情", "sticker"), "msgtype.file": ("文件", "file"),
+    "msgtype.link": ("链接", "link"), "msgtype.weapp": ("小程序", "mini-program"), "msgtype.chatrecord": ("转发的聊天记录", "forwarded chat"),
+    "msgtype.todo": ("待办", "to-do"), "msgtype.vote": ("投票", "vote"), "msgtype.collect": ("填表", "form"), "msgtype.redpacket": ("红包", "red packet"),
+    "msgtype.external_redpacket": ("互通红包", "external red packet"), "msgtype.meeting": ("会议邀请", "meeting"),
+    "msgtype.meeting_notification": ("会议控制消息", "meeting notice"), "msgtype.docmsg": ("在线文档", "online document"), "msgtype.markdown": ("Markdown", "markdown"),
+    "msgtype.news": ("图文", "news"), "msgtype.calendar": ("日程", "calendar"), "msgtype.mixed": ("混合消息", "mixed"),
+    "msgtype.meeting_voice_call": ("通话录音", "call recording"), "msgtype.voip_doc_share": ("通话共享文档", "document shared in a call"),
+    "msgtype.sphfeed": ("视频号", "channels post"), "msgtype.voiptext": ("通话记录", "call entry"), "msgtype.qydiskfile": ("微盘文件", "drive file"),
+    "msgtype.solitaire": ("接龙", "sign-up list"), "msgtype.note": ("笔记", "note"), "part.title": ("标题", "title"), "part.description": ("描述", "description"),
+    "part.content": ("内容", "content"), "part.link_url": ("链接地址", "link address"), "part.url": ("链接地址", "link address"),
+    "part.filename": ("文件名", "file name"), "part.address": ("地址", "address"), "part.displayname": ("小程序名称", "mini-program name"),
+    "part.corpname": ("企业名称", "corporation"), "part.userid": ("名片账号", "id on the card"), "part.wish": ("祝福语", "wish"), "part.topic": ("主题", "topic"),
+    "part.remarks": ("备注", "remarks"), "part.place": ("地点", "place"), "part.votetitle": ("投票主题", "vote"), "part.voteitem": ("选项", "option"),
+    "part.room_name": ("群名称", "room name"), "part.creator": ("创建人", "created by"), "part.creatorname": ("创建人", "created by"),
+    "part.attendeename": ("参与人", "attendee"), "part.doc_creator": ("文档创建人", "document created by"), "part.ques": ("表项", "question"),
+    "part.sph_name": ("视频号名称", "channel"), "part.feed_desc": ("视频号描述", "post"), "part.solitaire_content": ("接龙内容", "sign-up list"),
+    "part.username": ("原始账号", "account"), "uninspected.title": ("以下内容未经关键词检查", "Not inspected for words"),
+    "uninspected.none": ("所示范围内没有已知的未检查内容", "nothing in the range is known to be uninspected"),
+    "uninspected.pictures": ("图片与表情 {n:,} 个（不识别图中文字）", "pictures and stickers: {n:,} (words in pictures are not read)"),
+    "uninspected.voice": ("语音与通话录音 {n:,} 个（不转写）", "voice and call recordings: {n:,} (not transcribed)"),
+    "uninspected.videos": ("视频 {n:,} 个", "videos: {n:,}"), "uninspected.files": ("文件 {n:,} 个（只检查文件名）", "files: {n:,} (only their names are read)"),
+    "uninspected.unopened": ("未能打开的记录 {n:,} 条", "records that could not be opened: {n:,}"),
+    "uninspected.pending": ("待决记录 {n:,} 条", "pending records: {n:,}"), "uninspected.withheld": ("已拒存记录 {n:,} 条", "withheld records: {n:,}"),
+    "uninspected.restricted": ("受限记录 {n:,} 条", "restricted records: {n:,}"), "uninspected.gaps": ("缺口 {n:,} 处", "gaps: {n:,}"),
+    "consent.agree": ("已同意", "agreed"), "consent.default_agree": ("默认同意", "agreed by default"), "consent.not_required": ("无需同意", "not required"),
+    "consent.unknown": ("未表态", "no answer known"), "origin.sealed": ("企业微信密文", "sealed by WeCom"),
+    "origin.imported": ("导入（已解密）", "imported (already opened)"), "demo.mark": ("演示 DEMO", "DEMO"),
+    "demo.banner": ("演示数据 DEMO：公司、人员与聊天内容均为虚构，不得作为证据使用", "DEMO DATA: the firm, the people and the messages are made up; not evidence"),
+    "mode.single": (
+        "单人模式：本存档未配置角色，所有者可执行一切操作；每次操作均有记录",
+        "single mode: no roles are configured, the owner may do everything; every call is recorded",
+    ),
+    "time.note": ("时间为北京时间（UTC+8），括号内为 UTC", "times are Beijing time (UTC+8), UTC in brackets"), "time.unknown": ("时间未知", "time unknown"),
+    "value.unknown": ("未知", "unknown"), "list.join": ("、", ", "), "size.bytes": ("{n:,} 字节", "{n:,} bytes"), "col.seq": ("序号", "seq"),
+    "col.consent": ("同意状态", "consent"), "conversation.title": ("会话记录", "Conversation"), "conversation.room": ("群聊", "Room"),
+    "conversation.single": ("单聊", "Single chat"), "conversation.id": ("会话编号", "conversation id"), "conversation.period": ("所示期间", "period shown"),
+    "conversation.participants": ("参与人", "People"), "conversation.seen_as": ("客户所见：{name}", "seen by customers as {name}"),
+    "conversation.part": ("部分", "part"),
+    "conversation.part_of": ("第 {n} 部分，共 {of} 部分；以下数目与人员仅就本部分而言", "{n} of {of}; the numbers and people below are those of this part"),
+    "conversation.spoke": ("{n:,} 条", "messages: {n:,}"), "conversation.messages": ("消息", "messages"), "conversation.recalls": ("撤回", "recalls"),
+    "conversation.media": ("媒体", "media"), "conversation.held": ("未打开", "unopened"), "conversation.gaps": ("缺口", "gaps"),
+    "conversation.empty": ("所示范围内没有消息", "no messages in the range"),
+    "conversation.recalled": ("此消息已于 {at} 由 {who} 撤回，原文保留", "recalled at {at} by {who}; the original is kept"),
+    "conversation.recalled_no_time": ("此消息已由 {who} 撤回（撤回时间未知），原文保留", "recalled by {who} (time unknown); the original is kept"),
+    "conversation.recall": ("{who} 撤回了 {at} 发送的消息，原文保留", "{who} recalled the message of {at}; the original is kept"),
+    "conversation.recall_elsewhere": ("{who} 撤回了一条消息；原消息不在本会话的存档中", "{who} recalled a message that is not in the archive of this conversation"),
+    "conversation.gap": (
+        "存档缺口：序号 {after} 与 {before} 之间，{from_at} 至 {to_at}，此间消息可能缺失。原因：{cause}",
+        "gap in the archive: between seq {after} and {before}, {from_at} to {to_at}; messages may be missing here. Cause: {cause}",
+    ),
+    "conversation.held.withheld": ("{n:,} 条已拒存：客户不同意存档，封存未打开", "{n:,} withheld: the customer refused; sealed, not opened"),
+    "conversation.held.pending": ("{n:,} 条待决：同意状态未定，封存未打开", "{n:,} pending: consent is not settled; sealed, not opened"),
+    "conversation.held.restricted": ("{n:,} 条受限：事后得知不同意，不予显示", "{n:,} restricted: a refusal became known later; not shown"),
+    "conversation.held.failed": ("{n:,} 条未能打开，封存原件保留", "{n:,} could not be opened; the sealed originals are kept"),
+    "conversation.held.removed": ("{n:,} 条已按批准移除", "{n:,} removed with approval"), "conversation.no_text": ("（没有可读文字）", "(no readable text)"),
+    "conversation.time_unknown": ("发送时间未知，按序号排列", "time of sending unknown, placed by seq"), "conversation.captured": ("采集于 {at}", "captured {at}"),
+    "conversation.name_other_time": ("* 该姓名不是发送当时的登记，仅供参考", "* the name is not recorded for that time, it is given for orientation"),
+    "conversation.marks_none": ("本页未附关键词标记", "this page carries no findings"),
+    "conversation.invisible_note": ("形如 ⟨U+200B⟩ 的标记表示原文中不可见的字符", "marks like ⟨U+200B⟩ stand for invisible characters of the text"),
+    "conversation.masked_note": ("个人敏感信息已等长遮盖", "personal data is masked with equal length"), "conversation.made": ("本页生成", "page made"),
+    "conversation.program": ("程序", "program"), "conversation.stand": ("存档版本", "archive version"),
+    "conversation.declared_md5": ("MD5（平台声明）", "MD5 (as declared)"), "conversation.sha256": ("SHA-256", "SHA-256"),
+}  # fmt: skip
+LANGS = ("zh", "en")
+ZONE = 8 * 3600000  # Beijing
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+UNREAD = {"image": "pictures", "emotion": "pictures", "voice": "voice", "meeting_voice_call": "voice", "video": "videos"}
+ENDINGS = {
+    "pdf": "PDF OFD", "text": "DOC DOCX WPS RTF TXT MD", "sheet": "XLS XLSX ET CSV", "talk": "PPT PPTX DPS", "pack": "ZIP RAR 7Z GZ TAR",
+    "sound": "MP3 AMR WAV M4A", "film": "MP4 MOV AVI MKV",
+}  # fmt: skip
+HEAD = re.compile(
+    r"""<!DOCTYPE html>
+<html lang="(?P<lang>zh-CN|en)">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta name="referrer" content="no-referrer">
+<meta name="robots" content="noindex">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>(?P<title>[^<]*)</title>
+<style>(?P<style>[^<]*)</style>
+</head>
+<body>
+(?:<div class="demo">(?P<demo>[^<]*)</div>
+)?<div class="sheet quiet">
+<header class="card">
+  <p class="kicker">(?P<kicker>[^<]*)</p>
+  <h1>(?P<h1>[^<]*)</h1>
+  <dl class="facts">
+(?P<facts>(?:    <dt>[^<]*</dt><dd(?: class="mono")?>[^<]*</dd>
+)*)  </dl>
+  <ul class="tiles">
+(?P<tiles>(?:    <li(?: class="warn")?><b>[0-9,]+</b><span>[^<]*</span></li>
+){5})  </ul>
+</header>
+(?:<section class="card">
+  <h2>(?P<h2>[^<]*)</h2>
+  <ul class="people">
+(?P<people>(?:    <li>[^\n]*</li>
+)+)  </ul>
+(?:  <p class="hint">(?P<other>[^<]*)</p>
+)?</section>
+)?<p class="hint">(?P<none>[^<]*)</p>
+<main>
+"""
+)
+PERSON = re.compile(r'    <li><bdi><b>([^<]*)</b></bdi>(?: <bdi class="mono">([^<]*)</bdi>)? <i>([^<]*)</i></li>\n')
+FACT = re.compile(r'    <dt>([^<]*)</dt><dd(?: class="mono")?>([^<]*)</dd>\n')
+TILE = re.compile(r"    <li( class=\"warn\")?><b>([^<]*)</b><span>([^<]*)</span></li>\n")
+END = re.compile(
+    r"""</main>
+<section class="card end">
+  <h2>(?P<h2>[^<]*)</h2>
+(?:  <ul>
+(?P<list>(?:    <li>[^<]*</li>
+)+)  </ul>
+|  <p class="hint">(?P<none>[^<]*)</p>
+)  <p class="hint">(?P<hint>[^<]*)</p>
+(?:  <p class="hint">(?P<mode>[^<]*)</p>
+)?  <dl class="facts">
+(?P<facts>(?:    <dt>[^<]*</dt><dd>[^<]*</dd>
+)*)  </dl>
+</section>
+</div>
+</body>
+</html>\n?"""
 )
 WITHIN = r'(?:[^<]|<span\ class="(?:label|u)">[^<]*</span>|</?q>)*'
 PIECES = re.compile(
-    r"""\s*(?:<article\ class="row\ (?:own|other)[a-z ]*"\ id="m[0-9]+"\ data-msgid="(?P<msgid>[^"]*)">
-    \s*<div\ class="msg">\s*<div\ class="face"\ aria-hidden="true">[^<]*</div>\s*<div\ class="body">
-    \s*<div\ class="who"><bdi><b>(?P<name>[^<]*)</b></bdi>(?:\ <bdi\ class="mono">(?P<id>[^<]*)</bdi>)?[^<]*
-        <time(?:\ datetime="(?P<iso>[^"]*)"\ title="[^"]*")?>(?P<clock>[^<]*)</time></div>
-    \s*<div\ class="bubble">(?:\s*<p\ class="type">[^<]*</p>)?(?P<said>(?:\s*<p\ class="t">@WITHIN</p>)*)
+    r"""\s*(?:<article\ class="row\ (?P<class>own|other)(?P<robot>\ robot)?(?P<recalled>\ recalled)?"\ id="m[0-9]+"\ data-msgid="(?P<msgid>[^"]*)">
+    \s*<div\ class="msg">\s*<div\ class="face"\ aria-hidden="true">(?P<face>[^<]*)</div>\s*<div\ class="body">
+    \s*<div\ class="who"><bdi><b>(?P<name>[^<]*)</b></bdi>(?:\ <bdi\ class="mono">(?P<id>[^<]*)</bdi>)?(?P<kind>[^<]*)
+        <time(?:\ datetime="(?P<iso>[^"]*)"\ title="(?P<title>[^"]*)")?>(?P<clock>[^<]*)</time></div>
+    \s*<div\ class="bubble">(?:\s*<p\ class="type">(?P<type>[^<]*)</p>)?(?P<said>(?:\s*<p\ class="t">@WITHIN</p>)*)
         (?P<files>(?:\s*<p\ class="file">(?:[^<]|<span\ [^<>]*>[^<]*</span>)*</p>)*)\s*</div>
-    (?:\s*<div\ class="was">[^<]*</div>)*\s*<div\ class="meta">[^<]*<span\ class="mono">[^<]*</span>[^<]*</div>
+    (?P<was>(?:\s*<div\ class="was">[^<]*</div>)*)\s*<div\ class="meta">(?P<m1>[^<]*)<span\ class="mono">(?P<m2>[^<]*)</span>(?P<m3>[^<]*)</div>
     \s*</div>\s*</div>\s*<aside\ class="notes"></aside>\s*</article>
-    |<div\ class="row"\ data-msgid="(?P<recall>[^"]*)"><div\ class="event"><time[^>]*>[^<]*</time>[^<]*(?:<a\ href="\#m[0-9]+">[^<]*</a>)?
-        <span\ class="meta">[^<]*<span\ class="mono">[^<]*</span></span></div></div>
-    |<div\ class="day">[^<]*</div>|<div\ class="row"><div\ class="event\ [a-z]+">[^<]*</div></div>|<p\ class="hint">[^<]*</p>)\s*""".replace("@WITHIN", WITHIN),
+    |<div\ class="row"\ data-msgid="(?P<recall>[^"]*)"><div\ class="event"><time(?:\ datetime="(?P<at>[^"]*)"\ title="(?P<full>[^"]*)")?>(?P<hour>[^<]*)</time>
+        (?P<arrow>[^<]*)(?:<a\ href="\#m[0-9]+">(?P<link>[^<]*)</a>)?
+        <span\ class="meta">(?P<r1>[^<]*)<span\ class="mono">(?P<r2>[^<]*)</span></span></div></div>
+    |<div\ class="day">(?P<day>[^<]*)</div>|<div\ class="row"><div\ class="event\ (?P<note>gap|held)">(?P<words>[^<]*)</div></div>
+    |<p\ class="hint">(?P<empty>[^<]*)</p>)\s*""".replace("@WITHIN", WITHIN),
     re.X,
 )
+FILE = re.compile(r'<p class="file"><span class="icon k-([a-z]+)" aria-hidden="true">([^<]*)</span>([^<]*)(?:<span class="sum mono">([^<]*)</span>)?</p>')
 SIGN = re.compile("\u27e8U\\+([0-9A-F]{4,6})\u27e9")  # stands for a character that nobody would see
 
 
@@ -1022,47 +1229,389 @@ def plain(text):
     return SIGN.sub(lambda found: chr(int(found[1], 16)), re.sub("\r\n|[\r\n]", "\u23ce", text).replace("\t", " "))
 
 
-def shown_of(line, number):
-    """A digest of what a page must show of a record; of a recall only that it is there."""
-    if line["kind"] == "recall":
-        return digest_of([number])
-    said = [part["text"] for part in line["parts"]] if line["parts"] else [line["text"]] if line["text"] else []
-    at = line["sent_at_beijing"]
-    return digest_of([number, said, plain(line["sender_id"] or "?"), at, at and at[11:19], [m["sha256"] for m in line["media"]]])
+def text_of(found):
+    """What stands there, as it is compared; None for nothing."""
+    return None if found is None else plain(html.unescape(found))
+
+
+def word(key, lang, **values):
+    return WORDS[key][lang == "en"].format(**values)
+
+
+def label(group, value, lang):
+    found = WORDS.get("%s.%s" % (group, value))
+    return found[lang == "en"] if found else plain(str(value))
+
+
+def utc(at):
+    here, there = time.gmtime((at + ZONE) // 1000), time.gmtime(at // 1000)
+    return time.strftime("%H:%M:%SZ" if here[:3] == there[:3] else "%Y-%m-%d %H:%M:%SZ", there)
+
+
+def beijing(at, lang):
+    if at is None:
+        return word("time.unknown", lang)
+    return "%s (%s)" % (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime((at + ZONE) // 1000)), utc(at))
+
+
+def iso(at):
+    return None if at is None else time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime((at + ZONE) // 1000)) + ".%03d+08:00" % (at % 1000)
+
+
+def day_title(date, lang):
+    year, month, day = map(int, date.split("-"))
+    weekday = word("weekday.%d" % calendar.weekday(year, month, day), lang)
+    return "%d年%d月%d日 %s" % (year, month, day, weekday) if lang == "zh" else "%s %d %s %d" % (weekday, day, MONTHS[month - 1], year)
+
+
+def person_key(who, kind):
+    return "".join(c.lower() if c.isascii() else c for c in who) if kind == "employee" else who
+
+
+class People:
+    """Who the accounts of a bundle were, by identity/accounts.jsonl."""
+
+    def __init__(self, accounts):
+        self.rows, self.names, self.seen = {}, {}, {}
+        for one in accounts:
+            names = self.names.setdefault(one["id"].lower(), set())
+            if one["says"] != "directory" or not one["name"]:
+                continue
+            self.rows.setdefault(person_key(one["id"], one["kind"]), []).append((one["valid_from"], one["valid_to"]))
+            names.add(plain(one["name"]))
+            saw = one["customer_saw"]
+            if saw:
+                self.seen.setdefault(one["id"].lower(), set()).add(plain("%s@%s" % (saw["name"], saw["firm"]) if saw.get("firm") else saw["name"]))
+
+    def star(self, who, kind, at):
+        """What stands behind a name: a star where it is one of another time."""
+        rows = self.rows.get(person_key(who, kind), [])
+        valid = [1 for since, until in rows if at is None or ((since is None or since <= at) and (until is None or at < until))]
+        return "*" if rows and not valid else ""
+
+    def named(self, name, who):
+        """Whether this account may be called so: by a name that the bundle knows of it, or by its id."""
+        names = self.names.get(who.lower())
+        return (name == who and names is not None) or (names is not None and (name[:-1] if name.endswith("*") else name) in names)
+
+    def bare(self, text, keys, lang):
+        """A sentence in which somebody is named by name and id, with the id alone, where the bundle knows the account by that name."""
+        for key in keys:
+            pattern = re.escape(word(key, lang, who="@WHO", at="@AT")).replace("@WHO", "(?P<who>.*)").replace("@AT", "(?P<at>.*)")
+            found = re.fullmatch("\u21a9 " + pattern, text, re.S)
+            who = found and re.fullmatch(r"(.*) \((.*)\)", found["who"], re.S)
+            if who and self.named(who[1], who[2]):
+                return "\u21a9 " + word(key, lang, who=who[2], at=found.groupdict().get("at"))
+        return text
+
+
+def block_label(path, lang):
+    leaf = re.sub(r"\[\d+\]", "", path.rsplit(".", 1)[-1])
+    name = "" if leaf in ("content", "text", "solitaire_content") or "." not in path else label("part", plain(leaf), lang)
+    items = [] if path.startswith("mixed.") else [str(int(n) + 1) for n in re.findall(r"item\[(\d{1,6})\]", path)]
+    return " · ".join(one for one in (".".join(items), name) if one)
+
+
+def file_of(item, lang):
+    """What a page shows of a file: the kind and letters of its sign, its words, its digest."""
+    name, kind = plain(item["file_name"] or ""), plain(item["kind"])
+    found = re.search(r"\.([0-9A-Za-z]{1,5})\Z", name)
+    ending = found[1].upper() if found else ""
+    sign = next((k for k, known in ENDINGS.items() if ending in known.split()), "other")
+    if kind in ("video", "voice", "meeting_voice_call"):
+        sign = "film" if kind == "video" else "sound"
+    letters = ending or {"video": "\u25b6", "voice": "\u266a", "meeting_voice_call": "\u266a"}.get(kind) or label("msgtype", kind, lang)[:2]
+    size = item["size"] if item["size"] is not None else item["declared_size"]
+    words = [("%s %s" % (label("msgtype", kind, lang), name)).strip(), "" if size is None else word("size.bytes", lang, n=size)]
+    words.append(label("media_status", item["status"] or "unknown", lang))
+    sums = [word("conversation." + k, lang) + " " + plain(item[k]) for k in ("sha256", "declared_md5") if item[k]]
+    return [sign, plain(letters), plain(word("list.join", lang).join(w for w in words if w)), sums[0] if sums else None]
+
+
+def type_of(line, said, lang, unread):
+    """What a page says of the kind of a message whose words and files do not say it."""
+    empty = not (said or line["media"])
+    evident = line["msgtype"] in ("text", "mixed") or any(m["kind"] == line["msgtype"] for m in line["media"])
+    name = "" if evident and not empty else label("msgtype", plain(line["msgtype"] or ""), lang)
+    return (name + (word("conversation.no_text", lang) + unread(line, lang) if empty else "")) or None
+
+
+def parts_of(line):
+    return line["parts"] or ([{"path": "text", "text": line["text"]}] if line["text"] else [])
+
+
+def ids_of(line, lang):
+    """What stands before a record's id on a page."""
+    at = line["sent_at_ms"]
+    words = [utc(at)] if at is not None else []
+    words.append("%s %s" % (word("col.seq", lang), line["seq"]))
+    return " · ".join(words + ([label("origin", line["origin"], lang)] if line["origin"] != "sealed" else []) + [""])
+
+
+class Shown:
+    """What pages must show of the records of a bundle. conversations: id -> _Conversation; originals: of recalls, id -> (conversation, time)."""
+
+    def __init__(self, bundle, people):
+        self.bundle, self.people, self.conversations, self.originals = bundle, people, {}, {}
+        wanted = set()
+        for line in bundle.lines():
+            one = self.conversations.setdefault(line["conversation_id"], {"internal": True, "room": bool(line["room_id"])})
+            one["internal"] = one["internal"] and line["direction"] == "internal"
+            if line["kind"] == "recall":
+                wanted.add(line["recalls_msgid"])
+        for line in bundle.lines() if wanted else ():
+            if line["msgid"] in wanted and line["kind"] != "recall":
+                self.originals[line["msgid"]] = line["conversation_id"], line["sent_at_ms"]
+
+    def of(self, line, number, lang):
+        """A digest of it."""
+        return digest_of(self.recall(line, number, lang) if line["kind"] == "recall" else self.message(line, number, lang))
+
+    def recall(self, line, number, lang):
+        at, who = line["sent_at_ms"], plain(line["sender_id"] or "") or "?"
+        conversation, sent = self.originals.get(line["recalls_msgid"], (None, None))
+        if conversation == line["conversation_id"]:
+            told = word("conversation.recall", lang, who=who, at=beijing(sent, lang))
+        else:
+            told = word("conversation.recall_elsewhere", lang, who=who)
+        return [number, iso(at), beijing(at, lang) if at is not None else None, self.hour(at, lang), "\u21a9 " + told, ids_of(line, lang), plain(line["msgid"])]
+
+    def hour(self, at, lang):
+        return word("time.unknown", lang) if at is None else iso(at)[11:19]
+
+    def message(self, line, number, lang):
+        at, who, kind = line["sent_at_ms"], line["sender_id"] or "", line["sender_kind"]
+        own = None if self.conversations[line["conversation_id"]]["internal"] else kind == "employee"
+        said = parts_of(line)
+        recalled = line["recalled_at_ms"] is not None or bool(line["recalled_by"])
+        was = []
+        if recalled:
+            by = plain(line["recalled_by"]) if line["recalled_by"] else word("value.unknown", lang)
+            key = "conversation.recalled" if line["recalled_at_ms"] is not None else "conversation.recalled_no_time"
+            was.append("\u21a9 " + word(key, lang, who=by, at=beijing(line["recalled_at_ms"], lang)))
+        if at is None:
+            captured = word("conversation.captured", lang, at=beijing(line["captured_at_ms"], lang))
+            was.append(word("conversation.time_unknown", lang) + " · " + captured)
+        return [
+            number, own, kind == "robot", recalled, plain(line["sender_name"] or who) + self.people.star(who, kind, at), plain(who) if line["sender_name"] else None,
+            " · " + label("sender_kind", kind, lang), iso(at), beijing(at, lang) if at is not None else None, self.hour(at, lang),
+            type_of(line, said, lang, self.unread), [[plain(block_label(p["path"], lang)), p["text"]] for p in said], [file_of(m, lang) for m in line["media"]], was,
+            ids_of(line, lang), plain(line["msgid"]), " · %s %s" % (word("col.consent", lang), label("consent", line["consent"] or "unknown", lang)),
+        ]  # fmt: skip
+
+    def unread(self, line, lang):
+        """Digest and size of the JSON of a record in which nothing can be read; a redacted set does not tell the digest, nor hold the bytes."""
+        if self.bundle.redacted:
+            return " · ?"
+        data = self.bundle.data("raw/%012d.plain.json" % line["leaf"])
+        return " · SHA-256 %s · %s" % (hashlib.sha256(data).hexdigest(), word("size.bytes", lang, n=len(data)))
 
 
 def digest_of(value):
     return hashlib.sha256(json.dumps(value).encode()).digest()
 
 
-def page_of(text, number, file):
-    """Return (msgid, digest of what is shown) of each message of a page."""
-    begin, end = text.find("<main>"), text.find("</main>")
-    strict = text.startswith("<!DOCTYPE html>\n<html ") and text.count("<main>") == 1 and "data-msgid" not in text[:begin] + text[end:]
-    odd = ELEMENTS.search(text, 15)
-    need(strict and 0 < begin < end and odd is None and text.count("<style>") == 1, file + " is no page of ours")
-    found, at = [], begin + 6
-    while at < end:
-        piece = PIECES.match(text, at, end)
-        need(piece, "%s: behind %s stands what we do not write" % (file, found[-1][0] if found else "its beginning"))
-        at = piece.end()
+def gap_text(gap, lang):
+    unknown = word("value.unknown", lang)
+    after, before = (unknown if gap[k] is None else gap[k] for k in ("after_seq", "before_seq"))
+    times = {"from_at": beijing(gap["from_at"], lang), "to_at": beijing(gap["to_at"], lang)}
+    return plain(word("conversation.gap", lang, after=after, before=before, cause=plain(gap["cause"] or "") or unknown, **times))
+
+
+class Marks:
+    """Whether two collections hold the same, nothing of them being kept: the sum of keyed digests (MSet-Add-Hash) under a key that is drawn here,
+    after the bundle was made; who made it cannot aim at it."""
+
+    def __init__(self):
+        self.key, self.sum = os.urandom(32), 0
+
+    def of(self, msgid, digest):
+        return int.from_bytes(hashlib.blake2b(digest + msgid.encode("utf-8", "surrogatepass"), key=self.key).digest(), "big")
+
+    def add(self, msgid, digest):
+        self.sum += self.of(msgid, digest)
+
+    def take(self, msgid, digest):
+        self.sum -= self.of(msgid, digest)
+
+
+class Page:
+    """A page: what it shows of each message, and what it says of itself."""
+
+    def __init__(self, text, file, lang, about, last):
+        """about: number, id, internal, room, people, gaps (text -> (time, seq)), redacted …; last: what came last on the part before.
+
+        fault: the first thing that is wrong beside the messages; what is wrong with a message is told before it."""
+        self.file, self.lang, self.about = file, lang, about
+        self.shown, self.last, self.days, self.today, self.fault = [], last, [], None, None
+        self.spoke, self.own, self.held, self.gaps, self.kinds, self.recalls = {}, set(), {}, [], {}, 0
+        begin, end = text.find("<main>\n"), text.find("</main>\n")
+        strict = text.startswith("<!DOCTYPE html>\n<html ") and text.count("<main>") == 1 and 0 < begin < end
+        need(strict and text.count("<style>") == 1, file + " is no page of ours")
+        self.head, self.end = HEAD.fullmatch(text, 0, begin + 7), END.fullmatch(text, end)
+        at = begin + 7
+        while at < end:
+            piece = PIECES.match(text, at, end)
+            need(piece, self.behind("what we do not write"))
+            at = piece.end()
+            self.take(piece)
+        self.want(not self.days, self.behind("what we do not write: a day"))
+        self.want(self.head and self.end, file + ": what we do not write stands in its head or at its end")
+        if self.head and self.end:
+            self.check_head()
+            self.check_end()
+
+    def want(self, condition, what):
+        if not condition and self.fault is None:
+            self.fault = what
+
+    def behind(self, what):
+        return "%s: behind %s stands %s" % (self.file, self.shown[-1][0] if self.shown else "its beginning", what)
+
+    def take(self, piece):
         if piece["recall"] is not None:
-            found.append((html.unescape(piece["recall"]), digest_of([number])))
+            self.recalls += 1
+            self.step(piece["at"], piece["r1"])
+            words = text_of(piece["arrow"]) + text_of(piece["link"] or "")
+            words = self.about["people"].bare(words, ("conversation.recall", "conversation.recall_elsewhere"), self.lang)
+            told = [self.about["number"], piece["at"], text_of(piece["full"]), text_of(piece["hour"]), words, text_of(piece["r1"]), text_of(piece["r2"])]
+            self.shown.append((html.unescape(piece["recall"]), digest_of(told)))
         elif piece["msgid"] is not None:
-            found.append((html.unescape(piece["msgid"]), message_of(piece, number)))
-    return found
+            self.step(piece["iso"], piece["m1"])
+            self.shown.append((html.unescape(piece["msgid"]), self.message(piece)))
+        elif piece["day"] is not None:
+            self.days.append(text_of(piece["day"]))
+        elif piece["note"] == "held":
+            self.hold(text_of(piece["words"]))
+        elif piece["note"] == "gap":
+            words = text_of(piece["words"])
+            self.want(words in self.about["gaps"], self.behind("a gap that the bundle does not list"))
+            self.day_of(*self.about["gaps"].get(words, (None, 0)))
+            self.gaps.append(words)
+        else:
+            alone = not (self.shown or self.held or self.gaps)
+            self.want(alone and text_of(piece["empty"]) == word("conversation.empty", self.lang), self.behind("what we do not write: words"))
 
+    def step(self, at, ids):
+        found = re.search(r" ([0-9]{1,20}) · (?:([^·]*) · )?$", ids)
+        self.day_of(at, int(found[1]) if found else 0, "imported" if found and found[2] else "sealed")
 
-def message_of(piece, number):
-    said = []
-    for one in re.findall(r'<p class="t">(.*?)</p>', piece["said"], re.S):
-        one = re.sub(r'^<span class="label">[^<]{0,80}</span>', "", one)
-        one = re.sub(r'<span class="u">([^<]*)</span>', lambda sign: plain(sign[1]) if SIGN.fullmatch(sign[1]) else "<", one)
-        said.append(html.unescape(re.sub("</?q>", "", one)))
-    who = html.unescape(piece["id"] if piece["id"] is not None else piece["name"])
-    sums = [re.search(r'<span class="sum mono">[^<]*?([0-9a-f]{64})</span>', one) for one in re.findall(r'<p class="file">.*?</p>', piece["files"], re.S)]
-    iso = None if piece["iso"] is None else html.unescape(piece["iso"])
-    return digest_of([number, said, plain(who), iso, iso and piece["clock"], [one and one[1] for one in sums]])
+    def day_of(self, at, seq, origin="sealed"):
+        """The day of what comes now stands before it, once; what has a time comes after what has an earlier one."""
+        if at is None:
+            self.want(not self.days, self.behind("what we do not write: a day"))
+            return
+        date = at[:10]
+        try:
+            title = day_title(date, self.lang)
+        except (ValueError, IndexError):
+            title = None
+        self.want(self.days == ([] if date == self.today else [title]), self.behind("what we do not write: another day, or none"))
+        self.days, self.today = [], date
+        self.want(self.last is None or self.last <= (at, origin, seq), self.behind("what comes earlier: another order"))
+        self.last = at, origin, seq
+
+    def hold(self, words):
+        for fate in ("withheld", "pending", "restricted", "failed", "removed"):
+            found = re.fullmatch(re.escape(word("conversation.held." + fate, self.lang, n=0)).replace("0", "([0-9,]+)", 1), words)
+            if found and format(int(found[1].replace(",", "")), ",") == found[1]:
+                self.held[fate] = self.held.get(fate, 0) + int(found[1].replace(",", ""))
+                return
+        self.want(False, self.behind("what we do not write: words"))
+
+    def message(self, piece):
+        name, who = html.unescape(piece["name"]), text_of(piece["id"] if piece["id"] is not None else piece["name"])
+        own, kind = piece["class"] == "own", text_of(piece["kind"])
+        if own:
+            self.own.add(who.lower())
+        key = person_key(who, "employee" if kind == " · " + word("sender_kind.employee", self.lang) else None)
+        self.spoke[key] = self.spoke.get(key, 0) + 1
+        said = []
+        for one in re.findall(r'<p class="t">(.*?)</p>', piece["said"], re.S):
+            beside = re.match(r'<span class="label">([^<]*)</span>', one)
+            one = one[beside.end() :] if beside else one
+            one = re.sub(r'<span class="u">([^<]*)</span>', lambda sign: plain(sign[1]) if SIGN.fullmatch(sign[1]) else "<", one)
+            said.append([text_of(beside[1]) if beside else "", html.unescape(re.sub("</?q>", "", one))])
+        files = []
+        for one in re.findall(r'<p class="file">.*?</p>', piece["files"], re.S):
+            found = FILE.fullmatch(one)
+            files.append([found[1]] + [text_of(found[n]) for n in (2, 3, 4)] if found else "?")
+            if found:
+                behind = "( |$|%s)" % re.escape(word("list.join", self.lang))
+                kinds = [k for k in UNREAD if re.match(re.escape(word("msgtype." + k, self.lang)) + behind, files[-1][2])]
+                bucket = UNREAD[kinds[0]] if kinds else "files"
+                self.kinds[bucket] = self.kinds.get(bucket, 0) + 1
+        type_ = text_of(piece["type"])
+        if self.about["redacted"] and type_ and not said and not files:
+            type_ = re.sub(r" · [0-9,]+ (?:字节|bytes)$", " · ?", type_)
+        was = [text_of(one) for one in re.findall(r'<div class="was">([^<]*)</div>', piece["was"])]
+        was = [self.about["people"].bare(one, ("conversation.recalled", "conversation.recalled_no_time"), self.lang) for one in was]
+        told = [
+            self.about["number"], None if self.about["internal"] else own, bool(piece["robot"]), bool(piece["recalled"]), plain(name), text_of(piece["id"]), kind,
+            text_of(piece["iso"]), text_of(piece["title"]), text_of(piece["clock"]), type_, said, files, was, text_of(piece["m1"]), text_of(piece["m2"]), text_of(piece["m3"]),
+        ]  # fmt: skip
+        return digest_of(told if html.unescape(piece["face"]) == (name[:1] or "?") else [told, piece["face"]])
+
+    def say(self, key, **values):
+        return word("conversation." + key, self.lang, **values)
+
+    def check_head(self):
+        head, about, lang = self.head, self.about, self.lang
+        where = self.file + ": what we do not write stands in its head: "
+        demo = text_of(head["demo"])
+        right = head["lang"] == ("zh-CN" if lang == "zh" else "en") and demo in (None, word("demo.banner", lang))
+        title = [word("demo.mark", lang)] * (demo is not None) + [self.say("title"), plain(about["id"])]
+        self.want(right and text_of(head["title"]) == " · ".join(title), where + "title")
+        self.want(STYLES.get(hashlib.sha256(head["style"].encode()).hexdigest()) == ("" if demo is None else lang), where + "a style that is not in the list")
+        self.want(text_of(head["kicker"]) == "%s · %s" % (plain(about["corp"]), self.say("room" if about["room"] else "single")), where + "kicker")
+        self.want(text_of(head["h1"]) == self.say("title") and text_of(head["none"]) == self.say("marks_none"), where + "words")
+        facts = [[self.say("id"), plain(about["id"])]]
+        facts += [[self.say("part"), self.say("part_of", n=about["part"][0], of=about["part"][1])]] if about["part"] else []
+        first, last = about["days"]
+        facts += [[self.say("period"), "%s – %s" % (first or "…", last or "…")]] if first or last else []
+        self.want([[text_of(one) for one in found] for found in FACT.findall(head["facts"])] == facts, where + "facts")
+        self.messages = len(self.shown) - self.recalls
+        counts = [self.messages, self.recalls, sum(self.kinds.values()), sum(self.held.values()), len(self.gaps)]
+        names = ("messages", "recalls", "media", "held", "gaps")
+        tiles = [(' class="warn"' if name == "gaps" and n else "", format(n, ","), self.say(name)) for name, n in zip(names, counts)]  # noqa: B905
+        self.want([(warn, n, text_of(one)) for warn, n, one in TILE.findall(head["tiles"])] == tiles, where + "numbers")
+        self.check_people(where)
+
+    def check_people(self, where):
+        head, people, spoke, starred = self.head, self.about["people"], dict(self.spoke), False
+        rows = PERSON.findall(head["people"] or "")
+        self.want(len(rows) == (head["people"] or "").count("\n"), where + "people")
+        self.want((head["h2"] is None) == (not self.messages) and (head["h2"] is None or text_of(head["h2"]) == self.say("participants")), where + "people")
+        for name, who, beside in rows:
+            name, who, beside = text_of(name), text_of(who or name), text_of(beside)
+            self.want(people.named(name, who), "%s%s is called %s" % (where, who, name))
+            starred = starred or (name.endswith("*") and name not in people.names.get(who.lower(), ()))
+            kinds = [k for k in ("employee", "external", "robot", "unknown") if beside.startswith(word("sender_kind." + k, self.lang) + " · ")]
+            self.want(kinds, "%swhat %s is" % (where, who))
+            n = spoke.pop(person_key(who, kinds[0]), 0)
+            told = " · ".join([word("sender_kind." + kinds[0], self.lang), self.say("spoke", n=n)])
+            if beside != told:
+                seen = re.fullmatch(re.escape(" · " + self.say("seen_as", name="@")).replace("@", "(.*)"), beside[len(told) :]) if beside.startswith(told) else None
+                known = people.seen.get(who.lower(), set())
+                self.want(seen and (seen[1] in known or all(one in known for one in seen[1].split("、"))), "%swhat is said of %s" % (where, who))
+        self.want(not spoke, where + "somebody who spoke is not among the people")
+        self.want((text_of(head["other"]) if head["other"] else None) == (self.say("name_other_time") if starred else None), where + "words")
+
+    def check_end(self):
+        end, about, lang = self.end, self.about, self.lang
+        where = self.file + ": what we do not write stands at its end: "
+        counts = dict(self.kinds, gaps=len(self.gaps), **{"unopened" if fate == "failed" else fate: n for fate, n in self.held.items()})
+        names = ("pictures", "voice", "videos", "files", "unopened", "pending", "withheld", "restricted", "gaps")
+        rows = [word("uninspected." + name, lang, n=counts[name]) for name in names if counts.get(name)]
+        there = [text_of(one) for one in re.findall("<li>([^<]*)</li>", end["list"] or "")]
+        self.want(there == rows and text_of(end["none"]) == (None if rows else word("uninspected.none", lang)), where + "what was not inspected")
+        hints = [word("time.note", lang), self.say("invisible_note")] + ([self.say("masked_note")] if about["redacted"] else [])
+        right = text_of(end["h2"]) == word("uninspected.title", lang) and html.unescape(end["hint"]) == "".join(one + "。" for one in hints)
+        self.want(right and text_of(end["mode"]) in (None, word("mode.single", lang)), where + "words")
+        facts = [[text_of(one) for one in found] for found in FACT.findall(end["facts"])]
+        right = len(facts) == 3 and facts[0] == [self.say("made"), beijing(about["at"], lang)] and facts[2] == [self.say("stand"), str(about["size"])]
+        self.want(right and facts[1][0] == self.say("program") and re.fullmatch(r"liuhen [0-9][0-9A-Za-z.+-]*", facts[1][1]), where + "facts")
+
 
 
 def language():
