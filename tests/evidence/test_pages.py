@@ -118,6 +118,18 @@ def _one_more(of: str) -> Callable[[Files], None]:
 
 
 WAS = '      <div class="was">↩ 此消息已由 wmA 撤回（撤回时间未知），原文保留</div>\n      <div class="meta">'
+
+
+def _recall_added(files: Files) -> None:
+    on("m2", 'class="row other"', 'class="row other recalled"')(files)
+    on("m2", '      <div class="meta">', WAS)(files)
+
+
+def _gap_taken_away(files: Files) -> None:
+    for name in [n for n in files if n.endswith(".html")]:
+        files[name] = re.sub(rb'<div class="row"><div class="event gap">.*?</div></div>\n', b"", files[name])
+
+
 ELSE, ODD = "shows something else", "what we do not write"
 DAMAGES: dict[str, tuple[Callable[[Files], None], str]] = {
     "a name exchanged": (on("m1", "<b>张三</b>", "<b>李四</b>"), ELSE),
@@ -125,7 +137,7 @@ DAMAGES: dict[str, tuple[Callable[[Files], None], str]] = {
     "a name taken away": (on("m1", '<b>张三</b></bdi> <bdi class="mono">zhangsan</bdi>', "<b>zhangsan</b></bdi>"), ELSE),
     "a star taken from a name of another time": (on("m11", "李四*", "李四"), ELSE),
     "a customer made an employee": (on("m2", "客户/外部", "员工"), ELSE),
-    "a recall added, by class and words": (lambda f: (on("m2", '<div class="row other"' if False else 'class="row other"', 'class="row other recalled"')(f), on("m2", '      <div class="meta">', WAS)(f)), ELSE),  # type: ignore[func-returns-value]
+    "a recall added, by class and words": (_recall_added, ELSE),
     "a recall added, by class alone": (on("m2", 'class="row other"', 'class="row other recalled"'), ELSE),
     "a recall taken away": (on("m4", '<div class="was">↩', '<div class="meta">↩'), ""),
     "the time of a recall": (on("m4", "10:00:05", "10:00:06"), ELSE),
@@ -154,7 +166,7 @@ DAMAGES: dict[str, tuple[Callable[[Files], None], str]] = {
     "a note inserted": (edited("</main>", '<div class="row"><div class="event held">1 条已按批准移除</div></div>\n</main>'), "view/0001.zh.html"),
     "a note of other words": (edited("</main>", '<div class="row"><div class="event held">客户已认可</div></div>\n</main>'), ODD),
     "a hint among the messages": (edited("</main>", '<p class="hint">所示范围内没有消息</p>\n</main>'), ODD),
-    "a gap taken away": (lambda files: [files.update({n: re.sub(rb'<div class="row"><div class="event gap">.*?</div></div>\n', b"", d)}) for n, d in files.items() if n.endswith("html")], ""),  # type: ignore[func-returns-value]
+    "a gap taken away": (_gap_taken_away, ""),
     "a gap of other times": (edited("10:00:04 (02:00:04Z)，此间", "10:00:03 (02:00:03Z)，此间"), "gap"),
     "another day above messages": (edited('<div class="day">2026年', '<div class="day">2025年'), ODD),
     "a day too many": (edited("</main>", '<div class="day">2027年1月1日 星期五</div>\n</main>'), ODD),
@@ -163,7 +175,7 @@ DAMAGES: dict[str, tuple[Callable[[Files], None], str]] = {
     "another conversation in the title": (edited("<title>", "<title>别人 "), ODD),
     "another conversation in the head": (edited('<dd class="mono">', '<dd class="mono">x'), ODD),
     "another firm in the head": (edited('<p class="kicker">ww1', '<p class="kicker">ww2'), ODD),
-    "somebody else among the people": (edited('<li><bdi><b>张三</b></bdi>', '<li><bdi><b>王五</b></bdi>'), "王五"),
+    "somebody else among the people": (edited("<li><bdi><b>张三</b></bdi>", "<li><bdi><b>王五</b></bdi>"), "王五"),
     "somebody not among the people": (edited("条</i></li>\n", "条</i></li>\n" * 2), ""),
     "seen by customers as somebody else": (edited("客户所见：小张@某证券", "客户所见：小李@某证券"), ODD),
     "words of somebody who said more": (edited("员工 · 1 条", "员工 · 9 条"), ODD),
