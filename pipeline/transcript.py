@@ -252,6 +252,8 @@ class _Placed(msgspec.Struct, frozen=True):
 def _in_order(placed: Sequence[_Placed]) -> list[_Placed]:
     dated = sorted((p for p in placed if p.at_ms is not None), key=lambda p: (p.at_ms, p.origin, p.seq, p.rank))
     undated = sorted((p for p in placed if p.at_ms is None), key=lambda p: (p.origin, p.seq, p.rank))
+    if not undated:  # as nearly always: nothing is to be looked for
+        return dated
     by_seq = sorted(range(len(dated)), key=lambda at: (dated[at].origin, dated[at].seq))
     keys = [(dated[at].origin, dated[at].seq) for at in by_seq]
     before: dict[int, list[_Placed]] = {}

@@ -361,7 +361,8 @@ def _write(
     }  # fmt: skip
     closing = bundle.report_pdf(gathered, writer) if writer else None
     with replacing(output) as sink:
-        digest = bundle.write(sink, bundle.files(reader, gathered, prover, writer=writer), info=info, closing=closing, sm3=gathered.point.said.sm3 is not None)
+        parts, sm3 = bundle.files(reader, gathered, prover, writer=writer), gathered.point.said.sm3 is not None
+        digest = bundle.write(sink, parts, info=info, closing=closing, sm3=sm3, folder=CALL.home.path)
         look(sink)
     say(t("export.written", file=output, digest=digest))
     say(t("export.check", file=output))

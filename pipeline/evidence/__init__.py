@@ -24,6 +24,7 @@
     gathered.py     what goes into a bundle, gathered
     report.py       page 1: what is in it, what is not, what it does not prove
     views.py        the pages of each conversation, in parts
+    sorting.py      lines in order, on disk
     stored_zip.py   the zip, without an object for each file
     bundle.py       the parts → a BagIt in a zip, the same bytes every time
     check.py        `verify CASE.zip`

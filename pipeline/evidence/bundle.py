@@ -13,10 +13,11 @@ Layout (evidence.md, section 7; formats: docs/formats.md, section 13). Rules:
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from pipeline.evidence import checkpoint, completeness, decryption, flat, identity, records, report, trail, views
 from pipeline.evidence.gathered import BAG, Bundle
@@ -25,7 +26,8 @@ from pipeline.evidence.pdf.writer import Writer
 from pipeline.evidence.proving import Prover
 from pipeline.evidence.records import Told, encode
 from pipeline.evidence.scope import Scope
-from pipeline.evidence.stored_zip import StoredZip
+from pipeline.evidence.sorting import Sorted
+from pipeline.evidence.stored_zip import SMALL, StoredZip
 from pipeline.reader import Reader
 from pipeline.roles import acting
 from pipeline.source import media_store
@@ -49,31 +51,36 @@ def gather(reader: Reader, matter: Matter, scope: Scope, prover: Prover) -> Bund
 
 
 class Digests:
-    """Paths below data/ and the digests of their files, as the lines of their manifest: a bundle has hundreds of thousands."""
+    """Paths below data/ and the digests of their files, as the lines of their manifest: a bundle has hundreds of thousands, on disk."""
 
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
+    def __init__(self, folder: Path) -> None:
+        self._lines = Sorted(folder, _by_path)
 
     def add(self, path: str, digest: str) -> None:
         """Put a file among them; digest: 64 hexadecimal digits."""
-        self._lines.append(f"{digest}  data/{path}\n".encode())
+        self._lines.add(f"{digest}  data/{path}\n".encode())
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return self._lines.lines
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Yield (path, digest), sorted by path."""
-        self._lines.sort(key=_by_path)
         return ((line[71:-1].decode(), line[:64].decode()) for line in self._lines)
 
-    def manifest(self) -> bytes:
+    def manifest(self) -> _Known:
         """Return the manifest."""
-        self._lines.sort(key=_by_path)
-        return b"".join(self._lines)
+        return _Known(self._lines.size, self._lines)
 
 
 def _by_path(line: bytes) -> bytes:
     return line[66:]
+
+
+class _Known(NamedTuple):
+    """Bytes in pieces, of which the number is known."""
+
+    size: int
+    pieces: Iterable[bytes]
 
 
 # A file's bytes, or its pieces in order where they do not fit into memory.
@@ -136,13 +143,17 @@ def report_pdf(bundle: Bundle, writer: Writer) -> Closing:
     return lambda digests: [("01-report.pdf", writer.pdf("report", report.data(bundle, digests), at_ms=bundle.point.said.at_ms))]
 
 
-def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str], closing: Closing | None = None, sm3: bool = False) -> str:
+def write(
+    sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping[str, str], closing: Closing | None = None, sm3: bool = False, folder: Path | None = None
+) -> str:  # fmt: skip
     """Write the zip to `sink`; return the SHA-256 of the manifest, hex, by which people name a bundle.
 
-    closing: makes the last files, from (path below data/, SHA-256 in hex) of all before; sm3: adds a manifest of SM3 digests beside it."""
-    digests, second = Digests(), Digests()
+    closing: makes the last files, from (path below data/, SHA-256 in hex) of all before; sm3: adds a manifest of SM3 digests beside it;
+    folder: where what is kept of each file lies meanwhile, sealed (None: where temporary files lie)."""
+    at = folder or Path(tempfile.gettempdir())
+    digests, second = Digests(at), Digests(at)
     size = 0
-    archive = StoredZip(sink)
+    archive = StoredZip(sink, at)
     last = closing or (lambda _: [])
     for path, data in chain(parts, (made for _ in (0,) for made in last(digests))):
         made, also = hashlib.sha256(), hashlib.new("sm3") if sm3 else None
@@ -150,31 +161,32 @@ def write(sink: BinaryIO, parts: Iterable[tuple[str, Content]], *, info: Mapping
         digests.add(path, made.hexdigest())
         if also is not None:
             second.add(path, also.hexdigest())
-    manifest = digests.manifest()
-    tags = {
+    tags: dict[str, bytes | _Known] = {
         "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
         "bag-info.txt": "".join(f"{k}: {v}\n" for k, v in {**info, "Payload-Oxum": f"{size}.{len(digests)}"}.items()).encode(),
-        "manifest-sha256.txt": manifest,
+        "manifest-sha256.txt": digests.manifest(),
         **({"manifest-sm3.txt": second.manifest()} if sm3 else {}),
     }
+    tagged = {name: hashlib.sha256() for name in tags}
     for name, content in tags.items():
-        _add(archive, name, content)
-    _add(archive, "tagmanifest-sha256.txt", "".join(f"{hashlib.sha256(d).hexdigest()}  {n}\n" for n, d in sorted(tags.items())).encode())
+        _add(archive, name, content, tagged[name])
+    _add(archive, "tagmanifest-sha256.txt", "".join(f"{d.hexdigest()}  {n}\n" for n, d in sorted(tagged.items())).encode())
     archive.end()
-    return hashlib.sha256(manifest).hexdigest()
+    return tagged["manifest-sha256.txt"].hexdigest()
 
 
-def _add(archive: StoredZip, name: str, data: Content, *digests: hashlib._Hash) -> int:
+def _add(archive: StoredZip, name: str, data: Content | _Known, *digests: hashlib._Hash) -> int:
     """Add a file; return the number of its bytes. digests: those that are to see them."""
     size = 0
+    known = _Known(len(data), (data,)) if isinstance(data, bytes) else data
 
     def seen() -> Iterator[bytes]:
         nonlocal size
-        for piece in (data,) if isinstance(data, bytes) else data:
+        for piece in known.pieces if isinstance(known, _Known) else known:
             for digest in digests:
                 digest.update(piece)
             size += len(piece)
             yield piece
 
-    archive.add(f"{BAG}/{name}", seen(), large=not isinstance(data, bytes))
+    archive.add(f"{BAG}/{name}", seen(), large=not isinstance(known, _Known) or known.size > SMALL)
     return size

@@ -1,6 +1,6 @@
-"""A zip of stored files, written piece by piece: byte for byte what `zipfile` writes, without an object for each file in memory.
+"""A zip of stored files, written piece by piece: byte for byte what `zipfile` writes, its directory sealed on disk until the end.
 
-Before: nothing. After: bundle.py. Source: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16, 4.5.3. Why not zipfile: it keeps
+Before: spool.py. After: bundle.py. Source: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16, 4.5.3. Why not zipfile: it keeps
 about a kilobyte for every file until the end, and a bundle has three for each message. Names are ASCII; all files bear one time.
 """
 
@@ -9,11 +9,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO
+
+from pipeline.evidence.spool import Spool
 
 _DATE = (1 << 5) | 1  # 1980-01-01, 00:00
 _MODE = 0o100644 << 16
-_LIMIT, _MOST_FILES, _SEE_EXTRA = (1 << 31) - 1, (1 << 16) - 1, 0xFFFFFFFF
+SMALL = (1 << 31) - 1  # bytes of a file whose head says its size in the old way
+_LIMIT, _MOST_FILES, _SEE_EXTRA = SMALL, (1 << 16) - 1, 0xFFFFFFFF
+_BLOCK = 1 << 16  # bytes of the directory in memory
 _PLAIN, _ZIP64, _UNIX = 20, 45, 3
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
@@ -25,10 +30,11 @@ _END = struct.Struct("<4s4H2LH")
 class StoredZip:
     """A zip on a seekable file; call `end` when all files are in."""
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self, sink: BinaryIO, folder: Path) -> None:
+        """folder: of the disk that the directory takes room on until the end."""
         self._sink = sink
         self._at = sink.tell()
-        self._directory = bytearray()
+        self._directory, self._entries = Spool(folder, bytes), bytearray()
         self._files = 0
 
     def add(self, name: str, pieces: Iterable[bytes], *, large: bool) -> None:
@@ -42,8 +48,14 @@ class StoredZip:
         self._sink.seek(begin)
         self._sink.write(self._head(shown, checksum, size, large))
         self._sink.seek(self._at)
-        self._directory += self._entry(shown, checksum, size, begin, large)
+        self._entries += self._entry(shown, checksum, size, begin, large)
         self._files += 1
+        if len(self._entries) >= _BLOCK:
+            self._keep()
+
+    def _keep(self) -> None:
+        self._directory.append(bytes(self._entries))
+        self._entries.clear()
 
     def _write(self, data: bytes) -> None:
         self._sink.write(data)
@@ -66,8 +78,11 @@ class StoredZip:
 
     def end(self) -> None:
         """Write the directory."""
-        begin, size, files = self._at, len(self._directory), self._files
-        self._write(bytes(self._directory))
+        begin, files = self._at, self._files
+        self._keep()
+        for entries in self._directory:
+            self._write(entries)
+        size = self._at - begin
         if files > _MOST_FILES or begin > _LIMIT or size > _LIMIT:
             at = self._at
             self._write(_END64.pack(b"PK\6\6", 44, _ZIP64, _ZIP64, 0, 0, files, files, size, begin) + _FIND64.pack(b"PK\6\7", 0, at, 1))

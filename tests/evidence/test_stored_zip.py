@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,7 +29,7 @@ def by_library(sink: BinaryIO, files: Iterable[tuple[str, list[bytes], bool]]) -
 
 
 def by_us(sink: BinaryIO, files: Iterable[tuple[str, list[bytes], bool]]) -> None:
-    archive = StoredZip(sink)
+    archive = StoredZip(sink, Path(tempfile.gettempdir()))
     for name, pieces, large in files:
         archive.add(name, pieces, large=large and LARGE)
     archive.end()
