@@ -202,7 +202,7 @@ class Reader:
             found: pa.Table = self._asked(lambda: self.connection.sql(query, params=dict(parameters or {})).to_arrow_table())
             return found
         except duckdb.Error as error:
-            raise sqlguard.failed(error) from error
+            raise sqlguard.failed(error, query) from error
 
     def answer(self, asked: audit.Audit, values: Mapping[str, Any]) -> pa.Table:
         """Return the answer of an audit, its values bound; one about a person looks at this person's messages alone, one that says which conversations

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import duckdb
+from rich.cells import cell_len
 
 from pipeline import audit
 from pipeline.errors import UsageError
@@ -42,6 +43,9 @@ _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\((\s*(ANALYZE|FORMAT\s+\
 # Errors whose words come from the query and the catalogue alone; the words of others may quote values.
 _WORDS_OF_QUERY = (duckdb.ParserException, duckdb.SyntaxException, duckdb.BinderException, duckdb.CatalogException)
 
+_NAME = re.compile(r'(?:Referenced (?:column|table) |with name )(?:"(?P<quoted>[^"]+)"|(?P<bare>\w+))')
+_LINE = re.compile(r"\nLINE (?P<line>\d+): (?P<shown>.*)\n(?P<before> *)\^")
+
 
 def guard(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     """Return the one statement of `text`, fit to be run; raises UsageError SQL_SYNTAX, SQL_NOT_ONE, SQL_NOT_SELECT or SQL_FORBIDDEN."""
@@ -53,14 +57,44 @@ def guard(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     return query.strip().rstrip(";").rstrip()
 
 
-def failed(error: duckdb.Error) -> UsageError:
-    """Return a query's failure as our error: DuckDB's words where they speak of the query, else only their kind, never data."""
+def failed(error: duckdb.Error, query: str = "") -> UsageError:
+    """Return a query's failure as our error: what was expected and where, then DuckDB's words where they speak of the query, else only their kind,
+    never data."""
     if isinstance(error, _WORDS_OF_QUERY):
-        return UsageError("SQL_FAILED", str(error), remedy=LISTED)
+        words, name = str(error), _unknown(str(error))
+        at = _place_of(name, query)
+        if name and at:
+            expected = f"expected views, columns and functions that there are, got {name} in line {at[0]}, character {at[1]}; in DuckDB's words: {words}"
+            return UsageError("SQL_FAILED", expected, remedy=LISTED)
+        return UsageError("SQL_FAILED", f"expected a query that fits the views; in DuckDB's words: {words}", remedy=LISTED)
     if isinstance(error, duckdb.OutOfMemoryException):
         return UsageError("SQL_MEMORY", "the query needs more memory than a query may take", remedy="ask for fewer days or columns")
     kind = type(error).__name__.removesuffix("Exception")
     return UsageError("SQL_FAILED", f"the query stopped on a value ({kind})", remedy="use TRY_CAST for values that may not convert")
+
+
+def _unknown(words: str) -> str:
+    """Return the name that DuckDB's words say it does not know, else nothing."""
+    found = _NAME.search(words)
+    return (found["quoted"] or found["bare"]) if found else ""
+
+
+def _place_of(name: str, query: str) -> tuple[int, int] | None:
+    """Return the line and the character at which a name stands first in a query, both from 1."""
+    found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", query, re.IGNORECASE) if name else None
+    return (query.count("\n", 0, found.start()) + 1, found.start() - query.rfind("\n", 0, found.start())) if found else None
+
+
+def _marked(words: str, query: str) -> tuple[int, int] | None:
+    """Return the line and the character that DuckDB's words point at with a caret, both from 1. They show a piece of a long line, and count cells."""
+    found, lines = _LINE.search(words), query.split("\n")
+    if found is None or int(found["line"]) > len(lines):
+        return None
+    shown, cells = found["shown"].removeprefix("...").removesuffix("..."), len(found["before"]) - len(f"LINE {found['line']}: ")
+    cells -= 3 * found["shown"].startswith("...")
+    begin = lines[int(found["line"]) - 1].find(shown)
+    inside = next((n for n in range(len(shown) + 1) if cell_len(shown[:n]) >= cells), None)
+    return None if begin < 0 or cells < 0 or inside is None else (int(found["line"]), begin + inside + 1)
 
 
 def _one(connection: duckdb.DuckDBPyConnection, text: str) -> tuple[duckdb.StatementType, str]:
@@ -68,7 +102,11 @@ def _one(connection: duckdb.DuckDBPyConnection, text: str) -> tuple[duckdb.State
     try:
         statements = [(found.type, found.query) for found in connection.extract_statements(text)]
     except duckdb.Error as error:
-        raise UsageError("SQL_SYNTAX", f"not valid SQL: {error}", remedy="correct the query") from error
+        at = _marked(str(error), text)
+        if at is None:
+            raise UsageError("SQL_SYNTAX", f"expected SQL; in DuckDB's words: {error}", remedy="correct the query") from error
+        expected = f"expected SQL, got something else in line {at[0]}, character {at[1]}; in DuckDB's words: {error}"
+        raise UsageError("SQL_SYNTAX", expected, remedy="correct the query") from error
     except ValueError as error:  # a statement that the Python package has no name for
         raise _not_select() from error
     if len(statements) != 1:

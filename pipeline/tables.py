@@ -7,12 +7,16 @@ Rules:
  (2) numbers, times and days are never cut: text gives way first. Ids, codes and remedies are never cut either: they go on in the next line of
      their cell, since half an id names nobody and half a remedy helps nobody; and no line ends inside an id, so that it can be copied.
  (3) when there are more columns than the width can hold, every row becomes a list of `title  value` lines.
+ (4) the numbers of a column have their points under one another: all of them have as many digits after it, those of
+     floating-point numbers six at most.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
 
 from rich.cells import cell_len
 
@@ -30,6 +34,7 @@ _WHOLE = re.compile(
     r"(?:.*_)?(?:id|ids|userid|msgid|ref|digest|sha256|code|page|seq|batch|matter|audit|remedy|fix|do|to_do_zh|to_do_en|conversations|links|by|why|setting|file|question"
     r"|result|request|parameters|counts|said|remarks|actor|reviewer|scope|who|sender|of|holds|profile|start|root|title|basis|text_clear)"
 )
+_MOST_DIGITS, _SMALLEST, _LARGEST = 6, Decimal("1e-6"), Decimal("1e15")
 _READ = 4096  # code points of a value that are looked at at all
 
 
@@ -68,12 +73,14 @@ def text_of(value: object, column: Column, lang: Lang) -> str:
 def table_lines(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, sample: int, width: int, lang: Lang) -> Iterator[str]:
     """Yield the lines of the table; column widths are those of the first `sample` rows, fitted into `width` cells."""
     iterator = iter(rows)
-    first = [_texts(row, columns, lang) for _, row in zip(range(sample), iterator, strict=False)]
+    seen = list(islice(iterator, sample))
+    digits = [_digits([row[at] for row in seen]) if column.type in ("float", "decimal") else None for at, column in enumerate(columns)]
+    first = [_texts(row, columns, digits, lang) for row in seen]
     titles = [title_of(column, lang) for column in columns]
     natural = [max(cell_len(title), *(cell_len(row[at]) for row in first), 1) for at, title in enumerate(titles)]
     least = [max(_LEAST_WHOLE, *(_longest_id(row[at]) for row in first), 0) if kept_whole(column) else _LEAST for at, column in enumerate(columns)]
     widths = _fitted(natural, columns, least, width)
-    rest = (_texts(row, columns, lang) for row in iterator)
+    rest = (_texts(row, columns, digits, lang) for row in iterator)
     if widths is None:
         yield from _lists(columns, titles, _both(first, rest), width, lang)
         return
@@ -92,8 +99,30 @@ def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{cells.fit(title, width)}{_GAP}{value}" for title, value in known]
 
 
-def _texts(row: Sequence[object], columns: Sequence[Column], lang: Lang) -> list[str]:
-    return [cell_text(value, column, lang) for value, column in zip(row, columns, strict=True)]
+def _texts(row: Sequence[object], columns: Sequence[Column], digits: Sequence[int | None], lang: Lang) -> list[str]:
+    return [
+        cell_text(value, column, lang) if after is None or not _broken(value) else f"{value:.{after}f}"
+        for value, column, after in zip(row, columns, digits, strict=True)
+    ]  # fmt: skip
+
+
+def _broken(value: object) -> bool:
+    """Whether a value is a number that is shown with as many digits as its column; what would be written with an exponent stays as it is."""
+    if not isinstance(value, int | float | Decimal):
+        return False
+    size = abs(Decimal(value))
+    return size.is_finite() and (not size or _SMALLEST <= size < _LARGEST)
+
+
+def _digits(values: Iterable[object]) -> int | None:
+    """Return how many digits after the point the numbers of a column are shown with (rule 4); None where there are none."""
+    return max((_digits_of(value) for value in values if _broken(value)), default=None)
+
+
+def _digits_of(value: object) -> int:
+    exponent = Decimal(str(value)).normalize().as_tuple().exponent
+    after = max(-exponent, 0) if isinstance(exponent, int) else 0
+    return after if isinstance(value, Decimal) else min(after, _MOST_DIGITS)
 
 
 def _both(first: Iterable[list[str]], rest: Iterable[list[str]]) -> Iterator[list[str]]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.output import Format, OutputFile, chosen, emit, format_option, output_option
+from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 
 
@@ -31,13 +31,6 @@ def doctor(
             for f in found
         ]
         emit(["what", "corp", "state", "result", "fix"], rows, format=format, output=output)
-        if chosen(format, output) == "table":  # its cells are cut: what must be read is said in full
-            for f in found:
-                if f.state in ("bad", "warning", "note") and output is None:
-                    say(t("doctor.line", state=words.say(f"doctor_state.{f.state}", LANG), what=words.say(f"doctor.{f.check}", LANG), corp=f.corp))
-                    say(f"    {findings.result_of(f, LANG)}")
-                    if findings.fix_of(f, LANG):
-                        say(f"    → {findings.fix_of(f, LANG)}")
         code = findings.exit_of(found)
         bad, warned = (sum(f.state == state for f in found) for state in ("bad", "warning"))
         say(t("doctor.summary", n=len(found), bad=bad, warned=warned))

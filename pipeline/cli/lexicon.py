@@ -236,6 +236,8 @@ def rescan(
         with progress() as shown:
             summary = months.rescan(CALL.home, corp, first=days[0], last=days[1], workers=workers, progress=shown)
         told["result"] = summary.lexicon_version[:16]
+        if summary.beyond:
+            say(t("ingest.beyond", beyond=summary.beyond, messages=summary.crowded))
         sys.stderr.flush()
         print(msgspec.json.encode(months.as_rows(summary)).decode(), flush=True)
 

@@ -61,21 +61,26 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What a share made: messages matched, findings written, and the files, durable and still invisible."""
+    """What a share made: messages matched, findings written, and the files, durable and still invisible; beyond: findings that are counted and not
+    kept, crowded: of how many messages."""
 
     scanned: int
     added: int
     files: tuple[DataFile, ...]
+    beyond: int = 0
+    crowded: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rescan did: months matched again and months that were done already, messages matched, findings added."""
+    """What a rescan did: months matched again and months that were done already, messages matched, findings added; beyond, crowded: as in Done."""
 
     lexicon_version: str
     months: int
     skipped: int
     scanned: int
     added: int
+    beyond: int = 0
+    crowded: int = 0
 
 
 Progress = Callable[[str, int, int], None]
@@ -104,15 +109,17 @@ def rescan(
         version = bench.lexicon_version
         history.keep(home, bench.packs, version, bench.approved)
         months = months_between(snapshot, first, last)
-        total, scanned, added, skipped = snapshot.rows("messages"), 0, 0, 0
+        total, scanned, added, skipped, beyond, crowded = snapshot.rows("messages"), 0, 0, 0, 0, 0
         for month in months:
             if covered(lake, snapshot, month, version):
                 skipped += 1
                 continue
             done = _rescan_month(home, corp_id, month, version, workers)
-            scanned, added = scanned + done.scanned, added + done.added
+            scanned, added, beyond, crowded = scanned + done.scanned, added + done.added, beyond + done.beyond, crowded + done.crowded
             progress("rescan", scanned, total)
-        return Summary(lexicon_version=version, months=len(months) - skipped, skipped=skipped, scanned=scanned, added=added)
+        return Summary(
+            lexicon_version=version, months=len(months) - skipped, skipped=skipped, scanned=scanned, added=added, beyond=beyond, crowded=crowded
+        )
 
 
 def covered(lake: Lake, snapshot: Snapshot, month: str, version: str) -> bool:
@@ -194,7 +201,8 @@ def _dealt(count: int) -> list[str]:
 
 def _sum(parts: Iterator[Done]) -> Done:
     done = list(parts)
-    return Done(scanned=sum(d.scanned for d in done), added=sum(d.added for d in done), files=tuple(f for d in done for f in d.files))
+    scanned, added, beyond, crowded = (sum(getattr(d, name) for d in done) for name in ("scanned", "added", "beyond", "crowded"))
+    return Done(scanned=scanned, added=added, files=tuple(f for d in done for f in d.files), beyond=beyond, crowded=crowded)
 
 
 def match_share(share: Share) -> Done:
@@ -205,7 +213,7 @@ def match_share(share: Share) -> Done:
     bench = Workbench(home, share.corp_id, snapshot)
     lexicon, approved, version = bench.packs, bench.approved, bench.lexicon_version
     there = stored.known(lake, [f for f in snapshot.of("matches", months=[share.month]) if f.lexicon == version])
-    scanned = added = 0
+    scanned = added = beyond = crowded = 0
     files: list[DataFile] = []
     waiting: list[stored.Row] = []
     found_ms = clock.now_ms()
@@ -217,14 +225,15 @@ def match_share(share: Share) -> Done:
         waiting.clear()
 
     for conversation in stored.conversations(read_share(lake, snapshot, share, lexicon), lexicon, approved):
-        scanned += sum(share.first <= s.dt <= share.last for s in conversation)
+        mine = [s for s in conversation if share.first <= s.dt <= share.last]
+        scanned, beyond, crowded = scanned + len(mine), beyond + sum(s.found.dropped for s in mine), crowded + sum(s.found.dropped > 0 for s in mine)
         new = stored.fresh(share.corp_id, found_in(conversation, share, lexicon, approved), there)
         added += len(new)
         waiting += new
         if len(waiting) >= FILE_ROWS:
             write()
     write()
-    return Done(scanned=scanned, added=added, files=tuple(files))
+    return Done(scanned=scanned, added=added, files=tuple(files), beyond=beyond, crowded=crowded)
 
 
 def found_in(conversation: Sequence[stored.Stored], share: Share, lexicon: Lexicon, approved: Approved | None) -> Iterator[stored.Row]:

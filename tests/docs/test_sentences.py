@@ -13,7 +13,6 @@ from tests.raise_sites import sites
 ELSEWHERE = {
     "parameter.help.en": "sql/audit/*/meta.yaml",
     "found.do_en": "schemas/wecom-errcodes.yaml",
-    "str(error)": "DuckDB's words about the query",
     "message": "an error that a process beside this one met, told anew",
     "remedy": "likewise",
     "error.message": "the sentence of an error that a step of `run` met",

@@ -20,6 +20,7 @@ from pipeline.match.packfile import ListOptions, PackSource
 from pipeline.rescan import begins, follow, months, preview, stored
 from pipeline.workbench import packs_of
 from tests import firm
+from tests.cli.inside import Answer
 from tests.firm import T0, home, message, page, recall, run, values
 
 PACK = """
@@ -197,6 +198,16 @@ def archive(tmp_path: Path) -> Home:
     second = {n: message(n, text) for n, text in enumerate(texts, 4)}
     run(at, page(tmp_path, "a.json", {**first, **second}))
     return at
+
+
+def test_what_is_counted_and_not_kept_is_told_as_ingest_tells_it(tmp_path: Path) -> None:
+    at = home(tmp_path)
+    run(at, page(tmp_path, "a.json", {1: message(1, "小蜜蜂，" * 1_007), 2: message(2, "小蜜蜂，" * 1_000)}))
+    at.store_pack("words", listed("小蜜蜂"))
+    done = Answer(Home(at.path), "rescan")
+    assert (done.rows[-1]["scanned"], done.rows[-1]["added"]) == (2, 2_000)
+    assert "1 条消息的命中过多" in done.err and "另有 7 处" in done.err
+    assert "命中过多" not in Answer(Home(at.path), "rescan").err  # nothing was matched again
 
 
 def counting(at: Home, rule: str) -> list[Any]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pyarrow as pa
@@ -231,6 +232,23 @@ def test_a_hostile_text_cannot_leave_its_cell() -> None:
 
 def test_a_column_title_from_sql_is_harmless_too() -> None:
     assert "\x1b" not in shown([Column("\x1b[31m")], [("a",)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "lines"),
+    [
+        pytest.param("float", [12.5, 0.25, -3, None, 100.0], [" 12.50", "  0.25", " -3.00", "", "100.00"], id="halves and whole ones"),
+        pytest.param("float", [1 / 3, 2.0], ["0.333333", "2.000000"], id="six digits are enough"),
+        pytest.param("float", [2.0, 10.0], [" 2", "10"], id="whole ones alone"),
+        pytest.param("float", [1e-9, 0.5, 1e300], ["1e-9", "0.5", "1e300"], id="what has an exponent stays as it is"),
+        pytest.param("float", [float("nan"), 0.5], ["", "0.5"], id="no number"),
+        pytest.param("decimal", [Decimal("0.12345678"), Decimal("1.50")], ["0.12345678", "1.50000000"], id="a decimal keeps every digit"),
+        pytest.param("int", [1, 10], [" 1", "10"], id="whole numbers are left alone"),
+    ],
+)
+def test_the_points_of_numbers_stand_under_one_another(kind: Any, values: list[object], lines: list[str]) -> None:
+    told = shown([Column("n", "数", kind), Column("end", "末")], [(v, "|") for v in values]).splitlines()[2:]
+    assert told == [f"{line.strip():>{max(map(len, lines))}}  |" for line in lines]
 
 
 def test_more_columns_than_fit_become_lists() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import sqlguard
 from pipeline.errors import UsageError
+from pipeline.words import error_text
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "", "autoinstall_known_extensions": False, "autoload_known_extensions": False, "python_enable_replacements": False,
@@ -280,6 +281,41 @@ def test_a_query_that_fails_is_told_without_quoting_data(connection: duckdb.Duck
     assert error.code == code
     assert said in str(error)
     assert "悄悄话" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        pytest.param("SELECT seq FORM messages x y", (1, 17), id="one line"),
+        pytest.param("SELECT '中文' AS 甲 FORM messages x y", (1, 18), id="characters of two cells"),
+        pytest.param("SELECT 1,\n '中' FORM x y", (2, 11), id="the second line"),
+        pytest.param("SELECT " + "seq, " * 60 + "1 FORM x y", (1, 315), id="a line that is shown in part"),
+        pytest.param("SELECT 'open", (1, 8), id="a text without an end"),
+    ],
+)
+def test_where_a_query_is_no_sql_is_told_in_both_languages(connection: duckdb.DuckDBPyConnection, query: str, place: tuple[int, int]) -> None:
+    refused = refusal(connection, query)
+    assert query.split("\n")[place[0] - 1][place[1] - 1] in "mxF'"  # what DuckDB stumbles over
+    assert refused.message.startswith(f"expected SQL, got something else in line {place[0]}, character {place[1]}; in DuckDB's words: Parser Error: ")
+    told = error_text(refused, "zh")
+    assert told.startswith(f"错误 SQL_SYNTAX：应为 SQL，第 {place[0]} 行第 {place[1]} 个字符处不是；DuckDB 原话：Parser Error: "), told
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        pytest.param("SELECT seq,\n  foo FROM messages", "应为存在的视图、列与函数，第 2 行第 3 个字符处的 foo 不存在；DuckDB 原话：Binder Error: ", id="a column"),
+        pytest.param("SELECT food, foo FROM (SELECT 1 AS food)", "第 1 行第 14 个字符处的 foo 不存在", id="a column whose name begins another's"),
+        pytest.param("SELECT * FROM mesages", "第 1 行第 15 个字符处的 mesages 不存在；DuckDB 原话：Catalog Error: ", id="a view"),
+        pytest.param("SELECT 很多(seq) FROM messages", "第 1 行第 8 个字符处的 很多 不存在", id="a function"),
+        pytest.param("SELECT seq FROM messages GROUP BY text", "应为与各视图相符的查询；DuckDB 原话：Binder Error: ", id="something else"),
+    ],
+)
+def test_what_does_not_fit_the_views_is_told_in_chinese(connection: duckdb.DuckDBPyConnection, query: str, told: str) -> None:
+    with pytest.raises(duckdb.Error) as raised:
+        connection.execute(query).fetchall()
+    shown = error_text(sqlguard.failed(raised.value, query), "zh")
+    assert told in shown and shown.startswith("错误 SQL_FAILED：应为"), shown
 
 
 def test_duckdbs_own_words_would_have_quoted_it(connection: duckdb.DuckDBPyConnection) -> None:
