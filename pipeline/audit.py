@@ -92,8 +92,8 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """One audit: its name (the folder), its words, its query and where its cases lie. conversations: asks for the conversations outside of which no
-    message can change the answer; empty where any can."""
+    """One audit: its name (the folder), its words, its query and where its cases lie. conversations: asks for the conversations (or for other values of
+    one kept column of the messages, internal ones too) outside of which no message can change the answer; empty where any can."""
 
     name: str
     meta: Meta

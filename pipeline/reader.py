@@ -107,9 +107,7 @@ class Reader:
 
     def _dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
         if kind == "messages":
-            return counted.Messages(
-                self.home.path, self.lake, self.snapshot, files, groups, damaged=self.home.damaged, numbered=self.whole and groups is None
-            )  # fmt: skip
+            return counted.Messages(self.home.path, self.lake, self.snapshot, files, groups, damaged=self.home.damaged)
         return self.lake.dataset(kind, files, groups)
 
     def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:
@@ -235,7 +233,7 @@ class Reader:
     def _that_matter(self, asked: audit.Audit, values: Mapping[str, Any]) -> Iterator[None]:
         """Look, inside the block, only at messages that can change the answer of an audit: the same answer, sooner."""
         words = asked.meta.words_of(values)
-        if self._months is not None or not (asked.conversations or words):
+        if self._months is not None:
             yield
             return
         if not asked.conversations:
@@ -243,18 +241,20 @@ class Reader:
                 yield
             return
         with self._only(holding=words):
-            ids = self.arrow(asked.conversations, audit.used(asked.conversations, values))["conversation_id"].combine_chunks()
-        with self._only(ds.field("conversation_id").isin(ids), rows=self.steady(lambda: self.messages().may_hold("conversation_id", ids))):
+            told = self.arrow(asked.conversations, audit.used(asked.conversations, values))
+        (name,), ids = told.column_names, told[0].combine_chunks()
+        rows = self.steady(lambda: self.messages().may_hold(name, ids)) if name == "conversation_id" else None
+        with self._only(ds.field(name).isin(ids), rows=rows):
             yield
 
     @contextmanager
     def _only(self, where: pc.Expression | None = None, *, rows: Mapping[str, Any] | None = None, holding: Sequence[str] = ()) -> Iterator[None]:
-        """Look, inside the block, only at messages that meet a condition, or only into row groups that may hold one of the words. rows: by path, bools:
-        the others do not meet the condition."""
+        """Look, inside the block, only at messages that meet a condition, or only into row groups that may hold one of the words; ids go to DuckDB by
+        number, where nothing is hidden (counted.py, rule 5). rows: by path, bools: the others do not meet the condition."""
         from pipeline.search.candidates import rows_holding
 
         visible, before, whole = hidden.visible(self.lake, self.snapshot), self.snapshot, self.messages()
-        self._put("messages", whole.only(where, rows_holding(self, holding) if holding else rows), visible, again=True)
+        self._put("messages", whole.only(where, rows_holding(self, holding) if holding else rows, numbered=self.whole), visible, again=True)
         try:
             yield
         finally:

@@ -40,6 +40,7 @@ COLUMNS = (
 )  # fmt: skip
 # Ids of their own: a list of the different ones would be as long.
 _UNIQUE = ("msgid", "recalls_msgid")
+IDS = ("sender_id", "room_id", "conversation_id", "employee_id", "customer_id")
 _BY_NUMBER = pa.dictionary(pa.int32(), pa.string())
 # Of the text, how many characters (code points) it has, and its CRC-32: what was said several times is told apart without reading words.
 FORMS = pa.schema([("text_characters", pa.int32()), ("text_form", pa.uint32())])
@@ -62,21 +63,20 @@ def place(home_path: Path, corp_id: str, file: DataFile) -> Path:
 
 
 def by_number(field: pa.Field) -> pa.Field:
-    """Return a column of messages as DuckDB is handed it: words that repeat by numbers of the different ones, others as they are.
+    """Return a column of messages as audits are handed it: ids by numbers of the different ones, others as they are.
 
-    Lists of words are handed as words: DuckDB 2.0's `list_has_any` misses words in lists of numbers."""
-    return field.with_type(_BY_NUMBER) if _repeats(field) and pa.types.is_string(field.type) else field
+    Words of ours (kinds, types) are handed as words: they are short, and DuckDB leaves conditions on numbered ones to itself instead of to the scan.
+    Lists too: DuckDB 2.0's `list_has_any` misses words in lists of numbers."""
+    return field.with_type(_BY_NUMBER) if field.name in IDS else field
 
 
 def _as_kept(field: pa.Field) -> pa.Field:
     """Return a column of messages as it is kept: words that repeat by numbers of the different ones, in lists too."""
-    if _repeats(field) and pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
+    if field.name in _UNIQUE:
+        return field
+    if pa.types.is_list(field.type):
         return field.with_type(pa.list_(field.type.value_field.with_type(_BY_NUMBER)))
-    return by_number(field)
-
-
-def _repeats(field: pa.Field) -> bool:
-    return field.name in COLUMNS and field.name not in _UNIQUE
+    return field.with_type(_BY_NUMBER) if pa.types.is_string(field.type) else field
 
 
 def of(lake: Lake, file: DataFile) -> pa.Table:

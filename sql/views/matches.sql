@@ -6,6 +6,7 @@ CREATE VIEW matches AS
 WITH scans AS (
     SELECT
         scan_month,
+        try_cast(scan_month || '-01' AS DATE) AS first_day,
         arg_max(lexicon_version, read_at) AS lexicon_version,
         max(read_at) AS read_at
     FROM lake_scans
@@ -39,12 +40,12 @@ SELECT
     m.matched_at
 FROM lake_matches AS m
 LEFT JOIN scans
-    ON scans.scan_month = strftime(m.dt, '%Y-%m')
+    ON scans.first_day = date_trunc('month', m.dt)
 LEFT JOIN (
     SELECT f.finding_id, max((f.matched_at, f.lexicon_version)) AS newest
     FROM lake_doubled AS f
     LEFT JOIN scans
-        ON scans.scan_month = strftime(f.dt, '%Y-%m')
+        ON scans.first_day = date_trunc('month', f.dt)
     WHERE scans.scan_month IS NULL
         OR f.lexicon_version = scans.lexicon_version
         OR f.matched_at > scans.read_at

@@ -1,4 +1,5 @@
 -- Findings of the period, counted by what is asked for. The department is that of the employee when the message was sent.
+-- A message is told by one number: its seq is below 2^63, its origin one of two.
 -- Age: days from the message to the last day asked for, today at the latest, in steps that people work by. No message text is read.
 WITH untimed AS (
     SELECT origin, seq FROM messages WHERE dt BETWEEN $from_day AND $to_day AND sent_at IS NULL
@@ -13,17 +14,17 @@ staff AS (
         coalesce(CAST(timezone('Asia/Shanghai', valid_from) AS DATE), DATE '1970-01-01') AS first_day,
         coalesce(CAST(timezone('Asia/Shanghai', valid_to) AS DATE), DATE '9999-12-31') AS next_day
     FROM people
-    WHERE kind = 'employee'
+    WHERE kind = 'employee' AND $by = 'department'
 ),
 found AS (
     SELECT
         f.*,
+        f.seq * 2 + CAST(f.origin = 'sealed' AS UBIGINT) AS message,
         s.department,
         date_diff('day', f.dt, least($to_day, CAST(timezone('Asia/Shanghai', now()) AS DATE))) AS days
     FROM matches AS f
-    LEFT JOIN staff AS s ON s.who = lower(f.employee_id) AND f.dt >= s.first_day AND f.dt < s.next_day
+    LEFT JOIN staff AS s ON s.who = lower(f.employee_id) AND f.dt >= s.first_day AND f.dt < s.next_day -- one at most: the next begins where one ends
     WHERE f.dt BETWEEN $from_day AND $to_day
-    QUALIFY row_number() OVER (PARTITION BY f.finding_id ORDER BY s.first_day DESC NULLS LAST) = 1
 ),
 grouped AS (
     SELECT
@@ -54,12 +55,12 @@ SELECT
     count(*) FILTER (g.severity = 'medium') AS medium,
     count(*) FILTER (g.severity = 'low') AS low,
     count(DISTINCT lower(g.employee_id)) AS employees,
-    count(DISTINCT (g.origin, g.seq)) AS messages,
+    count(DISTINCT g.message) AS messages,
     count(*) FILTER (coalesce(n.decision, 'reopened') IN ('reopened', 'escalated')) AS open,
     count(*) FILTER (n.decision = 'violation') AS violations,
     min(g.dt) AS first_day,
     max(g.dt) AS last_day,
-    count(DISTINCT (g.origin, g.seq)) FILTER (u.seq IS NOT NULL) AS without_time
+    count(DISTINCT g.message) FILTER (u.seq IS NOT NULL) AS without_time
 FROM grouped AS g
 LEFT JOIN newest AS n ON n.finding_id = g.finding_id
 LEFT JOIN untimed AS u ON u.origin = g.origin AND u.seq = g.seq

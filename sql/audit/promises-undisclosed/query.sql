@@ -20,23 +20,24 @@ spans AS (
     FROM promises
     GROUP BY conversation_id, lower(employee_id)
 ),
-told AS (
-    SELECT conversation_id, origin, seq, dt, sent_at, text
+disclosures AS (
+    SELECT conversation_id, origin, seq, dt
     FROM messages
     WHERE dt BETWEEN $from_day - $days AND $to_day + $days
         AND kind = 'message'
         AND sender_kind = 'employee'
         AND conversation_id IN (SELECT conversation_id FROM spans)
-),
-disclosures AS (
-    SELECT conversation_id, origin, seq, dt
-    FROM told
-    WHERE len(list_filter(string_split($disclosures, '|'), lambda word: word <> '' AND contains(text, word))) > 0
+        AND len(list_filter(string_split($disclosures, '|'), lambda word: word <> '' AND contains(text, word))) > 0
 ),
 untimed AS (
     SELECT p.conversation_id, lower(p.employee_id) AS who, count(DISTINCT (t.origin, t.seq)) AS n
     FROM promises AS p
-    JOIN told AS t ON t.origin = p.origin AND t.seq = p.seq AND t.sent_at IS NULL
+    JOIN messages AS t ON t.origin = p.origin AND t.seq = p.seq
+    WHERE t.sent_at IS NULL
+        AND t.dt BETWEEN $from_day - $days AND $to_day + $days
+        AND t.kind = 'message'
+        AND t.sender_kind = 'employee'
+        AND t.conversation_id IN (SELECT conversation_id FROM spans)
     GROUP BY ALL
 )
 SELECT

@@ -7,18 +7,18 @@ WITH said AS (
         sent_at,
         employee,
         lag(direction) OVER talk AS before,
-        -- What the employee said last before, and first after: of the same moment, the one before answers too.
-        lag(CASE WHEN direction = 'outbound' THEN sent_at END IGNORE NULLS) OVER talk AS said_before,
+        -- What the employee said right before, and first after: of the same moment, the one before answers too.
+        lag(sent_at) OVER talk AS said_before,
         lead(CASE WHEN direction = 'outbound' THEN sent_at END IGNORE NULLS) OVER talk AS said_after
     FROM (
-        SELECT conversation_id, direction, sent_at, seq, CASE WHEN direction = 'outbound' THEN sender_id ELSE recipient_ids[1] END AS employee
+        SELECT conversation_id, direction, sent_at, seq, CASE WHEN direction = 'inbound' THEN recipient_ids[1] END AS employee
         FROM messages
         WHERE dt BETWEEN $from_day AND $to_day AND kind = 'message' AND room_id IS NULL AND direction IN ('inbound', 'outbound') AND sent_at IS NOT NULL
     )
     WINDOW talk AS (PARTITION BY conversation_id ORDER BY sent_at, seq)
 ),
 turns AS (
-    SELECT employee, sent_at AS asked_at, CASE WHEN said_before = sent_at THEN sent_at ELSE said_after END AS answered_at
+    SELECT employee, sent_at AS asked_at, CASE WHEN before = 'outbound' AND said_before = sent_at THEN sent_at ELSE said_after END AS answered_at
     FROM said
     WHERE direction = 'inbound' AND before IS DISTINCT FROM 'inbound'
 ),
