@@ -110,6 +110,7 @@ It is kept
     verify_keys.py       checks 4 and 5: keyring, custody log
     verify_rows.py       check 6: rows and commitments
     verify_parts.py      check 6: what one file of messages or sealed bytes says
+    verify_digests.py    check 6: digests of whole columns
     verify_columns.py    check 6: many commitments at once
     verify_work.py       checks 2 and 6: on every core
     verify_leaf.py       check 6: the arithmetic

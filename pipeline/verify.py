@@ -1,7 +1,7 @@
 """`verify --archive`: checks an archive by code that shares nothing with what wrote it, from the files of a home and docs/formats.md alone.
 
 Before: the files of a home. After: cli/verify.py.
-This module and its verify_*.py import the standard library, pyarrow, cryptography and pipeline.errors only; a test holds them to it.
+This module and its verify_*.py import the standard library, pyarrow, numpy, cryptography, stringzilla and pipeline.errors only; a test holds them to it.
 
 Checks, in this order (docs/verify.md says what each proves and what it does not):
  1 log and anchors   2 files the log lists, fetched files   3 files nothing names   4 keyring   5 custody chain   6 commitments   7 counts   8 checkpoints

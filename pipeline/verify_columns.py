@@ -1,32 +1,34 @@
 """Verification, check 6, many rows at once: columns of `messages` → their groups as canonical JSON → commitments.
 
-Before: verify_leaf.py (the same for single rows; its definitions hold). After: verify_rows.py.
-JSON is joined column by column in Arrow, so that each row costs its digests and little else. Only strings that need an escape (RFC 8785) are
+Before: verify_digests.py, verify_leaf.py (the same for single rows; its definitions hold). After: verify_rows.py.
+JSON is joined and digested column by column, so that no row is looked at by itself. Only strings that need an escape (RFC 8785) are
 looked at one by one. A test holds both ways against each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import verify_digests
 from pipeline import verify_leaf as leaf
+from pipeline.verify_digests import Bytes, column_of
 
 _TEXT, _PARTIES, _REST = (leaf.LABEL + group + b"\0" for group in (b"text", b"parties", b"rest"))
 _RAW = leaf.LABEL + b"raw\0"
-_BLOCK = 64  # bytes of SHA-256's block (RFC 2104)
+_BLOCK, _NONCE = 64, 32  # bytes of SHA-256's block (RFC 2104), and of a nonce
 
 
 def flat(column: Any) -> Any:
-    """Return one array of a column."""
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    """Return one array of a column; a piece that is the only one is not copied."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def join(*pieces: Any) -> Any:
@@ -48,21 +50,16 @@ def quoted(column: Any) -> Any:
 
 def odd(values: Any) -> np.ndarray[Any, Any]:
     """Return the rows of a string array that need an escape: quotation mark, backslash, below U+0020. In UTF-8 no other character has such bytes."""
-    data = values.buffers()[2]
-    if not len(values) or data is None:
-        return np.zeros(0, np.int64)
-    offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1]
-    first, letters = offsets[0], np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    offsets, letters = verify_digests.offsets_of(values), verify_digests.letters_of(values)
     places = np.flatnonzero((letters < 0x20) | (letters == 0x22) | (letters == 0x5C))
-    return np.unique(np.searchsorted(offsets, places + first, "right") - 1)
+    return np.unique(np.searchsorted(offsets, places + offsets[0], "right") - 1)
 
 
 def hexed(column: Any) -> Any:
     """Return bytes, or null, as lower-case hex."""
     values = flat(column).cast(pa.binary())
-    lengths = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(2 * lengths)]).astype(np.int32)
-    letters = b"".join(values.drop_null().to_pylist()).hex().encode()
+    offsets = 2 * (verify_digests.offsets_of(values) - verify_digests.offsets_of(values)[0])
+    letters = verify_digests.hex_of(verify_digests.letters_of(values))
     made = pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(letters))
     return pc.if_else(pc.is_valid(values), made, None)
 
@@ -97,73 +94,110 @@ def parts(column: Any) -> Any:
     return listed(column, join('{"path":', quoted(pc.struct_field(items, "path")), ',"text":', quoted(pc.struct_field(items, "text")), "}"))
 
 
+def files(rows: Any) -> tuple[np.ndarray[Any, Any], Any]:
+    """Return (seqs ascending, each once; the files of each as canonical JSON) of rows of `media` of one origin."""
+    ordered = rows.sort_by([("seq", "ascending"), ("ref_no", "ascending")])
+    seqs, firsts = np.unique(flat(pc.fill_null(ordered["seq"], 0)).to_numpy(zero_copy_only=False).astype(np.uint64), return_index=True)
+    items = join('{"declared_md5":', quoted(ordered["declared_md5"]), ',"declared_size":', numbers(ordered["declared_size"]), ',"kind":', quoted(ordered["kind"]), "}")
+    offsets = pa.array(np.append(firsts, len(items)), pa.int32())
+    return seqs, join("[", pc.binary_join(pa.ListArray.from_arrays(offsets, items), ","), "]")
+
+
+# What a text is made of, row by row: strings that are the same in every row, and arrays. Joined once, together with what is digested before it.
+Pieces = tuple[Any, ...]
+
+
 @dataclass
 class Groups:
-    """The three groups of each row as canonical JSON; `rest` in two pieces, around the digest of the JSON as received."""
+    """The three groups of each row as canonical JSON; `rest` in two parts, around the digest of the JSON as received."""
 
-    text: list[bytes]
-    parties: list[bytes]
-    before: list[bytes]
-    after: list[bytes]
+    text: Pieces
+    parties: Pieces
+    before: Pieces
+    after: Pieces
 
 
-def groups(rows: pa.Table, *, corp_id: str, origin: str, captured: Any, key_version: Any, media: Sequence[str] | None) -> Groups:
-    """Return the groups of archived messages. captured, key_version: of their pages and records; media: canonical JSON, None when no row has any."""
+def groups(rows: pa.Table, *, corp_id: str, origin: str, captured: Any, key_version: Any, media: Any) -> Groups:
+    """Return the groups of archived messages. captured, key_version: of their pages and records; media: canonical JSON (a string array), null for a row that has none."""
     told, clear = parts(rows["parts"]), pc.is_valid(flat(rows["parts_clear"]))
     if pc.any(clear).as_py():
         told = pc.replace_with_mask(told, clear, parts(flat(rows["parts_clear"]).filter(clear)))
     sent = pc.divide(flat(rows["sent_at"]).cast(pa.int64()), 1000)
-    text = join('{"parts":', told, ',"text":', quoted(pc.coalesce(flat(rows["text_clear"]), flat(rows["text"]))), "}")
-    parties = join('{"recipient_ids":', texts(rows["recipient_ids"]), ',"room_id":', quoted(rows["room_id"]), ',"sender_id":', quoted(rows["sender_id"]), "}")
-    before = join(
+    text = ('{"parts":', told, ',"text":', quoted(pc.coalesce(flat(rows["text_clear"]), flat(rows["text"]))), "}")
+    parties = ('{"recipient_ids":', texts(rows["recipient_ids"]), ',"room_id":', quoted(rows["room_id"]), ',"sender_id":', quoted(rows["sender_id"]), "}")
+    before = (
         '{"action":', quoted(rows["action"]), ',"captured_at_ms":', numbers(captured), ',"code":null,"corp_id":' + leaf.text_of(corp_id)
         + ',"fate":"archived","key_version":', numbers(key_version), ',"kind":', quoted(rows["kind"]), ',"media":',
-        "null" if media is None else pa.array(media, pa.string()), ',"msgid":', quoted(rows["msgid"]), ',"msgtype":', quoted(rows["msgtype"]),
+        pc.fill_null(media, "null"), ',"msgid":', quoted(rows["msgid"]), ',"msgtype":', quoted(rows["msgtype"]),
         ',"origin":' + leaf.text_of(origin) + ',"raw_commitment":"',
     )  # fmt: skip
-    after = join(
-        '","reason":null,"scope_ref":null,"sealed_sha256":', quoted(hexed(rows["sealed_sha256"])), ',"sent_at_ms":', numbers(sent), ',"seq":', numbers(rows["seq"]), "}"
-    )
-    return Groups(*(flat(c).cast(pa.binary()).to_pylist() for c in (text, parties, before, after)))
+    after = ('","reason":null,"scope_ref":null,"sealed_sha256":', quoted(hexed(rows["sealed_sha256"])), ',"sent_at_ms":', numbers(sent), ',"seq":', numbers(rows["seq"]), "}")
+    return Groups(text, parties, before, after)
 
 
-def commitments(nonces: Sequence[bytes], raws: Sequence[bytes], told: Groups) -> list[bytes]:
-    """Return what each leaf commits to."""
-    label, text_, parties_, rest_, raw_, digest = leaf.LABEL, _TEXT, _PARTIES, _REST, _RAW, sha256
-    made = []
-    for nonce, raw, text, parties_of, before, after in zip(nonces, raws, told.text, told.parties, told.before, told.after, strict=True):
-        rest = before + digest(raw_ + digest(nonce + b"raw").digest() + raw).hexdigest().encode() + after
-        made.append(digest(
-            label
-            + digest(text_ + digest(nonce + b"text").digest() + len(text).to_bytes(8, "big") + text).digest()
-            + digest(parties_ + digest(nonce + b"parties").digest() + len(parties_of).to_bytes(8, "big") + parties_of).digest()
-            + digest(rest_ + digest(nonce + b"rest").digest() + len(rest).to_bytes(8, "big") + rest).digest()
-        ).digest())  # fmt: skip
+def commitments(nonces: Any, raws: Any, told: Groups) -> Bytes:
+    """Return what each leaf commits to, (rows, 32). nonces, raws: binary arrays, null being like no bytes."""
+    raws = pc.fill_null(raws, b"")
+    drawn = verify_digests.rows_of(nonces, _NONCE)
+    raw = verify_digests.sha256_of(_joined(_told(_RAW, _salts(drawn, b"raw")), raws))
+    rest = (*told.before, column_of(verify_digests.hex_of(raw)), *told.after)
+    digests = [_group(label, drawn, group, data) for label, group, data in ((_TEXT, b"text", told.text), (_PARTIES, b"parties", told.parties), (_REST, b"rest", rest))]
+    made = verify_digests.sha256_of(_told(leaf.LABEL, *digests))
+    for n in np.flatnonzero(np.diff(verify_digests.offsets_of(nonces)) != _NONCE).tolist():
+        made[n] = np.frombuffer(_one(nonces[n].as_py() or b"", raws[n].as_py(), told, n), np.uint8)
     return made
 
 
-def fingerprints(key: bytes, corp_id: str, msgids: Sequence[bytes]) -> list[bytes]:
-    """Return the keyed fingerprints of message ids, 16 bytes each (docs/formats.md, section 3): HMAC-SHA-256 with its two states kept."""
+def _one(nonce: bytes, raw: bytes, told: Groups, row: int) -> bytes:
+    text, parties_of, before, after = (
+        "".join(p if isinstance(p, str) else p[row].as_py() for p in pieces) for pieces in (told.text, told.parties, told.before, told.after)
+    )
+    return leaf.commitment(nonce, text, parties_of, before + leaf.raw_commitment(nonce, raw) + after)
+
+
+def _salts(nonces: Bytes, group: bytes) -> Bytes:
+    return verify_digests.sha256_of(column_of(np.hstack([nonces, _everywhere(group, len(nonces))])))
+
+
+def _group(label: bytes, nonces: Bytes, group: bytes, data: Pieces) -> Bytes:
+    """Return the digest of a group, row by row; data: its canonical JSON."""
+    lengths = sum(len(p.encode()) if isinstance(p, str) else np.diff(verify_digests.offsets_of(p)) for p in data)
+    told = np.asarray(lengths).astype(">u8").view(np.uint8).reshape(-1, 8)
+    return verify_digests.sha256_of(_joined(_told(label, _salts(nonces, group), told), *data))
+
+
+def _joined(*pieces: Any) -> Any:
+    """Return the pieces joined row by row as bytes; null where one is."""
+    return pc.binary_join_element_wise(*(p.encode() if isinstance(p, str) else p.cast(pa.binary()) for p in pieces), b"")
+
+
+def _told(label: bytes, *pieces: Bytes) -> Any:
+    """Return a label and pieces of equal length as one binary array."""
+    return column_of(np.hstack([_everywhere(label, len(pieces[0])), *pieces]))
+
+
+def _everywhere(value: bytes, rows: int) -> Bytes:
+    return np.broadcast_to(np.frombuffer(value, np.uint8), (rows, len(value)))
+
+
+def fingerprints(key: bytes, corp_id: str, msgids: Any) -> Bytes:
+    """Return the keyed fingerprints of message ids (a binary array), (rows, 16): HMAC-SHA-256 (docs/formats.md, section 3)."""
     block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
     prefix = b"".join(len(p).to_bytes(4, "big") + p for p in (corp_id.encode(), b"msgid")) + (64).to_bytes(4, "big")
-    inner, outer = sha256(bytes(b ^ 0x36 for b in block) + prefix), sha256(bytes(b ^ 0x5C for b in block))
-    made = []
-    for msgid in msgids:
-        first, second = inner.copy(), outer.copy()
-        first.update(sha256(msgid).hexdigest().encode())
-        second.update(first.digest())
-        made.append(second.digest()[:16])
-    return made
+    named = verify_digests.hex_of(verify_digests.sha256_of(msgids))
+    inner = verify_digests.sha256_of(_told(bytes(b ^ 0x36 for b in block) + prefix, named))
+    return verify_digests.sha256_of(_told(bytes(b ^ 0x5C for b in block), inner))[:, :16]
 
 
-def digests(column: pa.ChunkedArray) -> list[bytes]:
-    """Return the SHA-256 of each value of a binary column, from the memory it lies in: sealed bytes need no copy. Null is like no bytes."""
-    made: list[bytes] = []
-    for values in column.chunks:
-        if len(values):
-            offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1].tolist()
-            memory = memoryview(values.buffers()[2] or b"")
-            made += [sha256(memory[start:end]).digest() for start, end in pairwise(offsets)]
-    return made
+def same(column: Any, rows: Bytes) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return whether each value of a binary column is that row."""
+    values = flat(column)
+    long = np.diff(verify_digests.offsets_of(values)) == rows.shape[1]
+    equal: np.ndarray[Any, np.dtype[np.bool_]] = long & (verify_digests.rows_of(values, rows.shape[1]) == rows).all(axis=1)
+    return equal
 
 
+def digests(column: pa.ChunkedArray) -> Bytes:
+    """Return the SHA-256 of each value of a binary column, (rows, 32), from the memory it lies in: sealed bytes need no copy. Null is like no bytes."""
+    made = [verify_digests.sha256_of(values) for values in column.chunks]
+    return np.concatenate(made) if made else np.zeros((0, verify_digests.SIZE), np.uint8)

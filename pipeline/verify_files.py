@@ -27,6 +27,8 @@ from pipeline.verify_keys import NONCE, Keys
 from pipeline.verify_log import STATISTICS, File
 from pipeline.verify_report import FILES, Report
 
+# Arrow's own allocator hands memory back after each file and takes it anew, which costs the system more than the reading (docs/performance.md).
+pa.set_memory_pool(pa.system_memory_pool())
 MAGIC = b"PARE"
 _MONTH = re.compile(r"\d{4}-\d{2}\Z")
 _UNIT = {

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import verify_columns as columns
-from pipeline import verify_leaf as leaf
+from pipeline import verify_digests
 from pipeline.verify_ledger import Ledger
 
 Key = tuple[str, int | None]
 Full = tuple[str, int | None, str]
 DIGEST = np.dtype("V32")
-_NONE = bytes(32)
+# What messages declare of their files: seqs ascending, canonical JSON of each.
+Declared = tuple[np.ndarray[Any, Any], Any]
 _NO_SEQS = np.zeros(0, np.uint64)
 # What a row is compared with; the rest of a record's row is not copied for it.
 _TAKEN = ("commitment", "page", "key_version", "msgid", "msgid_fp", "content_fp", "scope_ref")
@@ -84,15 +85,15 @@ def seqs_of(table: pa.Table) -> np.ndarray[Any, Any]:
     return found
 
 
-def packed(digests: Sequence[bytes | None]) -> np.ndarray[Any, Any]:
-    """Return digests of 32 bytes as an array; zeros where there is none."""
-    return np.frombuffer(b"".join(d if d is not None and len(d) == 32 else _NONE for d in digests), DIGEST)
+def _packed(digests: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return digests, (rows, 32), as one value each."""
+    return np.ascontiguousarray(digests).view(DIGEST).reshape(-1)
 
 
 class Reading:
     """Reads tables against the ledger; changes nothing of it. names: the key of keyed fingerprints, None when it is not there."""
 
-    def __init__(self, ledger: Ledger, names: bytes | None, media: dict[Key, list[dict[str, Any]]], corp_id: str) -> None:
+    def __init__(self, ledger: Ledger, names: bytes | None, media: dict[str, Declared], corp_id: str) -> None:
         self.ledger, self.names, self.media, self.corp_id = ledger, names, media, corp_id
         self._archived, self._restricted = Index(ledger.of("archived")), Index(ledger.of("restricted"))
         self._needed: dict[str, np.ndarray[Any, Any]] = {}
@@ -112,8 +113,9 @@ class Reading:
             strangers = seqs[~there]
             strangers = strangers[~self._restricted.rows(origin, strangers)[1]]
             part.find("ROW_WITHOUT_RECORD", [(origin, s) for s in strangers.tolist()])
-            digests = rows["sealed_sha256"].to_pylist()
-            part.digests[origin] = packed([d if t else None for d, t in zip(digests, there.tolist(), strict=True)])
+            digests = verify_digests.rows_of(columns.flat(rows["sealed_sha256"]), DIGEST.itemsize)
+            digests[~there] = 0
+            part.digests[origin] = _packed(digests)
             if found is not None:
                 kept = pa.array(there)
                 whole = bool(there.all())
@@ -121,39 +123,38 @@ class Reading:
         return part
 
     def _contents(self, part: Part, origin: str, rows: pa.Table, found: pa.Table) -> None:
-        seqs = rows["seq"].to_pylist()
+        seqs = seqs_of(rows)
         pages = columns.flat(found["page"]).dictionary_encode()
         captured = pa.array([self.ledger.captured.get(p) for p in pages.dictionary.to_pylist()], pa.int64()).take(pages.indices)
         media = self._media(origin, seqs)
         told = columns.groups(rows, corp_id=self.corp_id, origin=origin, captured=captured, key_version=found["key_version"], media=media)
-        nonces = pc.fill_null(rows["nonce"], b"").to_pylist()
-        raws = columns.flat(pc.fill_null(rows["raw"], "")).cast(pa.binary()).to_pylist()
-        made = columns.commitments(nonces, raws, told)
-        right = [a == b for a, b in zip(made, found["commitment"].to_pylist(), strict=True)]
+        made = columns.commitments(columns.flat(rows["nonce"]), columns.flat(rows["raw"]).cast(pa.binary()), told)
+        right = columns.same(found["commitment"], made)
         differs = self._differs(rows, found, captured)
-        part.find("COMMITMENT", [(origin, s) for s, r in zip(seqs, right, strict=True) if not r])
-        part.find("ROW_DIFFERS", [(origin, s) for s, r, d in zip(seqs, right, differs, strict=True) if r and d])
+        part.find("COMMITMENT", [(origin, s) for s in seqs[~right].tolist()])
+        part.find("ROW_DIFFERS", [(origin, s) for s in seqs[right & differs].tolist()])
         part.commitments += len(seqs)
 
-    def _media(self, origin: str, seqs: Sequence[int]) -> list[str] | None:
-        if not self.media:
-            return None
-        told = [self.media.get((origin, s)) for s in seqs]
-        return ["null" if m is None else leaf.media_of(sorted(m, key=lambda r: r["ref_no"])) for m in told]
+    def _media(self, origin: str, seqs: np.ndarray[Any, Any]) -> Any:
+        """Return the files of each row as canonical JSON, null for a row that has none."""
+        known, told = self.media.get(origin, (_NO_SEQS, pa.array([], pa.string())))
+        if not len(known):
+            return pa.nulls(len(seqs), pa.string())
+        at = np.minimum(np.searchsorted(known, seqs), len(known) - 1)
+        return told.take(pa.array(at, mask=known[at] != seqs))
 
-    def _differs(self, rows: pa.Table, found: pa.Table, captured: Any) -> list[bool]:
+    def _differs(self, rows: pa.Table, found: pa.Table, captured: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether a row says other than its record, beside what its leaf covers."""
         at = pc.divide(rows["captured_at"].cast(pa.int64()), 1000)
         other = _unlike(at, captured)
         for name in ("key_version", "content_fp"):
             other = pc.or_(other, _unlike(rows[name], found[name]))
         longer = pc.fill_null(pc.not_equal(pc.utf8_length(rows["text_clear"]), pc.utf8_length(rows["text"])), False)
-        wrong: list[bool] = columns.flat(pc.or_(other, longer)).to_pylist()
+        wrong: np.ndarray[Any, np.dtype[np.bool_]] = columns.flat(pc.or_(other, longer)).to_numpy(zero_copy_only=False)
         if self.names is None:
             return wrong
-        msgids = columns.flat(rows["msgid"]).cast(pa.binary()).to_pylist()
-        prints = columns.fingerprints(self.names, self.corp_id, msgids)
-        return [w or a != b for w, a, b in zip(wrong, prints, found["msgid_fp"].to_pylist(), strict=True)]
+        prints = columns.fingerprints(self.names, self.corp_id, columns.flat(rows["msgid"]).cast(pa.binary()))
+        return wrong | ~columns.same(found["msgid_fp"], prints)
 
     def sealed(self, table: pa.Table) -> Part:
         """Take the digests of sealed bytes."""
@@ -165,9 +166,9 @@ class Reading:
             asked = columns.flat(pc.is_valid(rows["nonce"])).to_numpy(zero_copy_only=False) | np.isin(seqs, self._needed.get(origin, _NO_SEQS))
             for n in np.flatnonzero(asked | ~first).tolist():
                 seq, variant, nonce, plaintext = (rows[c][n].as_py() for c in ("seq", "variant", "nonce", "plaintext"))
-                part.others.append(((origin, seq, variant), digests[n], nonce, plaintext))
+                part.others.append(((origin, seq, variant), digests[n].tobytes(), nonce, plaintext))
             part.seqs[origin] = seqs[first]
-            part.digests[origin] = packed(digests)[first]
+            part.digests[origin] = _packed(digests[first])
         return part
 
 

@@ -23,9 +23,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import verify_columns as columns
 from pipeline import verify_leaf as leaf
 from pipeline.verify_ledger import OUTRANKED, Ledger
-from pipeline.verify_parts import DIGEST, Full, Index, Key, Part, Reading, by_origin, seqs_of
+from pipeline.verify_parts import DIGEST, Declared, Full, Index, Key, Part, Reading, by_origin, seqs_of
 from pipeline.verify_report import LEAVES, Report, records
 
 # Fates whose sealed bytes lie in `sealed`.
@@ -76,7 +77,8 @@ class Content:
 
     def __init__(self, ledger: Ledger, names: bytes | None, broken: set[str], report: Report) -> None:
         self.ledger, self.names, self.broken, self.report, self.corp_id = ledger, names, broken, report, report.corp_id
-        self._media: dict[Key, list[dict[str, Any]]] = {}
+        self._media: list[pa.Table] = []
+        self._declared: dict[str, Declared] = {}
         self._messages, self._sealed = Seen(), Seen()
         self._seen: dict[str, Counter[Any]] = {k: Counter() for k in ("sealed", "pending_sealed", "withheld_sealed")}
         self._envelopes: dict[Full, bytes] = {}
@@ -91,13 +93,12 @@ class Content:
 
     def take_media(self, table: pa.Table) -> None:
         """Remember the files that messages declare."""
-        rows = table.select(["origin", "seq", "ref_no", "state_no", "kind", "declared_md5", "declared_size"])
-        for row in rows.filter(pc.equal(rows["state_no"], 0)).to_pylist():
-            self._media.setdefault((row["origin"], row["seq"]), []).append(row)
+        self._media.append(table.select(["origin", "seq", "ref_no", "kind", "declared_md5", "declared_size"]).filter(pc.equal(table["state_no"], 0)))
 
     def reading(self) -> Reading:
         """Return what reads tables of messages and sealed bytes, once media are known."""
-        return Reading(self.ledger, self.names, self._media, self.corp_id)
+        self._declared = {o: columns.files(rows) for o, rows in by_origin(pa.concat_tables(self._media))} if self._media else {}
+        return Reading(self.ledger, self.names, self._declared, self.corp_id)
 
     def take(self, kind: str, part: Part) -> None:
         """Add what a file of `messages` or `sealed` held."""
@@ -157,9 +158,9 @@ class Content:
             self._complete(now_ms)
             self._sealed_of_archived(keep_sealed)
         if "messages" not in self.broken:
-            for key in self._media:
-                if not self._is_there(self._messages, key):
-                    self._find("ROW_WITHOUT_RECORD", "media", key)
+            for origin, (seqs, _) in self._declared.items():
+                for seq in seqs[~self._messages.has(origin, seqs)].tolist():
+                    self._find("ROW_WITHOUT_RECORD", "media", (origin, seq))
         if "recalls" not in self.broken:
             for _, key in self._recalls:
                 self._find("ROW_MISSING", "recalls", key)
@@ -224,10 +225,6 @@ class Content:
         self.report.counts["commitments"] += 1
         if made != row["commitment"]:
             self._find("COMMITMENT", "sealed", key)
-
-    @staticmethod
-    def _is_there(seen: Seen, key: Key) -> bool:
-        return key[1] is not None and bool(seen.has(key[0], np.array([key[1]], np.uint64))[0])
 
     def _complete(self, now_ms: int) -> None:
         """Records whose row is not there, in kinds whose files could all be read."""
