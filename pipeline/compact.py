@@ -368,7 +368,7 @@ def _read(dataset: ds.Dataset, kind: str, span: _Range) -> tuple[pa.Table, pa.Ch
     rows, found = [], []
     wanted = pa.array([n for n, b in enumerate(buckets_of(kind)) if span.buckets is None or b in span.buckets], pa.int8())
     with _reading(kind):
-        scanner = dataset.scanner(filter=_within(schema.kind(kind).order[0], span), batch_readahead=2, fragment_readahead=2)
+        scanner = dataset.scanner(filter=_within(schema.kind(kind).order[0], span), batch_readahead=1, fragment_readahead=1)
         for batch in scanner.to_batches():
             numbers = layout.bucket_numbers(kind, batch["conversation_id"])
             mask = pc.is_in(numbers, wanted)

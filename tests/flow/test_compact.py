@@ -239,7 +239,8 @@ def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_bucket
 @pytest.mark.parametrize(("values", "most", "ends"), [
     pytest.param([], 3, [None], id="nothing"),
     pytest.param([1, 2, 3], 3, [None], id="all of it fits"),
-    pytest.param([1, 1, 2, 2, 3], 3, [1, 2, None], id="a second day would be too much"),
+    pytest.param([1, 1, 2, 2, 3, 3], 3, [1, 2, None], id="a second day would be too much"),
+    pytest.param([1, 1, 2, 2, 3], 3, [1, None], id="the last two fit"),
     pytest.param([1, 1, 2, 3, 3], 3, [2, None], id="two days fit"),
     pytest.param([1, 1, 1, 1, 2], 3, [1, None], id="a day that is too large by itself"),
     pytest.param([1, 2, 2, 2, 2], 3, [1, None], id="the last day is too large"),
