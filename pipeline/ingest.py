@@ -29,7 +29,7 @@ from pipeline.match import history
 from pipeline.records import PageRef
 from pipeline.rescan import follow
 from pipeline.stage import MANIFEST_SUFFIX, UNOPENED
-from pipeline.workbench import Settings, Workbench
+from pipeline.workbench import Settings, Workbench, packs_of
 from pipeline.worker import calm
 
 # What one pipeline takes: worker processes start anew for each, and what it staged is committed after it.
@@ -192,7 +192,10 @@ def _stage(
 ) -> None:
     from pipeline import flow  # importing Beam costs a second: only a run that has work pays it
 
-    settings = Settings(home=str(home.path.resolve()), corp_id=corp_id, version=home.lake(corp_id).snapshot().version, key_state=_key_state(home, corp_id))
+    settings = Settings(
+        home=str(home.path.resolve()), corp_id=corp_id, version=home.lake(corp_id).snapshot().version, key_state=_key_state(home, corp_id),
+        packs=packs_of(home).version,
+    )  # fmt: skip
     done = Event()
     watcher = Thread(target=_watch, args=(home, corp_id, done, progress, total), daemon=True)
     watcher.start()

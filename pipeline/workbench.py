@@ -32,12 +32,15 @@ from pipeline.stage import Builder
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a workbench is opened from. key_state changes when keys or packs of the home do, so that a kept worker opens anew."""
+    """What a workbench is opened from. key_state changes when keys or packs of the home do, so that a kept worker opens anew.
+
+    packs: the version of the packs as the launching process proved them; a worker that compiles the same need not prove them again."""
 
     home: str
     corp_id: str
     version: int
     key_state: str
+    packs: str = ""
 
 
 Landed = tuple[SealedPage, tuple[Unopened, ...]] | OpenedPage
@@ -168,4 +171,5 @@ def packs_of(home: Home, *others: PackSource) -> Lexicon:
 def open_workbench(settings: Settings) -> Workbench:
     """Return this process' workbench for `settings`."""
     home = Home(Path(settings.home))
+    lexicon.proven.add(settings.packs)
     return Workbench(home, settings.corp_id, home.lake(settings.corp_id).snapshot_at(settings.version))

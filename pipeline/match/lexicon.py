@@ -146,8 +146,12 @@ class Lexicon:
         return compile_packs, (self.packs, self.on, self.off)
 
 
+# Versions whose examples were proven, by this process or by the one that started it: proving takes longer than compiling.
+proven: set[str] = set()
+
+
 def load_packs(sources: Sequence[PackSource], *, on: Collection[str] = (), off: Collection[str] = ()) -> Lexicon:
-    """Return the lexicon of `sources`, every example proven, also of the rules that are off.
+    """Return the lexicon of `sources`, every example proven, also of the rules that are off; once for each version (`proven`).
 
     on, off: ids of rules that are switched on or off against what their pack says.
     Raises UsageError: the codes of packfile.py, LEXICON_INVALID for an id used twice or unknown, LEXICON_EXAMPLE_FAILED.
@@ -161,11 +165,14 @@ def load_packs(sources: Sequence[PackSource], *, on: Collection[str] = (), off: 
     for unknown in sorted({*on, *off} - set(ids)):
         raise UsageError("LEXICON_INVALID", f"the settings switch the rule {unknown}, which no keyword pack has", remedy="correct [lexicon] in liuhen.toml")
     lexicon = compile_packs(packs, on, off)
+    if lexicon.version in proven:
+        return lexicon
     prove(lexicon)
     resting = [rule.id for number, rule in enumerate(lexicon.rules) if number not in lexicon.live]
     if resting:
         awake = [msgspec.structs.replace(pack, rules=tuple(rule for rule in pack.rules if rule.id in set(resting))) for pack in packs]
         prove(compile_packs([pack for pack in awake if pack.rules], on=resting))
+    proven.add(lexicon.version)
     return lexicon
 
 

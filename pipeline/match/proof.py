@@ -1,6 +1,6 @@
 """Packs prove themselves: each example of each rule does what it says, or the pack does not load.
 
-Before: lexicon.py, matching.py, context.py. After: every load, `liuhen lexicon check`.
+Before: lexicon.py, matching.py, context.py. After: the first load of a version, `liuhen lexicon check`.
 
 A failure is a UsageError LEXICON_EXAMPLE_FAILED that names pack, rule, the number of the example and the reason: what else was found,
 what suppressed it, or which need was not met.

@@ -6,12 +6,18 @@ import pickle
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.match.lexicon import compile_packs, load_packs, shared_terms
+from pipeline.match import lexicon as lexicon_of
+from pipeline.match import proof
+from pipeline.match.lexicon import Lexicon, compile_packs, load_packs, shared_terms
 from pipeline.match.packfile import ListOptions, PackSource, read_pack
+from pipeline.workbench import Settings, compiled_packs, open_workbench
+from tests import firm
 
 OPTIONS = ListOptions(id="own-list", category="C99", severity="medium")
 HEAD = "id: p\nowner: o\nreason: r\nsince: 2026-01-01\nlanguage: zh\nrules:\n"
@@ -198,6 +204,46 @@ def test_a_lexicon_travels_to_another_process() -> None:
     [group] = copy.groups
     assert group.main and group.written
     assert [entry.terms for entries in (*group.main.entries, *group.written.entries) for entry in entries] == [("返佣",), ("+v",), ("保本保息",), ("+v",)]
+
+
+def test_packs_are_proven_once_for_their_version_and_changed_ones_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    proved: list[str] = []
+    right = proof.prove
+
+    def counted(packs: Lexicon) -> None:
+        proved.append(packs.version)
+        right(packs)
+
+    monkeypatch.setattr(lexicon_of, "proven", set())
+    monkeypatch.setattr(proof, "prove", counted)
+    good = HEAD + RULE + "    examples: {must_match: [这款产品保本保息], must_not_match: [%s]}\n"
+    first = load_packs([pack(good % "返佣")])
+    again = load_packs([pack(good % "返佣")])
+    assert proved == [first.version] == [again.version]
+    other = load_packs([pack(good % "保险")])
+    assert proved == [first.version, other.version] and other.version != first.version
+    # An example that fails is never taken for proven, however often it is loaded.
+    for _ in range(2):
+        assert refusal(lambda: load_packs([pack(good % "也是保本保息")])).code == "LEXICON_EXAMPLE_FAILED"
+    assert lexicon_of.proven == {first.version, other.version}
+
+
+def test_a_worker_that_compiles_other_packs_than_it_was_told_of_proves_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = firm.home(tmp_path)
+    told = Settings(home=str(home.path), corp_id=firm.CORP, version=home.lake(firm.CORP).snapshot().version, key_state="", packs="another")
+    proved: list[str] = []
+    monkeypatch.setattr(lexicon_of, "proven", set())
+    monkeypatch.setattr(proof, "prove", lambda packs: proved.append(packs.version))
+    compiled_packs.cache_clear()
+    open_workbench.cache_clear()
+    version = open_workbench(told).packs.version
+    assert proved[0] == version
+    compiled_packs.cache_clear()
+    open_workbench.cache_clear()
+    proved.clear()
+    lexicon_of.proven.clear()
+    assert open_workbench(msgspec.structs.replace(told, packs=version)).packs.version == version
+    assert proved == []
 
 
 def test_no_pack_is_a_lexicon_that_finds_nothing() -> None:
