@@ -16,6 +16,15 @@ from pipeline.reader import Reader
 from pipeline.register import pair_scope
 from pipeline.transcript import Line
 
+# What a line is made of: each column more of a row group is opened on its own.
+MESSAGE = (
+    "origin", "seq", "msgid", "kind", "msgtype", "sent_at", "captured_at", "dt", "sender_id", "sender_kind", "recipient_ids", "room_id", "direction", "consent",
+    "text", "parts", "quotes", "recalls_msgid", "recalled_at", "recalled_by",
+)  # fmt: skip
+FINDING = (
+    "finding_id", "msgid", "rule_id", "category", "severity", "party", "term", "matched_text", "via", "suppressed_by", "part", "start_cp", "end_cp", "spans",
+)  # fmt: skip
+
 
 def gather(reader: Reader, conversation_id: str, *, around: str | None, demo: bool) -> tuple[list[Line], Meta]:
     """Return the lines of a conversation (a window of them with `around`) and what the page says of itself; raises UsageError CONVERSATION_UNKNOWN."""
@@ -25,8 +34,7 @@ def gather(reader: Reader, conversation_id: str, *, around: str | None, demo: bo
 
 def _gathered(reader: Reader, conversation_id: str, *, around: str | None, demo: bool) -> tuple[list[Line], Meta]:
     named = {"id": conversation_id}
-    messages = reader.rows("SELECT * EXCLUDE (raw) FROM messages WHERE conversation_id = $id", named)
-    quotes = {(r["origin"], r["seq"]): r["quotes"] for r in reader.rows("SELECT origin, seq, quotes FROM lake_messages WHERE conversation_id = $id", named)}
+    messages = reader.rows(f"SELECT {', '.join(MESSAGE)} FROM lake_messages_recalled WHERE conversation_id = $id", named)
     held = _held(reader, conversation_id)
     if not messages and not held:
         raise UsageError(
@@ -34,21 +42,22 @@ def _gathered(reader: Reader, conversation_id: str, *, around: str | None, demo:
         )
     media = reader.rows("SELECT * FROM media WHERE msgid IN (SELECT unnest($msgids))", {"msgids": [m["msgid"] for m in messages] or [""]})
     lines = transcript.lines_of(
-        [{**m, "quotes": quotes.get((m["origin"], m["seq"]))} for m in messages],
-        findings=reader.rows("SELECT * FROM matches WHERE conversation_id = $id", named),
+        messages,
+        findings=reader.rows(f"SELECT {', '.join(FINDING)} FROM matches WHERE conversation_id = $id", named),
         media=media,
         gaps=reader.rows("SELECT * FROM gaps"),
         held=held,
-        people=reader.rows("SELECT * FROM people WHERE lower(userid) IN (SELECT unnest($people))", {"people": _people(messages)}),
+        people=_named(reader, messages),
     )
     meta = _meta(reader, conversation_id, messages, demo)
     return (transcript.around(lines, around) if around else lines), meta
 
 
-def _people(messages: Sequence[dict[str, Any]]) -> list[str]:
-    """Return everybody a message names, in lower case."""
+def _named(reader: Reader, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return who everybody a message names was."""
     named = {p for m in messages for p in (m["sender_id"], m["recalled_by"], *(m["recipient_ids"] or ())) if p}
-    return sorted({p.lower() for p in named}) or [""]
+    with reader.of_people({p.lower() for p in named}):
+        return reader.rows("SELECT * FROM people")
 
 
 def _held(reader: Reader, conversation_id: str) -> list[dict[str, Any]]:

@@ -137,7 +137,7 @@ class Reader:
         for kind, groups in (("messages", messages), ("matches", findings)):
             self._put(kind, self._dataset(kind, [files[p] for p in groups], groups), visible, again=True)
         media = self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY])
-        self._put("media", self.lake.dataset("media", media), visible, again=True)
+        self._put("media", self.lake.dataset("media", media).filter(ds.field("conversation_id") == conversation_id), visible, again=True)
         try:
             yield
         finally:
@@ -228,6 +228,17 @@ class Reader:
         finally:
             if self.snapshot is before:
                 self._put("matches", whole, visible, again=True)
+
+    @contextmanager
+    def of_people(self, ids: Collection[str]) -> Iterator[None]:
+        """Look, inside the block, only at what is known of the people with these ids, given in lower case."""
+        before, whole = self.snapshot, self._datasets["people"]
+        self._put("people", whole.filter(pc.utf8_lower(ds.field("userid")).isin(pa.array(sorted(ids), pa.string()))), None, again=True)
+        try:
+            yield
+        finally:
+            if self.snapshot is before:
+                self._put("people", whole, None, again=True)
 
     @contextmanager
     def _that_matter(self, asked: audit.Audit, values: Mapping[str, Any]) -> Iterator[None]:
