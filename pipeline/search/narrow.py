@@ -136,7 +136,9 @@ class Narrow:
         """Return the different values of a column of words, or of the words of its lists; raises what `read` raises. No row is looked at where the
         values are kept by numbers of the different ones."""
         self._keyring.get(self._boxes.key)
-        return unique(self._stored(name))
+        stream = self._stream(name)
+        numbered = _numbered(stream.schema.field(0).type)
+        return unique(pa.chunked_array([self._batch(stream).column(0)]) if numbered else self._stored(name))
 
     def _column(self, field: pa.Field, rows: Any) -> pa.ChunkedArray:
         column = self._stored(field.name)
@@ -145,14 +147,25 @@ class Narrow:
         return column if column.type == field.type else column.cast(field.type)
 
     def _stored(self, name: str) -> pa.ChunkedArray:
-        packed = self._boxes.part(self.head.names.index(name))
+        stream, batches, rows = self._stream(name), [], 0
+        while rows < self.head.rows or not batches:
+            batches.append(self._batch(stream))
+            rows += batches[-1].num_rows
+        if rows != self.head.rows:
+            raise Damaged
+        return pa.chunked_array([batch.column(0) for batch in batches])
+
+    def _stream(self, name: str) -> Any:
         try:
-            column = pa.ipc.open_stream(packed).read_all().column(0)
+            return pa.ipc.open_stream(self._boxes.part(self.head.names.index(name)))
         except pa.ArrowInvalid as error:
             raise Damaged from error
-        if len(column) != self.head.rows:
-            raise Damaged
-        return column
+
+    def _batch(self, stream: Any) -> pa.RecordBatch:
+        try:
+            return stream.read_next_batch()
+        except (pa.ArrowInvalid, StopIteration) as error:
+            raise Damaged from error
 
 
 def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Narrow | None:
@@ -175,10 +188,15 @@ def _is_among(chunk: pa.Array, values: pa.Array) -> pa.Array:
     return pc.fill_null(pc.is_in(chunk.dictionary, value_set=values).take(chunk.indices), True)
 
 
+def _numbered(kind: pa.DataType) -> bool:
+    """Whether words of this type, or those of its lists, are numbers of the different ones."""
+    return pa.types.is_dictionary(kind.value_type if pa.types.is_list(kind) else kind)
+
+
 def unique(column: pa.ChunkedArray) -> pa.Array:
     """Return the different values of a column of words, those of its lists where it holds lists, without null."""
     if pa.types.is_list(column.type):
-        column = pc.list_flatten(column)
+        column = pa.chunked_array([pc.list_flatten(c) for c in column.chunks], column.type.value_type)  # flattened whole, one without rows has no values
     if pa.types.is_dictionary(column.type):
         column = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
     return pc.unique(column).drop_null()
@@ -191,5 +209,7 @@ def _packed(column: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     batch = pa.record_batch([values], names=[name])
     with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))) as stream:
+        if _numbered(values.type):
+            stream.write_batch(batch.slice(0, 0))  # brings the different values: who asks for them alone reads no further
         stream.write_batch(batch)
     return bytes(sink.getvalue())
