@@ -39,7 +39,7 @@ WeCom is asked
 
 It is opened and read
     envelope.py          RSA and two AES layers; numbered checks
-    multibuffer.py       RSA, eight private operations at once, where asked for
+    multibuffer.py       RSA: eight private operations at once where the machine can, else OpenSSL
     sealing.py           the inverse, for the demo and tests
     hostile_json.py      JSON from outside → a value or one failure
     message_types.py     which field of which type a person reads

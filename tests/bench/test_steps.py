@@ -15,7 +15,6 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from pipeline import commit, envelope, ingest, landing
-from pipeline.enterprise_keys import KeySet
 from pipeline.workbench import Settings, Workbench, open_workbench
 from tests import firm
 from tests.bench import meter, workload
@@ -44,10 +43,10 @@ class Clock:
 
 
 class ClockedRsa:
-    """The pipeline's own RSA, told apart from the rest of the envelope."""
+    """The RSA of a run as installed, told apart from the rest of the envelope."""
 
-    def __init__(self, keys: KeySet, clock: Clock) -> None:
-        self._rsa, self._clock = envelope.OpenSslRsa(keys), clock
+    def __init__(self, rsa: envelope.Rsa, clock: Clock) -> None:
+        self._rsa, self._clock = rsa, clock
 
     def decrypt_many(self, blocks: Sequence[tuple[int, bytes]]) -> list[bytes | None]:
         """See envelope.Rsa."""
@@ -58,7 +57,7 @@ def test_steps_of_one_process(tmp_path: Path) -> None:
     work, home = workload.make(tmp_path / "sealed", MESSAGES), workload.home(tmp_path)
     version = home.lake(firm.CORP).snapshot().version
     bench = open_workbench(Settings(home=str(home.path), corp_id=firm.CORP, version=version, key_state="bench"))
-    warm = (bench.keys, bench.register, bench.directory, bench.packs, bench.policy)  # opened before the clock starts
+    warm = (bench.rsa, bench.register, bench.directory, bench.packs, bench.policy)  # opened before the clock starts
     assert all(part is not None for part in warm)
     clock, run = Clock(), commit.Run(run_id="bench")
     clock.on("land (split, check, fsync)", ingest.land, home, firm.CORP, sorted(work.pages.iterdir()), [], ingest.silent)
@@ -70,7 +69,7 @@ def test_steps_of_one_process(tmp_path: Path) -> None:
 
 def walk(bench: Workbench, clock: Clock, work: Workload) -> None:
     """Take every landed page to staged files."""
-    builder, rsa = bench.builder(), ClockedRsa(bench.keys, clock)
+    builder, rsa = bench.builder(), ClockedRsa(bench.rsa, clock)
     for ref in list(landing.waiting(bench.home, bench.corp_id)):
         page, malformed = clock.on("landing (read)", landing.read, bench.home, ref)
         opened = clock.on("envelope with RSA", envelope.open_page, page, malformed, keys=bench.keys, rsa=rsa)
