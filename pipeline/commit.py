@@ -14,6 +14,7 @@ A page is skipped whole when it is settled; before its files are unlinked the ne
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -43,6 +44,11 @@ RECORDS_A_COMMIT = 20_000  # their outlines and rows are in memory at once
 TRIES = 200
 GATED = ("archived", "pending", "withheld")
 FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
+
+
+def new_run_id() -> str:
+    """Return a time-ordered id."""
+    return f"{clock.iso(clock.now_ms()).replace(':', '').replace('.', '')}-{secrets.token_hex(3)}"
 
 
 class Run(msgspec.Struct, kw_only=True):

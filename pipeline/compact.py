@@ -11,6 +11,8 @@ they touch; or the small files of a kind that is only merged. Rules, each with a
      and so is a month whose files have too many row groups to be open at once.
  (4) Taken-out files are listed before the commit and unlinked later (purges.py); the hot key of an emptied month gets a new generation.
  (5) Between steps the clock of the budget is read (a monotonic one); what is left is done next time.
+ (6) What is only merged is merged in its place (the bytes of a capture day end with the key of that day): where a place has too many small files,
+     and where all places of a kind together have too many beyond one each.
 """
 
 from __future__ import annotations
@@ -125,7 +127,10 @@ def due(snapshot: Snapshot, *, most_hot: int | None = None, most_small: int | No
 
 def _merges(snapshot: Snapshot, most: int, coming: Sequence[DataFile]) -> list[Step]:
     here = _small(snapshot.files)
-    return sorted(s for s, n in (here + _small(coming)).items() if n > most and here[s] > 1)
+    there, spare = here + _small(coming), Counter[str]()  # spare: files of a kind beyond one a place, which merging can bring down
+    for step, n in there.items():
+        spare[step.kind] += n - 1
+    return sorted(s for s, n in there.items() if here[s] > 1 and (n > most or spare[s.kind] > most))
 
 
 def _small(files: Iterable[DataFile]) -> Counter[Step]:

@@ -91,7 +91,7 @@ def release(home: Home, corp_id: str, hold_id: str, *, reason: str) -> Hold:
 
 
 def _append(home: Home, corp_id: str, hold: Hold, phase: str, at_ms: int) -> None:
-    from pipeline.ingest import append
+    from pipeline.room import append
 
     row = {name: getattr(hold, name) for name in ("hold_id", "matter", "userid", "room_id", "external_userid", "reason", "actor")}
     append(home, corp_id, [("holds", table("holds", [{**row, "phase": phase, "at": at_ms}]))], what="hold")

@@ -8,7 +8,6 @@ settled pages changes nothing and says 0.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -19,15 +18,16 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commit, compact, custody, durable, importing, landing, manifests, multibuffer, room, saved_files, schema
+from pipeline import clock, commit, compact, custody, durable, importing, landing, manifests, multibuffer, saved_files, schema
 from pipeline.commit import FATES, Run
-from pipeline.errors import EXIT_PRECEDENCE, Exit, UsageError
+from pipeline.commit import new_run_id as new_run_id
+from pipeline.errors import EXIT_PRECEDENCE, Exit
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile
 from pipeline.left_over import unacknowledged
 from pipeline.match import history
 from pipeline.records import PageRef
 from pipeline.rescan import follow
+from pipeline.room import append as append
 from pipeline.stage import MANIFEST_SUFFIX, UNOPENED
 from pipeline.workbench import Settings, Workbench, packs_of
 from pipeline.worker import calm
@@ -76,17 +76,12 @@ def silent(what: str, done: int, total: int) -> None:
     """A progress that shows nothing."""
 
 
-def new_run_id() -> str:
-    """Return a time-ordered id."""
-    return f"{clock.iso(clock.now_ms()).replace(':', '').replace('.', '')}-{secrets.token_hex(3)}"
-
-
 def run(
     home: Home, corp_id: str, *, sources: Sequence[Path] = (), plain: Sequence[Path] = (), workers: int | None = None, runner: str | None = None,
     beam_options: Sequence[str] = (), command: str = "ingest", progress: Progress = silent,
 ) -> Ended:
     """Do one ingest of one corp under its commit lock; raises Locked, StorageError, UsageError."""
-    from pipeline.consenting import reconcile as late  # it uses this module's means
+    from pipeline.consenting import reconcile as late  # loaded by a run alone, not by what reads
 
     multibuffer.demand(home.config.ingest.rsa)
     with home.lock(f"{corp_id}.commit"), calm():
@@ -291,15 +286,3 @@ def _write_run(home: Home, corp_id: str, at: Run, started_ms: int, command: str,
         },
     ]  # fmt: skip
     append(home, corp_id, [("runs", schema.table("runs", {c.name: [r.get(c.name) for r in rows] for c in schema.kind("runs").columns}))], what="run")
-
-
-def append(home: Home, corp_id: str, tables: Sequence[tuple[str, pa.Table]], *, what: str) -> int:
-    """Append rows to base kinds in one commit, planned anew when another commit comes first; return the version."""
-    lake = home.lake(corp_id)
-    files: list[DataFile] = [lake.write(table, kind) for kind, table in tables]
-    for _ in range(commit.TRIES):
-        try:
-            return room.commit(home, lake, lake.snapshot(), files, (), what=what, adopts=False)
-        except CommitConflict:
-            continue
-    raise UsageError("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")

@@ -60,7 +60,7 @@ def acknowledgements(home: Home, corp_id: str) -> list[dict[str, Any]]:
 
 def acknowledge(home: Home, corp_id: str, item: str, reason: str) -> int:
     """Acknowledge all that is left over now under `item` (failed or pending); return how many records that covers."""
-    from pipeline.ingest import append
+    from pipeline.room import append
 
     if item not in LEFT:
         raise UsageError("ACK_UNKNOWN", f"expected one of {', '.join(LEFT)}, got {item}", remedy="`liuhen status` shows what is left over")

@@ -1,6 +1,6 @@
 """Room for what a commit adds: never more than 64 hot files of a kind, nor 64 small files where files are only merged, whoever commits.
 
-Before: compact.py. After: commit.py, ingest.py, consenting/change.py, source/media_fetch.py, rescan/, stores.py.
+Before: compact.py. After: commit.py, holds.py, left_over.py, ingest.py, consenting/change.py, source/media_fetch.py, rescan/, stores.py.
 
 Rules, each with a test:
  (1) `commit` is the one way to the log, but for compaction, which takes files out (a test reads the sources for it).
@@ -17,9 +17,11 @@ import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 
+import pyarrow as pa
+
 from pipeline import compact, manifests, purges
 from pipeline.compact import Step
-from pipeline.errors import VerifyFailed
+from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.layout import is_hot
@@ -39,6 +41,18 @@ def commit(
         return _straight(home, lake, planned, adds, removes, crowded, what)
     with manifests.files_held(home, lake.corp_id) if adopts else nullcontext():
         return lake.commit(planned, adds, removes, what=what)
+
+
+def append(home: Home, corp_id: str, tables: Sequence[tuple[str, pa.Table]], *, what: str) -> int:
+    """Append rows to base kinds in one commit, planned anew when another commit comes first; return the version."""
+    lake = home.lake(corp_id)
+    files: list[DataFile] = [lake.write(table, kind) for kind, table in tables]
+    for _ in range(compact.TRIES):
+        try:
+            return commit(home, lake, lake.snapshot(), files, (), what=what, adopts=False)
+        except CommitConflict:
+            continue
+    raise UsageError("COMMIT_STARVED", f"{compact.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
 
 
 def make(home: Home, lake: Lake, snapshot: Snapshot, coming: Sequence[DataFile]) -> bool:

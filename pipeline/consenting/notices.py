@@ -10,7 +10,7 @@ import hashlib
 from pipeline import clock, custody
 from pipeline.commitrows import table
 from pipeline.home import Home
-from pipeline.ingest import append
+from pipeline.room import append
 
 
 def note(

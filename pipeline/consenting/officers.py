@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from pipeline.commit import new_run_id
 from pipeline.consenting import resealing
 from pipeline.home import Home
-from pipeline.ingest import new_run_id
 from pipeline.records import Decision
 
 Row = dict[str, Any]

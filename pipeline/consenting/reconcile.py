@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from pipeline import clock, lakerows, trusted_clock
+from pipeline.commit import new_run_id
 from pipeline.commitrows import table
 from pipeline.consenting import candidates, change, destroying, hiding, moving, resealing
 from pipeline.consenting.change import Change
 from pipeline.consenting.judging import Rules
 from pipeline.home import Home
-from pipeline.ingest import new_run_id
 from pipeline.lake import Lake, Snapshot
 from pipeline.register import Event
 from pipeline.workbench import Workbench

@@ -29,11 +29,11 @@ from pipeline.clock import DAY_MS, beijing_day
 from pipeline.directory import fold_userid, looks_robot
 from pipeline.errors import SourceRefused
 from pipeline.home import Home
-from pipeline.ingest import append
 from pipeline.people_history import counts, customers, kinds, members, rooms, told
 from pipeline.people_history.facts import Fact, Key, Seen, changes, current
 from pipeline.reader import Reader
 from pipeline.roles import acting
+from pipeline.room import append
 from pipeline.wecom import callback_store as store
 from pipeline.wecom import calls, contacts, statistics
 from pipeline.wecom.callback_events import Event

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pipeline.approvals import store as approvals
+from pipeline.commit import new_run_id
 from pipeline.consenting import change, fates, hiding, moving
 from pipeline.consenting.candidates import Stored
 from pipeline.consenting.change import Change
@@ -23,7 +24,6 @@ from pipeline.consenting.precedence import Occasion, outcome
 from pipeline.errors import NotAllowed
 from pipeline.holds import Hold
 from pipeline.home import Home
-from pipeline.ingest import new_run_id
 from pipeline.lake import Lake, Snapshot
 from pipeline.register import pair_scope, room_scope
 from pipeline.removing import subject, take_out

@@ -26,12 +26,12 @@ import pyarrow.compute as pc
 
 from pipeline import clock, commitrows, durable, filekeys, layout, manifests, purges, stores
 from pipeline.approvals import store as approvals
+from pipeline.commit import new_run_id
 from pipeline.consenting import change, fates, hidden, moving
 from pipeline.consenting.candidates import Stored
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Fated, Key
 from pipeline.home import Home
-from pipeline.ingest import new_run_id
 from pipeline.keyring import generation_of
 from pipeline.lake import DataFile, Lake, Snapshot, key_unit
 

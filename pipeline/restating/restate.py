@@ -20,13 +20,13 @@ from typing import Any
 import msgspec
 
 from pipeline import clock, trusted_clock
+from pipeline.commit import new_run_id
 from pipeline.consenting import change, hiding, judging, moving, reconcile, resealing
 from pipeline.consenting.change import Change
 from pipeline.consenting.hiding import Hidden
 from pipeline.directory import fold_userid
 from pipeline.errors import Locked
 from pipeline.home import Home
-from pipeline.ingest import new_run_id
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.layout import is_hot
 from pipeline.pseudonyms import Pseudonyms

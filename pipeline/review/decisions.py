@@ -118,7 +118,7 @@ def _row(finding_id: str, decision: str, reason: str, remedy: str) -> dict[str, 
 
 
 def _append(home: Home, corp_id: str, rows: Sequence[dict[str, Any]], batch: str, lexicon_version: str) -> int:
-    from pipeline.ingest import append
+    from pipeline.room import append
 
     if rows:
         same = {"reviewer": custody.actor(), "batch": batch or None, "lexicon_version": lexicon_version or None, "decided_at": clock.now_ms()}

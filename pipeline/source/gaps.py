@@ -62,7 +62,7 @@ def estimate(counts: Mapping[str, int], *, days: float, lost_ms: int) -> dict[st
 
 def keep(home: Home, corp_id: str, gap: Gap, *, run_id: str) -> None:
     """Commit the row of a gap; the estimate is of the weeks before it."""
-    from pipeline.ingest import append
+    from pipeline.room import append
 
     days, counts = _sent(home, corp_id, gap.from_at_ms)
     told = estimate(counts, days=days, lost_ms=max(0, gap.to_at_ms - gap.from_at_ms)) if gap.cause != "unreadable" else {}
@@ -115,7 +115,7 @@ def is_gap(item: str) -> bool:
 
 def acknowledge(home: Home, corp_id: str, item: str, reason: str) -> int:
     """Take note of one gap or of all; return of how many. Raises UsageError ACK_UNKNOWN for one that is not there."""
-    from pipeline.ingest import append
+    from pipeline.room import append
 
     found = [g["after_seq"] for g in known(home, corp_id) if item == "gaps" or item == f"{PREFIX}{g['after_seq']}"]
     if not found and item != "gaps":

@@ -23,8 +23,8 @@ import msgspec
 from pipeline import durable, lakerows, register
 from pipeline.clock import DAY_MS, now_ms
 from pipeline.home import Home
-from pipeline.ingest import append
 from pipeline.register import Register
+from pipeline.room import append
 from pipeline.wecom.callback_events import Event
 
 UNIT: Final = "callbacks"

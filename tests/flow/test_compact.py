@@ -311,7 +311,16 @@ class Listed:
         pytest.param([entry("records", n=n) for n in range(65)], [("records", "-", "-", "-")], id="small files of a kind that is merged"),
         pytest.param([entry("records", n=n, size=9_000_000) for n in range(99)], [], id="large files stay"),
         pytest.param([entry("sealed", "2026-01", "x", n=n) for n in range(65)], [("sealed", "2026-01", "-", "x")], id="unopened bytes stay in x"),
-        pytest.param([entry("withheld_sealed", f"2026-01-{1 + n % 2:02}", n=n) for n in range(65)], [], id="a capture day is merged by itself"),
+        pytest.param([entry("withheld_sealed", f"2026-01-{1 + n % 2:02}", n=n) for n in range(66)], [], id="a capture day is merged by itself"),
+        pytest.param(
+            [entry("withheld_sealed", f"2026-01-{1 + n % 2:02}", n=n) for n in range(67)],
+            [("withheld_sealed", "2026-01-01", "-", "-"), ("withheld_sealed", "2026-01-02", "-", "-")], id="days that hold too many together are merged, each by itself",
+        ),
+        pytest.param([entry("withheld_sealed", f"day {n}", n=n) for n in range(200)], [], id="one a day is what there has to be"),
+        pytest.param(
+            [*(entry("pending_sealed", f"month {n // 4}", n=n) for n in range(88)), entry("pending_sealed", "month 22", n=88)],
+            [("pending_sealed", f"month {n}", "-", "-") for n in sorted(range(22), key=str)], id="months of records that wait too",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_due(files: list[DataFile], steps: list[tuple[str, ...]]) -> None:

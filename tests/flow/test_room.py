@@ -101,6 +101,22 @@ def test_one_long_ingest_of_small_portions(bound: int, count: int, tmp_path: Pat
     whole(at)
 
 
+def test_withheld_bytes_of_many_capture_days_are_one_file_a_day_and_few_more(tmp_path: Path, narrow: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day's bytes end with the day's own key: they are merged by themselves, but not left to pile up day after day."""
+    at, real, n = firm.home(tmp_path), clock.now_ms, 0
+    told(at, disagree("wmA", T0 - DAY))
+    for day in range(4):
+        monkeypatch.setattr(clock, "now_ms", lambda day=day: real() + day * DAY)
+        for _ in range(3):
+            n += 1
+            run(at, page(tmp_path, f"{n}.json", {n: message(n)}))
+            files = at.lake(CORP).snapshot().of("withheld_sealed")
+            assert len(files) <= day + 1 + BOUND and sum(f.rows for f in files) == n
+    assert len({f.month for f in files}) == 4 and next(f.rows for f in sorted(files, key=lambda f: f.month)) == 3
+    assert values(at, "select count(*) from withheld") == [12]
+    whole(at)
+
+
 def test_a_page_of_more_months_than_the_bound_goes_straight_into_the_layout(tmp_path: Path, counted: Counted, narrow: None) -> None:
     """Nothing could be compacted before it: its own files are too many."""
     at, plain = firm.home(tmp_path), tmp_path / "old.jsonl"
