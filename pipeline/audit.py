@@ -118,6 +118,7 @@ def view_columns() -> dict[str, dict[str, str]]:
     return found
 
 
+@cache
 def view_sql(name: str) -> str:
     """Return the CREATE VIEW statement of one view."""
     return (data_folder("sql") / "views" / f"{name}.sql").read_text("utf-8")
@@ -128,6 +129,25 @@ def context_sql(corp_id: str) -> str:
 
     A macro of a constant costs nothing; joining the one row of lake_context made DuckDB gather whole tables in memory."""
     return "CREATE OR REPLACE MACRO lake_corp_id() AS '" + corp_id.replace("'", "''") + "'"
+
+
+@cache
+def view_needs(name: str) -> frozenset[str]:
+    """Return a view and all views that it asks, theirs included."""
+    earlier, statement = view_names()[: view_names().index(name)], re.sub("--.*", "", view_sql(name))
+    return frozenset({name}).union(*(view_needs(other) for other in named_views(statement) if other in earlier))
+
+
+@cache
+def views_over(table: str) -> tuple[str, ...]:
+    """Return the views that read `table` (one of `lake_<kind>`), themselves or through others."""
+    reading = {name for name in view_names() if re.search(rf"\b{table}\b", view_sql(name))}
+    return tuple(name for name in view_names() if view_needs(name) & reading)
+
+
+def named_views(query: str) -> set[str]:
+    """Return the views whose names stand in a query, in any case; one that stands there as something else is one too many, never one too few."""
+    return set(view_names()).intersection(re.findall(r"\w+", query.lower()))
 
 
 def create_views(connection: duckdb.DuckDBPyConnection) -> None:

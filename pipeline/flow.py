@@ -51,7 +51,7 @@ def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings)
     """Wire the steps in record order; the result is the manifests' names."""
     manifests: PCollection[str] = (
         pipeline
-        | "pages" >> beam.Create(pages)
+        | "pages" >> beam.Create(pages, reshuffle=False)  # `spread` does it
         | "spread" >> beam.Reshuffle()
         | "landing" >> beam.ParDo(Step(settings, Workbench.landing)).with_output_types(Page)
         | "envelope" >> beam.ParDo(Step(settings, Workbench.envelope)).with_output_types(Page)

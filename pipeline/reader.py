@@ -5,7 +5,8 @@ Before: lake.py, sql/views/. After: audit.py, the commands `sql`, `audit`, `stat
 Rules: (1) one version for all views of a command; (2) one file of each kind is opened before DuckDB scans, which finds
 files that are gone; scans are started without the interpreter lock (lake.py, `_Files`: readers hung without that); (3) no spilling to disk,
 no access to files, configuration locked; (4) results are fetched whole, never left streaming; (5) a file that was compacted away
-and unlinked since the version was opened leads to one more try, on the newest version.
+and unlinked since the version was opened leads to one more try, on the newest version; (6) a view is made when a query first names it, since making
+all of them takes longer than most questions: whoever takes `connection` itself finds all of them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ from pipeline.roles.acting import Access
 from pipeline.search import counted, doubled, rest
 
 T = TypeVar("T")
+# Internal views that a reader puts what it keeps in the place of.
+KEPT = {
+    "lake_rest": "CREATE VIEW lake_rest AS FROM lake_rest_kept",
+    "lake_messages_recalled": "CREATE VIEW lake_messages_recalled AS FROM lake_messages",
+    "lake_doubled": "CREATE VIEW lake_doubled AS FROM lake_doubled_kept",
+}
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
     "autoinstall_known_extensions": False,
@@ -64,6 +71,7 @@ class Reader:
         self._months = None if months is None else list(months)
         self._lexicon = lexicon
         self._as_of_ms = as_of_ms
+        self._complete = False  # whether somebody took the connection itself: he finds every view, on a newer version too
         self._datasets: dict[str, ds.Dataset] = {}  # of each kind, as it is registered but for `about` and `of_person`
         try:
             self._open()
@@ -76,20 +84,31 @@ class Reader:
         self._stamp = hidden.stamp(self.home, self.corp_id)
         self.kept: dict[str, Any] = {}  # what a question keeps for the next one on the same version
         self.snapshot: Snapshot = self.lake.snapshot()
-        self.connection = duckdb.connect(config=SETTINGS)
-        self.connection.execute("SET TimeZone = 'Asia/Shanghai'")
-        self.connection.execute("SET enable_progress_bar = false")  # it would go to stdout, into the results
+        self._duck, self._made = duckdb.connect(config=SETTINGS), set[str]()
+        self._duck.execute("SET TimeZone = 'Asia/Shanghai'")
+        self._duck.execute("SET enable_progress_bar = false")  # it would go to stdout, into the results
         self._register(self._months)
-        audit.create_views(self.connection)
-        self.connection.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot, self.home.damaged), None))
-        self.connection.execute("CREATE OR REPLACE VIEW lake_rest AS FROM lake_rest_kept")
-        self.connection.execute("CREATE OR REPLACE VIEW lake_messages_recalled AS FROM lake_messages")
-        self.connection.register("lake_doubled_kept", doubled.Doubled(self.home.path, self.lake, self.snapshot, self.home.damaged))
-        self.connection.execute("CREATE OR REPLACE VIEW lake_doubled AS FROM lake_doubled_kept")
+        self._duck.execute(audit.context_sql(self.corp_id))
+        self._duck.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot, self.home.damaged), None))
+        self._duck.register("lake_doubled_kept", doubled.Doubled(self.home.path, self.lake, self.snapshot, self.home.damaged))
         if self._lexicon:
             earlier_packs.use(self.connection, self._lexicon)
-        self.connection.execute("SET enable_external_access = false")
-        self.connection.execute("SET lock_configuration = true")
+        self._duck.execute("SET enable_external_access = false")
+        self._duck.execute("SET lock_configuration = true")
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection, with every view."""
+        self._complete = True
+        return self._with(())
+
+    def _with(self, views: Iterable[str]) -> duckdb.DuckDBPyConnection:
+        """Return the connection, with these views and those that they ask (rule 6)."""
+        wanted = frozenset[str]().union(*map(audit.view_needs, audit.view_names() if self._complete else views)) - self._made
+        for name in filter(wanted.__contains__, audit.view_names()):
+            self._duck.execute(KEPT.get(name) or audit.view_sql(name))
+            self._made.add(name)
+        return self._duck
 
     def _register(self, months: Sequence[str] | None) -> None:
         visible = hidden.visible(self.lake, self.snapshot)
@@ -103,7 +122,7 @@ class Reader:
                 _open_one(dataset)
             self._datasets[kind] = dataset
             self._put(kind, dataset, visible, again=False)
-        self.connection.register("lake_context", self._context())
+        self._duck.register("lake_context", self._context())
 
     def _dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
         if kind == "messages":
@@ -112,13 +131,15 @@ class Reader:
 
     def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:
         """Register what the person may see of a kind. again: in the place of what was registered before."""
+        if again:  # its columns may have other types: views keep those of the whole kind
+            self._with(audit.views_over(f"lake_{kind}"))
         if self._as_of_ms is not None and kind in LEARNED:  # what was learned later is not told (evidence as of a checkpoint)
             dataset = dataset.filter(ds.field(LEARNED[kind]) <= pa.scalar(self._as_of_ms, pa.timestamp("ms", "UTC")))
         seen = self.view.of(kind, dataset, visible if kind in hidden.KINDS else None)  # on the data itself: no query comes past it
         gone = [c for c in dataset.schema.names if c not in seen.schema.names]
-        self.connection.register(f"lake_{kind}" + ("_seen" if gone else ""), seen)
+        self._duck.register(f"lake_{kind}" + ("_seen" if gone else ""), seen)
         if gone and not again:
-            self.connection.execute(_without(kind, gone))
+            self._duck.execute(_without(kind, gone))
 
     @contextmanager
     def about(self, conversation_id: str) -> Iterator[None]:
@@ -188,7 +209,7 @@ class Reader:
         """Return the rows of one of our own queries as dictionaries."""
 
         def asked() -> list[dict[str, Any]]:
-            cursor = self.connection.execute(query, dict(parameters or {}))
+            cursor = self._with(audit.named_views(query)).execute(query, dict(parameters or {}))
             names = [d[0] for d in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -197,7 +218,7 @@ class Reader:
     def arrow(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Return the whole result of a query as an Arrow table; raises UsageError SQL_FAILED when it cannot be answered."""
         try:
-            found: pa.Table = self._asked(lambda: self.connection.sql(query, params=dict(parameters or {})).to_arrow_table())
+            found: pa.Table = self._asked(lambda: self._with(audit.named_views(query)).sql(query, params=dict(parameters or {})).to_arrow_table())
             return found
         except duckdb.Error as error:
             raise sqlguard.failed(error, query) from error
@@ -292,7 +313,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the connection."""
-        self.connection.close()
+        self._duck.close()
 
     def __enter__(self) -> Reader:
         return self

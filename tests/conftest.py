@@ -9,11 +9,14 @@ all the same. The marked suites (crash, slow, bench) use the disk.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+
+from tests import beam
 
 IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
@@ -22,9 +25,12 @@ SAID = "said"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let pytest make its folders in memory, unless the caller said where, or asked for marked suites."""
-    every_day = "not crash" in config.option.markexpr
-    if every_day and _has_room(IN_MEMORY) and not config.option.basetemp:
+    if _every_day(config) and _has_room(IN_MEMORY) and not config.option.basetemp:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+
+def _every_day(config: pytest.Config) -> bool:
+    return "not crash" in config.option.markexpr
 
 
 def _has_room(folder: Path) -> bool:
@@ -43,6 +49,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let what forks come first: the lake's library does not survive a fork in a process that has used it (tests/crash/harness.py)."""
     items.sort(key=_turn)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every later search for garbage, since it is there to the end, and search less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let Beam remember its classes, once it was imported."""
+    if _every_day(item.config) and beam.loaded():
+        beam.remember()
 
 
 def _turn(item: pytest.Item) -> int:

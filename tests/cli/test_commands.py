@@ -177,10 +177,11 @@ def test_every_command_has_help_with_an_example_in_both_languages() -> None:
     from pipeline.cli.root import LANG, complete
     from tests.docs.test_docs import commands
 
+    whole: Any = typer.main.get_command(complete())
     for command in commands():
         key = "usage." + command.replace(" ", ".")
         assert "例：liuhen" in words.say(key, "zh") and "Example: liuhen" in words.say(key, "en"), command
-        registered: Any = typer.main.get_command(complete())
+        registered = whole
         for word in command.split():
             registered = registered.commands[word]
         assert registered.help.splitlines()[0] == words.say(key, LANG).splitlines()[0], command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ MAY = {
 }  # fmt: skip
 
 
+@cache
 def listed() -> list[str]:
     """Every command of the command line."""
     return [name for name, _ in guard.leaves(typer.main.get_command(root.complete()))]

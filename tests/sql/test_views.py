@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import audit, schema, sqlguard
+from pipeline.reader import Reader
 from pipeline.resources import data_folder
+from tests import firm
 
 FOLDER = data_folder("sql") / "views"
 DAY_MS = 86_400_000
@@ -122,9 +124,10 @@ def dataset(kind: str, rows: list[dict[str, object]], folder: Path) -> ds.Datase
     return ds.dataset([path])
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The views over Arrow: messages, recalls, findings and fates in files, everything else empty."""
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The views over Arrow: messages, recalls, findings and fates in files, everything else empty. Tests only ask it."""
+    folder = tmp_path_factory.mktemp("lake")
     connection = duckdb.connect()
     filled = {
         "messages": [message(seq, 1 + seq // 100) for seq in range(1, 1000)],
@@ -133,7 +136,7 @@ def lake(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         "records": [fate(seq, 0) for seq in range(1, 1000)] + [fate(seq, 1) for seq in range(1, 500)],
     }
     for name in schema.KINDS:
-        made = dataset(name, filled[name], tmp_path) if name in filled else schema.kind(name).arrow.empty_table()
+        made = dataset(name, filled[name], folder) if name in filled else schema.kind(name).arrow.empty_table()
         connection.register(f"lake_{name}", made)
     connection.execute("CREATE TABLE lake_context AS SELECT 'ww1' AS corp_id")
     audit.create_views(connection)
@@ -171,6 +174,56 @@ def test_a_view_file_says_its_question_and_makes_that_view(name: str) -> None:
     statements = [line for line in text.splitlines() if not line.startswith("--")]
     assert statements[0] == f"CREATE VIEW {name} AS"
     assert text.count(";\n") == 1 and text.endswith(";\n")
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        pytest.param("SELECT * FROM rooms JOIN people ON true", {"rooms", "people"}, id="two"),
+        pytest.param('SELECT * FROM "Rooms"', {"rooms"}, id="in another case and in quotes"),
+        pytest.param("FROM main.rooms", {"rooms"}, id="with its schema"),
+        pytest.param("SELECT count(*) AS messages FROM rooms", {"rooms", "messages"}, id="as a column's name: one too many"),
+        pytest.param("SELECT 1 FROM lake_rooms, my_rooms, rooms2", set(), id="inside other names"),
+    ],
+)
+def test_the_views_that_a_query_names(query: str, named: set[str]) -> None:
+    assert audit.named_views(query) == named
+
+
+def test_a_view_needs_those_it_asks_and_theirs_and_no_others() -> None:
+    assert audit.view_needs("rooms") == {"rooms"}
+    assert audit.view_needs("lake_rest_records") == {"lake_rest_records", "lake_rest"}
+    assert audit.view_needs("matches") == {"matches", "lake_doubled"}
+
+
+def test_the_views_over_a_table_are_those_that_read_it_through_others_too() -> None:
+    assert audit.views_over("lake_rooms") == ("rooms",)
+    assert {"lake_messages_recalled", "messages", "seat_coverage"} <= set(audit.views_over("lake_messages"))
+    assert "rooms" not in audit.views_over("lake_messages") and "matches_all" in audit.views_over("lake_matches")
+
+
+@pytest.mark.parametrize("view", audit.view_columns())
+def test_a_view_that_is_made_with_what_it_needs_alone_is_the_same(view: str) -> None:
+    with duckdb.connect() as connection:
+        for name in schema.KINDS:
+            connection.register(f"lake_{name}", schema.kind(name).arrow.empty_table())
+        connection.execute("CREATE TABLE lake_context AS SELECT 'ww1' AS corp_id, 'v' AS lexicon_version, 15 AS withheld_days, now() AS now")
+        connection.execute(audit.context_sql("ww1"))
+        for name in filter(audit.view_needs(view).__contains__, audit.view_names()):
+            connection.execute(audit.view_sql(name))
+        described = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {view}").fetchall()}
+        assert list(described.items()) == list(audit.view_columns()[view].items())
+
+
+def test_a_reader_makes_what_a_question_names_and_everything_for_who_takes_its_connection(tmp_path: Path) -> None:
+    listed = "SELECT view_name FROM duckdb_views() WHERE view_name IN (SELECT unnest($names)) ORDER BY 1"
+    known = {"names": list(audit.view_names())}
+    with Reader(firm.home(tmp_path), firm.CORP) as reader:
+        assert reader.rows(listed, known) == []
+        assert reader.rows("SELECT count(*) AS n FROM Rooms") == [{"n": 0}] and [r["view_name"] for r in reader.rows(listed, known)] == ["rooms"]
+        assert reader.arrow("SELECT count(*) AS n FROM matches")["n"].to_pylist() == [0]
+        assert [r["view_name"] for r in reader.rows(listed, known)] == sorted({"rooms", "matches", "lake_doubled"})
+        assert [name for (name,) in reader.connection.execute(listed, known).fetchall()] == sorted(audit.view_names())
 
 
 def test_users_can_ask_every_view_that_is_not_internal() -> None:

@@ -561,7 +561,8 @@ def test_the_search_for_makers_of_gated_finds_them(source: str, lines: list[int]
 
 def test_nothing_but_the_gate_makes_what_matching_accepts() -> None:
     package = Path(consent.__file__).parent
-    makers = {path.relative_to(package).as_posix(): gates_in(path.read_text("utf-8")) for path in package.rglob("*.py")}
+    sources = {path.relative_to(package).as_posix(): path.read_text("utf-8") for path in package.rglob("*.py")}
+    makers = {name: gates_in(source) for name, source in sources.items() if "Gated" in source or ("replace" in source and "decision" in source)}
     assert len(makers.pop("consent.py")) == 2
     assert {name: lines for name, lines in makers.items() if lines} == {}
     assert Gated.__struct_fields__ == ("opened", "message", "decision")
