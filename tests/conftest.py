@@ -58,6 +58,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
+def pytest_sessionfinish() -> None:
+    """Let the interpreter take everything down at its end: libraries look whether it did."""
+    gc.unfreeze()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let Beam remember its classes, once it was imported."""
     if _every_day(item.config) and beam.loaded():
