@@ -26,8 +26,8 @@ def remember() -> None:
     from apache_beam.transforms import core
     from apache_beam.typehints import decorators
 
-    decorators.get_signature = core.get_signature = _of_methods_once(decorators.get_signature)
-    pipeline_options.PipelineOptions.__init__ = _parsed_once(pipeline_options.PipelineOptions.__init__)
+    vars(decorators)["get_signature"] = vars(core)["get_signature"] = _of_methods_once(decorators.get_signature)
+    pipeline_options.PipelineOptions.__init__ = _parsed_once(pipeline_options.PipelineOptions.__init__)  # type: ignore[method-assign]  # on purpose
 
 
 def _of_methods_once(get_signature: Callable[[Any], Any]) -> Callable[[Any], Any]:
