@@ -6,10 +6,12 @@ take a file's number, and give back what is left of the file. Nothing of a messa
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from pipeline.verify_parts import Part, Reading
 from pipeline.verify_report import Report
 
 ENOUGH_ROWS = 100_000
+# malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 MOST_PROCESSES = 8
 
 
@@ -59,6 +63,14 @@ def one(work: Work, number: int) -> Done:
     return Done(table is not None, part, report, needed, set(work.keys.asked) if work.keys else set())
 
 
+def _keep_memory() -> None:
+    """Let this process keep what it freed, since the next file needs as much: memory touched first costs the system a fifth of the work. glibc alone."""
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
 def _one_there(number: int) -> Done:
     assert _WORK is not None
     return one(_WORK, number)
@@ -73,7 +85,7 @@ def all_of(work: Work, *, cores: int | None = None) -> Iterator[tuple[File, Done
         return
     _WORK = work
     try:
-        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork")) as pool:
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork"), initializer=_keep_memory) as pool:
             yield from zip(work.files, pool.map(_one_there, range(len(work.files))), strict=True)
     finally:
         _WORK = None
