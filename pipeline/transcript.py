@@ -15,12 +15,13 @@ Rules:
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from array import array
 from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from pipeline import words
 from pipeline.errors import UsageError
@@ -178,17 +179,22 @@ def parts_of(
 
     messages: may read its rows from elsewhere each time it is asked; no more than one part of them is in memory. A row that bears its own
     files says them as `media`; those of the others are looked for in `media`."""
-    placed, originals = [], set[str | None]()
+    places, originals = _Places(), set[str | None]()
+    between, kept_back = list(gaps), list(held)
     for at, row in enumerate(messages):
-        placed.append(_Placed(ms_of(row.get("sent_at")), _origin(row), row["seq"], 0, at))
+        places.add(ms_of(row.get("sent_at")), _origin(row), row["seq"], 0, at)
         if row.get("kind") == "recall":
             originals.add(row.get("recalls_msgid"))
-    placed += [_Placed(ms_of(row.get("from_at")), "sealed", row.get("after_seq") or 0, 1, row) for row in gaps]
-    placed += [_Placed(None, _origin(row), row["seq"], 2, row) for row in held]
-    ordered = _in_order(placed)
-    make = _Maker(messages, [p.row for p in ordered if p.rank == 0], originals, findings, media, people)
+    for at, row in enumerate(between):
+        places.add(ms_of(row.get("from_at")), "sealed", row.get("after_seq") or 0, 1, at)
+    for at, row in enumerate(kept_back):
+        places.add(None, _origin(row), row["seq"], 2, at)
+    ordered = places.in_order()
+    make = _Maker(messages, array("Q", (places.row[n] for n in ordered if places.rank[n] == 0)), originals, findings, media, people)
+    rows = (messages, between, kept_back)
     for start in range(0, max(len(ordered), 1), size or max(len(ordered), 1)):
-        yield list(_with_days(_joined(make.line(p) for p in ordered[start : start + size if size else None])))
+        part = ordered[start : start + size if size else None]
+        yield list(_with_days(_joined(make.line(_Placed(places.rank[n], rows[places.rank[n]][places.row[n]])) for n in part)))
 
 
 def around(lines: Sequence[Line], msgid: str, *, before: int = 20, after: int = 20) -> list[Line]:
@@ -239,35 +245,58 @@ def counts(lines: Iterable[Line]) -> Counts:
 # ---- order (rule 1)
 
 
-class _Placed(msgspec.Struct, frozen=True):
-    """A row and where it belongs; rank: 0 message or recall (row: its number among the messages), 1 gap, 2 held."""
+class _Placed(NamedTuple):
+    """A row where it belongs; rank: 0 message or recall, 1 gap, 2 held."""
 
-    at_ms: int | None
-    origin: str
-    seq: int
     rank: int
-    row: Any
+    row: Row
 
 
-def _in_order(placed: Sequence[_Placed]) -> list[_Placed]:
-    dated = sorted((p for p in placed if p.at_ms is not None), key=lambda p: (p.at_ms, p.origin, p.seq, p.rank))
-    undated = sorted((p for p in placed if p.at_ms is None), key=lambda p: (p.origin, p.seq, p.rank))
-    if not undated:  # as nearly always: nothing is to be looked for
-        return dated
-    by_seq = sorted(range(len(dated)), key=lambda at: (dated[at].origin, dated[at].seq))
-    keys = [(dated[at].origin, dated[at].seq) for at in by_seq]
-    before: dict[int, list[_Placed]] = {}
-    behind: dict[int, list[_Placed]] = {}
-    rest: list[_Placed] = []
-    for p in undated:
-        n = bisect_right(keys, (p.origin, p.seq))
-        if n and keys[n - 1][0] == p.origin:
-            behind.setdefault(by_seq[n - 1], []).append(p)
-        elif n < len(keys) and keys[n][0] == p.origin:
-            before.setdefault(by_seq[n], []).append(p)
-        else:
-            rest.append(p)
-    return [p for at, one in enumerate(dated) for p in (*before.get(at, ()), one, *behind.get(at, ()))] + rest
+_UNKNOWN = -(1 << 63)
+
+
+class _Places:
+    """Where rows belong, 26 bytes for each: a conversation may be years. row: its number among those of its rank."""
+
+    def __init__(self) -> None:
+        self.at_ms, self.seq, self.row, self.rank, self.origin = array("q"), array("Q"), array("Q"), bytearray(), bytearray()
+        self._origins = list[str]()
+
+    def add(self, at_ms: int | None, origin: str, seq: int, rank: int, row: int) -> None:
+        """Add a row; at_ms None: nobody knows when."""
+        if origin not in self._origins:
+            self._origins.append(origin)
+        self.at_ms.append(_UNKNOWN if at_ms is None else at_ms)
+        self.seq.append(seq)
+        self.row.append(row)
+        self.rank.append(rank)
+        self.origin.append(self._origins.index(origin))
+
+    def in_order(self) -> Sequence[int]:
+        """Return the numbers of the rows in the order of rule 1."""
+        known = sorted(self._origins)
+        origin = np.array([known.index(one) for one in self._origins], np.uint8)[np.frombuffer(self.origin, np.uint8)]
+        at, seq, rank = np.array(self.at_ms), np.array(self.seq, np.uint64), np.frombuffer(self.rank, np.uint8)
+        numbers = np.lexsort((rank, seq, origin, at))
+        unknown = int(np.count_nonzero(at == _UNKNOWN))  # they sort first, by origin, seq, rank
+        undated, dated = numbers[:unknown], numbers[unknown:]
+        return array("Q", dated if not unknown else _joined_by_seq(dated, undated, origin, seq))
+
+
+def _joined_by_seq(dated: Any, undated: Any, origin: Any, seq: Any) -> Any:
+    """Return both, each row without a time behind its neighbour by seq in the same sequence space, or before the first of them."""
+    by_seq = dated[np.lexsort((seq[dated], origin[dated]))]
+    place = np.empty(len(origin), np.int64)
+    place[dated] = np.arange(len(dated))
+    where, behind = [], []  # beside which of the dated, and whether behind it
+    for number in undated:
+        low, high = np.searchsorted(origin[by_seq], origin[number], "left"), np.searchsorted(origin[by_seq], origin[number], "right")
+        n = low + np.searchsorted(seq[by_seq[low:high]], seq[number], "right")
+        where.append(place[by_seq[n - 1]] if n > low else place[by_seq[n]] if n < high else len(dated))
+        behind.append(n > low)
+    slots = np.array(where) * 2 + np.array(behind)  # a dated row stands between the slot before it and the one behind it
+    keys = np.concatenate([np.arange(len(dated)) * 2 + 0.5, slots])
+    return np.concatenate([dated, undated])[np.argsort(keys, kind="stable")]
 
 
 def _with_days(lines: Iterable[Line]) -> Iterator[Line]:
@@ -324,11 +353,11 @@ class _Maker:
             self.media.setdefault((_origin(row), row["seq"]), []).append(row)
 
     def line(self, placed: _Placed) -> Line:
-        row = self.messages[placed.row] if placed.rank == 0 else placed.row
+        row = placed.row
         if placed.rank == 2:
             return HeldLine(row["fate"], 1)
         if placed.rank == 1:
-            return GapLine(row.get("after_seq"), row.get("before_seq"), placed.at_ms, ms_of(row.get("to_at")), row.get("cause") or "")
+            return GapLine(row.get("after_seq"), row.get("before_seq"), ms_of(row.get("from_at")), ms_of(row.get("to_at")), row.get("cause") or "")
         return self._recall(row) if row.get("kind") == "recall" else self._message(row)
 
     def _person(self, userid: str, at_ms: int | None) -> Person:

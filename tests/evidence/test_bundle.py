@@ -464,8 +464,12 @@ def test_a_query_marks_what_it_found_inside_whole_conversations(archive: Home) -
 @pytest.mark.slow
 def test_what_was_learned_after_a_checkpoint_is_not_in_a_bundle_as_of_it(archive: Home, tmp_path: Path) -> None:
     """The same --as-of gives the same bytes after later messages, failures, a refusal elsewhere, names and files."""
+    import shutil
+
     from pipeline import ingest, schema
 
+    shutil.copytree(archive.path, tmp_path / "home")
+    archive = Home(tmp_path / "home")  # the others' stays as it is
     size = checkpoint.find(archive, firm.CORP, None).size
     asked = ("export", "--matter", "2026-0142", "--customer", "wmA", "--no-pdf", "--as-of", str(size))
     assert liuhen(archive.path, *asked, "-o", "before.zip", cwd=tmp_path).code == 0

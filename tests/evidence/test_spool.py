@@ -9,10 +9,22 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from pipeline.evidence import bundle, checkpoint, matter, proving, records, scope, views
+from pipeline.evidence import bundle, checkpoint, matter, proving, records, scope, sorting, stored_zip, views
 from pipeline.evidence.spool import Spool
 from pipeline.reader import Reader
 from tests import firm
+
+GROWTH = 300  # bytes a message
+
+
+def test_lines_come_back_in_order_however_many_runs_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorting, "RUN", 8)
+    monkeypatch.setattr(sorting, "BLOCK", 4)
+    lines = sorting.Sorted(tmp_path, lambda line: line[1:])
+    for n in range(30):
+        lines.add(b"x%02d" % (n * 7 % 30))
+        assert list(lines) == sorted(b"x%02d" % (m * 7 % 30) for m in range(n + 1))
+    assert (lines.lines, lines.size) == (30, 90) and not list(tmp_path.rglob("*"))
 
 
 def test_items_come_back_in_order_and_by_number_also_between_additions(tmp_path: Path) -> None:
@@ -49,7 +61,7 @@ def test_bytes_that_changed_on_disk_are_not_believed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_messages_of_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five times as many messages: beside places and names of files, which a bundle needs of each, nothing of them is held."""
+    """Five times as many messages: of each of them a few numbers are in memory (where it lies, where it stands), nothing else, and no name of a file."""
     home = firm.home(tmp_path)
     few = {n: firm.message(n, "合同条款如下，请逐条确认。" * 20, to=["wmA"]) for n in range(1, 151)}
     many = {n: firm.message(n, "合同条款如下，请逐条确认。" * 20, to=["wmB"]) for n in range(151, 901)}
@@ -59,6 +71,9 @@ def test_memory_does_not_grow_with_the_messages_of_a_bundle(tmp_path: Path, monk
     monkeypatch.setattr(views, "PART", 50)
     monkeypatch.setattr(records, "CHUNK", 50)
     monkeypatch.setattr(records, "FEW", 10)
+    monkeypatch.setattr(sorting, "RUN", 64)
+    monkeypatch.setattr(sorting, "BLOCK", 1)
+    monkeypatch.setattr(stored_zip, "_BLOCK", 1_000)
 
     def peak(customer: str) -> int:
         with Reader(home, firm.CORP) as reader, (tmp_path / "case.zip").open("w+b") as sink:
@@ -73,4 +88,4 @@ def test_memory_does_not_grow_with_the_messages_of_a_bundle(tmp_path: Path, monk
 
     peak("wmA")  # modules and templates are loaded
     grown = peak("wmB") - peak("wmA")
-    assert grown < 600 * 3_000, grown  # one message with its words, proof and page takes more than 20,000 bytes
+    assert grown < 600 * GROWTH, grown  # one message with its words, proof and page takes more than 20,000 bytes, the names of its files 600
