@@ -137,7 +137,7 @@ def _pages(ledger: Ledger, report: Report) -> None:
     found = ledger.records
     assert found is not None
     names = [p["page"] for p in ledger.pages]
-    report.counts["pages"] = len(names)
+    report.counts["pages"] = sum(p["source"] != "reopen" for p in ledger.pages)  # a re-opening takes bytes of pages that are counted
     if twice := [p for p, n in Counter(names).items() if n > 1]:
         report.find(COUNTS, "PAGE_TWICE", "; ".join(_page(p) for p in ledger.pages if p["page"] in twice), pages=len(twice))
     orphans = found.filter(pc.invert(pc.is_in(found["page"], value_set=pa.array(set(names), pa.string()))))

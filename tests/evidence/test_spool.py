@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from pipeline.evidence import bundle, checkpoint, matter, proving, records, scope, sorting, stored_zip, views
+from pipeline.evidence import bundle, checkpoint, matter, proving, records, scope, sorting, stored_zip, tree, views
 from pipeline.evidence.spool import Spool
 from pipeline.reader import Reader
 from tests import firm
@@ -71,6 +71,7 @@ def test_memory_does_not_grow_with_the_messages_of_a_bundle(tmp_path: Path, monk
     monkeypatch.setattr(views, "PART", 50)
     monkeypatch.setattr(records, "CHUNK", 50)
     monkeypatch.setattr(records, "FEW", 10)
+    monkeypatch.setattr(tree, "NEAR", 16)
     monkeypatch.setattr(sorting, "RUN", 64)
     monkeypatch.setattr(sorting, "BLOCK", 1)
     monkeypatch.setattr(stored_zip, "_BLOCK", 1_000)

@@ -271,6 +271,19 @@ def test_fates_of_a_record_are_numbered_from_nought_each_once(rows: list[tuple[s
     assert [(f.code, f.records) for f in report.findings] == ([("FATES_BROKEN", told)] if told else [])
 
 
+def test_a_page_whose_records_are_opened_later_is_counted_once(tmp_path: Path) -> None:
+    from tests import firm
+
+    at = firm.home(tmp_path)
+    firm.run(at, firm.page(tmp_path, "p.json", [firm.item(1, firm.message(1)), firm.item(2, firm.message(2), version=2)]))
+    assert verify_archive(at.path, firm.CORP).counts["pages"] == 1
+    at.add_key(firm.CORP, 2, firm.pem(2), None)
+    firm.run(at)
+    assert firm.values(at, "SELECT msgid FROM messages ORDER BY seq") == ["m1", "m2"]
+    report = verify_archive(at.path, firm.CORP)
+    assert report.counts["pages"] == 1 and not report.findings
+
+
 def test_files_read_on_two_cores_say_what_they_say_on_one(tmp_path: Path) -> None:
     from pipeline import verify_keys, verify_log, verify_work
     from pipeline.verify_ledger import Ledger
