@@ -17,6 +17,8 @@ from datetime import date
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import beside
 from pipeline.errors import UsageError
@@ -97,9 +99,12 @@ def _maybe(reader: Reader, text: str) -> list[str]:
     that an id with one always may."""
     if not _ID.fullmatch(text):
         return []
-    known = reader.steady(lambda: reader.messages().different("sender_id") | reader.messages().different("recipient_ids"))
     low = text.lower()
-    return sorted(i for i in known if not i.isascii() or low in i.lower())
+
+    def may(ids: pa.Array) -> pa.Array:
+        return pc.or_(pc.match_substring(pc.ascii_lower(ids), low), pc.invert(pc.string_is_ascii(ids)))
+
+    return sorted(reader.steady(lambda: reader.messages().different("sender_id", may) | reader.messages().different("recipient_ids", may)))
 
 
 def _talks(reader: Reader, ids: list[str]) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ Rules, each with a test:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -105,8 +105,9 @@ class Messages(ds.InMemoryDataset):
                 self._not_believed(file)
         return found
 
-    def different(self, name: str) -> set[str]:
-        """Return the different values of a kept column of words (or of lists of them) in all of these files, whatever a condition leaves out."""
+    def different(self, name: str, keep: Callable[[pa.Array], pa.Array] | None = None) -> set[str]:
+        """Return the different values of a kept column of words (or of lists of them) in all of these files, whatever a condition leaves out. keep: tells
+        of values which of them are asked for."""
         found: set[str] = set()
         for file in self._files.values():
             kept = self._opened(file)
@@ -118,7 +119,7 @@ class Messages(ds.InMemoryDataset):
             if values is None:  # rule 1
                 groups = None if self._groups is None else {file.path: self._groups[file.path]}
                 values = narrow.unique(self._lake.dataset("messages", [file], groups).to_table(columns=[name])[name])
-            found.update(values.to_pylist())
+            found.update((values if keep is None else values.filter(keep(values))).to_pylist())
         return found
 
     def batches(self, columns: list[str], where: pc.Expression | None) -> Iterator[pa.RecordBatch]:

@@ -147,7 +147,8 @@ class Narrow:
         return column if column.type == field.type else column.cast(field.type)
 
     def _stored(self, name: str) -> pa.ChunkedArray:
-        stream, batches, rows = self._stream(name), [], 0
+        stream, rows = self._stream(name), 0
+        batches: list[pa.RecordBatch] = []
         while rows < self.head.rows or not batches:
             batches.append(self._batch(stream))
             rows += batches[-1].num_rows
@@ -190,7 +191,7 @@ def _is_among(chunk: pa.Array, values: pa.Array) -> pa.Array:
 
 def _numbered(kind: pa.DataType) -> bool:
     """Whether words of this type, or those of its lists, are numbers of the different ones."""
-    return pa.types.is_dictionary(kind.value_type if pa.types.is_list(kind) else kind)
+    return bool(pa.types.is_dictionary(kind.value_type if pa.types.is_list(kind) else kind))
 
 
 def unique(column: pa.ChunkedArray) -> pa.Array:
