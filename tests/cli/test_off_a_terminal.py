@@ -67,6 +67,13 @@ def test_rows_are_json_lines(at: Home, name: str) -> None:
     assert all(isinstance(row, dict) for row in rows) and bool(rows) == (name not in EMPTY), answer.out + answer.err
 
 
+def test_doctor_tells_each_item_once(at: Home) -> None:
+    told = Answer(at, "doctor", "--offline", screen=True)
+    rows = len(Answer(at, "doctor", "--offline").rows)
+    assert told.err.splitlines() == [line for line in told.err.splitlines() if line.startswith(f"检查 {rows} 项：")] != []
+    assert "→" not in told.err and told.code == 2
+
+
 def test_restricted_records_are_json_lines_too(at: Home) -> None:
     (request,) = [s.request.id for s in approvals.all_of(at, CORP) if s.request.action == "restricted open"]
     approvals.say(at, CORP, request, "approve")
