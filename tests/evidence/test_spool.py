@@ -14,7 +14,7 @@ from pipeline.evidence.spool import Spool
 from pipeline.reader import Reader
 from tests import firm
 
-GROWTH = 1_000  # bytes a message; about 130 are kept, the rest is what the parts of a page and the allocator differ by
+GROWTH = 3_000  # bytes a message; measured 100 to 1,900, by what was loaded and collected before
 
 
 def test_lines_come_back_in_order_however_many_runs_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
