@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -70,6 +70,22 @@ def test_what_waits_comes_gravest_first_then_oldest_with_its_words_marked(archiv
     assert order == sorted(order)
     assert promise(archive).excerpt == "【稳赚不赔】，您放心"
     assert all(i.decision == "open" for i in items)
+
+
+def test_a_version_that_is_opened_between_its_questions_adds_nothing_to_the_queue(archive: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something went out of view, or files were compacted away, right before each question: the reader opens anew, and looks at all there is."""
+    told, read = ask(archive, employee="lisi"), []
+    assert [i.employee_id for i in told] == ["lisi"]
+    rows = Reader.rows
+
+    def anew(self: Reader, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        self._stamp = -1
+        read.append(rows(self, query, parameters))
+        return read[-1]
+
+    monkeypatch.setattr(Reader, "rows", anew)
+    assert ask(archive, employee="lisi") == told
+    assert [len(found) for found in read] == [1, 1, 1]  # no words but those of the finding
 
 
 def test_a_decided_finding_leaves_the_queue_and_a_reopened_one_comes_back(archive: Home) -> None:
