@@ -24,6 +24,8 @@ _UNSEEN = re.compile(
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff])"
 )
 _BREAKS = re.compile(r"\r\n|[\r\n]")
+# No line of a folded text begins with a closing mark or ends with an opening one.
+_OPENING, _CLOSING = r"(\[{（［｛【「『《〈“‘", r",.;:?!)\]}，。、；：？！）］｝】」』》〉”’…%"
 
 
 def pieces(text: str) -> Iterator[tuple[str, bool]]:
@@ -81,25 +83,38 @@ def wrapped(text: str, width: int, *, together: re.Pattern[str] | None = None) -
     """Return `text` (see `visible`) in lines of at most `width` cells, its own line breaks kept; nothing is dropped.
 
     A line ends behind a space where one stands in its last third: no short Latin word is cut, and Chinese runs on. together: what no line may
-    end inside, unless it is longer than a line."""
+    end inside, unless it is longer than a line; then marks stay with what they belong to as well, and spaces for which a full line has no room go."""
     width = max(width, 2)
     return [part for line in text.split("\n") for part in (_wrap(line, width) if together is None else _wrap_around(line, width, together))]
 
 
 def _wrap_around(line: str, width: int, together: re.Pattern[str]) -> Iterator[str]:
-    """Yield the lines of a text that ends inside nothing of `together`."""
-    inside = {at for found in together.finditer(line) if cell_len(found[0]) <= width for at in range(found.start() + 1, found.end())}
+    """Yield the lines of a text that ends inside nothing of `together`, begins with no closing mark and ends with no opening one."""
+    inside = {at for begin, end in _kept_together(line, width, together) for at in range(begin + 1, end)}
     start = used = since = allowed = 0  # since: cells behind the last place where a line may end (allowed)
     for begin, _, size in split_graphemes(line)[0]:
         if begin not in inside:
             allowed, since = begin, 0
-        if used + size > width and begin > start:
+        if used + size > width and begin > start and line[begin] != " ":
             at = allowed if allowed > start else begin
-            yield line[start:at]
+            yield _within(line[start:at], width)
             start, used = at, since if at == allowed else 0
         used += size
         since += size
-    yield line[start:]
+    yield _within(line[start:], width)
+
+
+def _within(line: str, width: int) -> str:
+    return line if cell_len(line) <= width else line.rstrip(" ")
+
+
+def _kept_together(line: str, width: int, together: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Yield (begin, end) of what stands in one line: a character or one of `together`, with its marks and the spaces behind it; what is too wide for that without."""
+    for found in re.finditer(rf"[{_OPENING}]*(?:{together.pattern}|.)[{_CLOSING}]* *", line):
+        if cell_len(found[0].rstrip(" ")) <= width:
+            yield found.span()
+        elif (alone := together.search(line, found.start(), found.end())) and cell_len(alone[0]) <= width:
+            yield alone.span()
 
 
 def _wrap(line: str, width: int) -> Iterator[str]:

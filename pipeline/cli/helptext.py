@@ -18,6 +18,7 @@ from pipeline.cli.root import LANG, t
 from pipeline.cli.usage import named
 
 _TYPE = re.compile(r"((?:^|\s)[^-\s]\S*) <[^|>]*>$")  # said after a value's name, which says it better
+_WORD = re.compile("[!-~]+")  # no line ends inside a word, an option or a path
 _NOT_FIRST = re.compile(r"[；，。、：）」』？！…;,.)]+")  # no line begins with these
 _MARKS = re.compile(r"\[(?P<default>default: (?P<value>.*?))?(; )?(?P<required>required)?\]$", re.DOTALL)
 _BARE = {"<str>": "TEXT", "<int>": "N", "<float>": "N", "<path>": "PATH"}  # of options whose value has no name
@@ -68,7 +69,7 @@ def _typed(name: str) -> str:
 
 def _lines(text: str, width: int) -> list[str]:
     """Return the lines of a text; a mark that would begin one hangs over the end of the one before."""
-    lines = wrapped(text, width)
+    lines = wrapped(text, width, together=_WORD)
     for n, line in enumerate(lines[1:], 1):
         if mark := _NOT_FIRST.match(line):
             lines[n - 1], lines[n] = lines[n - 1].rstrip() + mark[0], line[mark.end() :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -63,6 +64,14 @@ def test_a_page_of_help_stays_in_the_window_and_no_command_in_it_is_torn() -> No
     assert [line for line in page if cell_len(line) > 80] == []
     assert "  findings-by-category" in page
     assert [line for line in page if line.strip()[:1] in tuple("；，。、")] == []
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_no_word_that_is_typed_is_torn_in_a_page_of_help(lang: str) -> None:
+    states = "waiting open escalated violation not_violation all"
+    page = liuhen(None, "review", "export", "--help", lang=lang, COLUMNS="80").out
+    assert [state for state in states.split() if not re.search(rf"\b{state}\b", page)] == []
+    assert [line for line in page.splitlines() if cell_len(line) > 80] == []
 
 
 def test_an_english_page_of_help_has_the_headings_it_had() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import python_calamine
 import xlsxwriter
 
 from pipeline import words
@@ -178,6 +179,20 @@ def test_a_worklist_comes_back_with_decisions_in_either_language(archive: Home) 
         (3, Decision(finding_id=items[1].finding_id, decision="not_violation", reason="quoted", remedy="talked to him")),
     ]  # fmt: skip
     assert len(digest) == 64
+
+
+@pytest.mark.parametrize(("lang", "title", "said"), [("zh", "命中编号", "首行与“命中编号”列请勿改动"), ("en", "finding", "leave the first row and the column finding")])
+def test_a_worklist_names_the_column_to_leave_by_the_title_it_has(archive: Home, lang: str, title: str, said: str) -> None:
+    file = archive.path.parent / "work.xlsx"
+    assert liuhen(archive.path, "review", "export", "-o", str(file), lang=lang).code == 0
+    results, notes = _sheets(file)
+    assert results[0][0] == title
+    assert any(said in str(cell) for row in notes for cell in row)
+
+
+def _sheets(file: Path) -> list[list[list[Any]]]:
+    book = python_calamine.CalamineWorkbook.from_path(file)
+    return [book.get_sheet_by_name(name).to_python() for name in book.sheet_names]
 
 
 def test_a_worklist_that_was_only_looked_at_decides_nothing(archive: Home) -> None:

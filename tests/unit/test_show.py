@@ -198,6 +198,13 @@ def test_no_line_ends_inside_an_id(name: str, value: object, width: int) -> None
         pytest.param("wmAB12wmAB12x", ["wmAB12wm", "AB12x"], id="one longer than a line"),
         pytest.param("(wmAB12)", ["(wmAB12)"], id="a whole line"),
         pytest.param("甲乙丙丁戊", ["甲乙丙丁", "戊"], id="Chinese runs on"),
+        pytest.param("甲乙丙丁？", ["甲乙丙", "丁？"], id="no line begins with a closing mark"),
+        pytest.param("甲乙丙（丁）", ["甲乙丙", "（丁）"], id="no line ends with an opening mark"),
+        pytest.param("陈甲乙 (ab12)", ["陈甲乙 ", "(ab12)"], id="brackets stay with an id"),
+        pytest.param("甲 (wmAB123)", ["甲 (", "wmAB123)"], id="an id that fits without its bracket alone"),
+        pytest.param("agreed b default", ["agreed b", "default"], id="a space with no room goes"),
+        pytest.param("talk all, one", ["talk ", "all, one"], id="a comma stays with its word"),
+        pytest.param("甲？？？？？", ["甲？？？", "？？"], id="more marks than a line holds"),
         pytest.param("", [""], id="nothing"),
     ],
 )
