@@ -40,7 +40,7 @@ class Column(msgspec.Struct, frozen=True):
 _WORDS = {
     "severity": "severity", "party": "party", "via": "via", "direction": "direction", "sender_kind": "sender_kind", "fate": "fate",
     "consent": "consent", "consent_source": "consent_source", "category": "category", "origin": "origin", "msgtype": "msgtype", "decision": "decision", "dt_basis": "dt_basis",
-    "kind": "kind", "action": "action", "step": "step", "cause": "gap_cause", "precision": "precision", "mode": "role_mode", "reason": "explain.reason",
+    "kind": "kind", "action": "action", "step": "step", "cause": "gap_cause", "precision": "precision", "mode": "role_mode", "rsa": "rsa", "reason": "explain.reason",
     "consent.status": "consent_status", "consent.source": "consent_origin",
     "consent states.state": "scope_status", "consent states.source": "consent_origin", "media.kind": "msgtype", "media.status": "media_status",
     "keys list.state": "key_state", "keyring list.state": "keyring_state", "retention show.start": "retention_event",

@@ -32,7 +32,7 @@ _ID = re.compile(r"[0-9A-Za-z_@.-]+")  # a pair may part at its bar
 # Columns whose values are folded into several lines, never cut (rule 2).
 _WHOLE = re.compile(
     r"(?:.*_)?(?:id|ids|userid|msgid|ref|digest|sha256|code|page|seq|batch|matter|audit|remedy|fix|do|to_do_zh|to_do_en|conversations|links|by|why|setting|file|question"
-    r"|result|request|parameters|counts|said|remarks|actor|reviewer|scope|who|sender|of|holds|profile|start|root|title|basis|text_clear)"
+    r"|result|request|parameters|counts|said|remarks|actor|reviewer|scope|who|sender|of|holds|profile|start|root|key|title|basis|text_clear)"
 )
 _MOST_DIGITS, _SMALLEST, _LARGEST = 6, Decimal("1e-6"), Decimal("1e15")
 _READ = 4096  # code points of a value that are looked at at all

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import columns, words
+from pipeline import clock, columns, words
 from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
@@ -60,6 +60,6 @@ def _row(standing: Standing) -> tuple[object, ...]:
     r = standing.request
     said = "\n".join(f"{t('approval.' + s.decision)} {s.by} ({said_role([s.role], LANG)}) {words.beijing(s.at_ms, LANG)}" for s in standing.said)
     return (
-        r.id, r.action, t(f"approval.{standing.state}"), r.by, words.beijing(r.at_ms, LANG), words.beijing(r.expires_ms, LANG), said, r.reason, r.params,
+        r.id, r.action, t(f"approval.{standing.state}"), r.by, clock.iso(r.at_ms), clock.iso(r.expires_ms), said, r.reason, r.params,
         dict(r.counts),
     )  # fmt: skip

@@ -53,7 +53,7 @@ def checkpoint(
             stamped = stamps.ask(CALL.home, corp)
         key = str(signer.public_key(CALL.home, corp))
         rows = [
-            (c.size, c.root.hex(), words.beijing(c.said.at_ms, LANG), words.beijing(s.at_ms, LANG) if (s := stamps.stamp_of(c)) else None, c.epoch, key)
+            (c.size, c.root.hex(), clock.iso(c.said.at_ms), clock.iso(s.at_ms) if (s := stamps.stamp_of(c)) else None, c.epoch, key)
             for c in points.all_of(CALL.home, corp)
         ]
         emit(["leaves", "root", "made_at", "stamped_at", "epoch", "key"], rows, format=format, output=output)
@@ -129,7 +129,7 @@ def matter_list(format: Format = format_option, output: OutputFile = output_opti
     corp = CALL.corp
     with recorded("matter list", corp=corp):
         rows = [
-            (m.matter, m.title, words.beijing(m.at_ms, LANG), m.actor, m.review_on, words.beijing(m.closed_at_ms, LANG) if m.closed_at_ms is not None else None)
+            (m.matter, m.title, clock.iso(m.at_ms), m.actor, m.review_on, clock.iso(m.closed_at_ms) if m.closed_at_ms is not None else None)
             for m in matter.all_of(CALL.home, corp)
         ]
         emit(["matter", "title", "opened_at", "actor", "review_on", "closed_at"], rows, format=format, output=output)
@@ -139,7 +139,7 @@ def matter_list(format: Format = format_option, output: OutputFile = output_opti
 def matter_show(name: Name, format: Format = format_option, output: OutputFile = output_option) -> None:
     """Show a matter and its holds: for people the matter, then a table of its holds; for programs one object."""
     from pipeline import holds, tables
-    from pipeline.cli.holds import HOLD
+    from pipeline.cli.holds import HOLD, HOLD_KINDS
     from pipeline.cli.holds import row as hold_row
     from pipeline.evidence import matter
     from pipeline.reader import Reader
@@ -159,7 +159,7 @@ def matter_show(name: Name, format: Format = format_option, output: OutputFile =
                 print("\n".join(tables.facts([(words.title(k, LANG), v) for k, v in facts if v])), end="\n\n")
             rows = [hold_row(h, found.review_on) for h in held]
             with Reader(CALL.home, corp) as reader:
-                emit_named(reader, described(HOLD, rows), rows, format=format, output=output, total=len(rows))
+                emit_named(reader, described(HOLD, rows, HOLD_KINDS), rows, format=format, output=output, total=len(rows))
         elif chosen(format, output) == "json" and output is None:
             print(msgspec.json.encode(told).decode())  # one matter, one object
         else:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import clock, words
+from pipeline import clock, columns, words
 from pipeline.cli.output import Format, OutputFile, described, emit_named, format_option, output_option
-from pipeline.cli.root import CALL, LANG, app, recorded, say, t
+from pipeline.cli.root import CALL, app, recorded, say, t
 
 if TYPE_CHECKING:
     from pipeline.holds import Hold
 
 HOLD = ("hold_id", "matter", "userid", "room_id", "external_userid", "reason", "actor", "at", "review_on", "review_in_days", "released_at")
+HOLD_KINDS: tuple[columns.Type, ...] = (*("text",) * 7, "timestamp", "text", "int", "timestamp")
 hold_app = typer.Typer(help=t("usage.hold"), no_args_is_help=True)
 app.add_typer(hold_app, name="hold")
 
@@ -60,7 +61,7 @@ def hold_list(format: Format = format_option, output: OutputFile = output_option
         found = holds.all_of(lake, lake.snapshot())
         rows = [row(h, review_on.get(h.matter)) for h in found]
         with Reader(CALL.home, corp) as reader:
-            emit_named(reader, described(HOLD, rows), rows, format=format, output=output, total=len(rows))
+            emit_named(reader, described(HOLD, rows, HOLD_KINDS), rows, format=format, output=output, total=len(rows))
     near = [h for h in found if (left := days_to_review(h, review_on.get(h.matter))) is not None and left <= STEPS[0]]
     if near:
         say(t("hold.reviews_due", n=len(near), days=STEPS[0]))
@@ -68,9 +69,9 @@ def hold_list(format: Format = format_option, output: OutputFile = output_option
 
 def row(hold: Hold, review_on: str | None) -> tuple[object, ...]:
     """Return a hold as a row under HOLD."""
-    released = words.beijing(hold.released_at_ms, LANG) if hold.released_at_ms is not None else None
+    released = words.moment(hold.released_at_ms) if hold.released_at_ms is not None else None
     return (
-        hold.hold_id, hold.matter, hold.userid, hold.room_id, hold.external_userid, hold.reason, hold.actor, words.beijing(hold.at_ms, LANG), review_on,
+        hold.hold_id, hold.matter, hold.userid, hold.room_id, hold.external_userid, hold.reason, hold.actor, words.moment(hold.at_ms), review_on,
         days_to_review(hold, review_on), released,
     )  # fmt: skip
 

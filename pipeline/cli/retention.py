@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline import columns, words
+from pipeline import clock, columns
 from pipeline.cli.output import Format, OutputFile, described, emit, emit_named, format_option, output_option
 from pipeline.cli.root import CALL, LANG, app, recorded, say, t
 from pipeline.errors import UsageError
@@ -35,7 +35,7 @@ def retention_show(format: Format = format_option, output: OutputFile = output_o
         rows = []
         for p in profiles().values():
             s = chosen.get(p.id)
-            own = (s.years, s.confirmed_by, s.actor, words.beijing(s.at_ms, LANG)) if s else (None, None, None, None)
+            own = (s.years, s.confirmed_by, s.actor, clock.iso(s.at_ms)) if s else (None, None, None, None)
             rows.append((p.id, p.years, t(f"retention.of.{p.of}"), p.start, t(f"retention.status.{p.status}"), *own, getattr(p.basis, LANG)))
         emit(SHOWN, rows, format=format, output=output)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.consenting import reconcile
 from pipeline.home import Home
 from pipeline.people_import import read_people
 from pipeline.roles.table import said
+from pipeline.words import moment as beijing
 from tests import firm
 from tests.cli.inside import Answer
 from tests.firm import CORP, T0, item, message, page, refusal, run
@@ -40,13 +42,41 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Home:
         pytest.param(["audit", "run", "findings-of-employee", "-p", "employee=lina"], "[视频]", {"after_text": "[video]"}, id="what has no words"),
         pytest.param(["sql", "SELECT consent_source FROM messages WHERE seq = 1"], "企业政策：未表态即保存", {"consent_source": "policy:default=agree"}, id="a policy"),
         pytest.param(["reveal", "m1", "--purpose", "p"], "李娜 (lina)", {"sender_id": "lina", "sender_name": "李娜", "conversation_name": "李娜 / 王红"}, id="whose words"),
+        pytest.param(["sql", "SELECT 'multi-buffer' AS rsa FROM runs LIMIT 1"], "八条并行（crypto_mb）", {"rsa": "multi-buffer"}, id="what did the RSA operations"),
         pytest.param(["access", "whoami"], "所有者", {"role": "owner"}, id="the owner"),
     ],
 )
 def test_people_read_words_and_programs_what_is_stored(at: Home, call: list[str], shown: str, stored: dict[str, str]) -> None:
     table, rows = Answer(at, *call, screen=True), Answer(at, *call).rows
     assert shown in table.out, table.out + table.err
-    assert stored.items() <= rows[0].items() and not any(value in table.out for value in ("[video]", "policy:default", "owner"))
+    assert stored.items() <= rows[0].items() and not any(value in table.out for value in ("[video]", "policy:default", "owner", "multi-buffer"))
+
+
+@pytest.mark.parametrize(
+    ("call", "column"),
+    [
+        pytest.param(["checkpoint"], "made_at", id="checkpoints"),
+        pytest.param(["matter", "list"], "opened_at", id="matters"),
+        pytest.param(["hold", "list"], "at", id="holds"),
+        pytest.param(["retention", "show"], "set_at", id="profiles"),
+        pytest.param(["approve", "list"], "asked_at", id="requests"),
+    ],
+)
+def test_programs_get_instants_and_people_beijing_time(at: Home, call: list[str], column: str) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    Answer(at, "matter", "open", "T1", "--title", "t", "--customer", "wmA")
+    Answer(at, "retention", "set", "cn.insurance.prospect", "--confirmed-by", "王律师")
+    Answer(at, "restricted", "open", "--matter", "T1", "--customer", "wmB", "--reason", "r")
+    said = [datetime.fromisoformat(row[column]) for row in Answer(at, *call).rows if row[column]]
+    assert said and all(moment.tzinfo is not None for moment in said) and max(said) >= before - timedelta(hours=1)
+    table = Answer(at, *call, screen=True).out
+    assert "北京时间" in table and f"{beijing(max(said)):%Y-%m-%d %H:%M:%S}" in table
+
+
+def test_the_key_that_others_compare_is_shown_whole(at: Home) -> None:
+    (key,) = {row["key"] for row in Answer(at, "checkpoint").rows}
+    table = Answer(at, "checkpoint", screen=True).out
+    assert key in "".join(table.replace("公钥", "").split()), table
 
 
 def test_consent_is_explained_in_words(at: Home) -> None:
