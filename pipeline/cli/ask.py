@@ -198,6 +198,8 @@ def conversation(
     from pipeline.show import replacing
 
     corp = CALL.corp
+    if text and (format is not None or output is not None):
+        raise UsageError("USAGE", "--text excludes --format and -o", remedy="give one of them")
     with recorded("conversation", corp=corp, conversation=conversation_id, around=around or None) as told, Reader(CALL.home, corp) as reader:
         lines, meta = gather(reader, conversation_id, around=around or None, demo=CALL.home.config.demo)
         told["result"] = f"{len(lines)} lines"

@@ -132,6 +132,9 @@ def test_a_page_of_another_corp_stays_sealed_and_exits_3(archive: Path, tmp_path
 def test_a_conversation_is_shown_as_text_and_as_an_offline_page(archive: Path, tmp_path: Path) -> None:
     text = liuhen(archive, "conversation", "wmA|zhangsan", "--text")
     assert text.code == 0 and "保本保息" in text.out and "看不到的话" not in text.out
+    for other in (("--format", "jsonl"), ("-o", str(tmp_path / "talk.txt"))):
+        both = liuhen(archive, "conversation", "wmA|zhangsan", "--text", *other)
+        assert (both.code, both.out) == (2, "") and "--text excludes --format and -o" in both.err
     page = tmp_path / "talk.html"
     assert liuhen(archive, "conversation", "wmA|zhangsan", "--html", str(page)).code == 0
     html = page.read_text("utf-8")
