@@ -2,9 +2,10 @@
 
 Before: a page of conversation.py. After: page_about.py, check_pages.py.
 
-Rules: (1) every element stands inside one that we put it into, with the attributes that we give it (`_PARENTS`); (2) words stand only in
-elements that bear some; (3) of `<main>` what is wrong with an element is a Fault at once; what is wrong with order, days and words between
-messages is told in `faults`, after what is wrong with a message.
+Rules: (1) every element stands inside one that we put it into, with the attributes that we give it (`_PARENTS`), in the order in which we write
+it (`_ORDERS`), and is closed by an end tag: browsers do not close `<div/>`; (2) words stand only in elements that bear some; (3) of `<main>` what
+is wrong with an element is a Fault at once; what is wrong with order, days and words between messages is told in `faults`, after what is wrong
+with a message.
 """
 
 from __future__ import annotations
@@ -31,6 +32,19 @@ _OWN = {
     "article": {"id": "m[0-9]+", "data-msgid": ".*"}, "div row": {"data-msgid": ".*"}, "time": {"datetime": ".*", "title": ".*"}, "a": {"href": "#m[0-9]+"},
     "div face": {"aria-hidden": "true"}, "span icon": {"aria-hidden": "true"},
 }  # fmt: skip
+# Element of <main> -> the elements and the words (=) in it, in order, each followed by `;`.
+_ORDERS = {
+    "article": re.compile(
+        "div msg;div face;(=div face;)*div body;div who;bdi;b;(=b;)*(bdi mono;(=bdi mono;)+)?(=div who;)+time;(=time;)+div bubble;(p type;(=p type;)+)?"
+        "(p t;(span label;(=span label;)*)?(q;|=q;|span u;|=span u;|=p t;)*)*(p file;span icon;(=span icon;)*(=p file;)*(span sum mono;(=span sum mono;)+)?)*"
+        "(div was;(=div was;)+)*div meta;(=div meta;)+span mono;(=span mono;)*(=div meta;)+aside notes;"
+    ),
+    "div row": re.compile(
+        "div event;time;(=time;)+(=div event;)+(a;(=a;)+)?span meta;(=span meta;)+span mono;(=span mono;)*|div event gap;(=div event gap;)+|div event held;(=div event held;)+"
+    ),
+    "div day": re.compile("(=div day;)+"),
+    "p hint": re.compile("(=p hint;)+"),
+}  # fmt: skip
 _MESSAGE = re.compile("row (own|other)( robot)?( recalled)?")
 _ICON = re.compile("icon k-([a-z]+)")
 _SIGN = re.compile("⟨U\\+([0-9A-F]{4,6})⟩")
@@ -39,7 +53,7 @@ _VOID = frozenset(("meta",))
 
 
 class Page(HTMLParser):
-    """Reads one page. shown: (msgid, digest of what is shown) in order; outside: elements and words of head and end, in order; own: ids on the own
+    """Reads one page. shown: (msgid, digest of what is shown) in order; outside: elements and words (behind =) of head and end, in order; own: ids on the own
     side; spoke: messages by sender as shown and word of kind; files: words of each file; last: what stood last, in the order of time."""
 
     def __init__(self, name: str, about: About, last: tuple[str, str, int] | None) -> None:
@@ -115,6 +129,9 @@ class Page(HTMLParser):
             return "span icon"
         return f"{tag} {kind}" if kind else tag if tag != "article" else "article without class"
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._refuse(f"<{tag}/>")
+
     def handle_endtag(self, tag: str) -> None:
         if not self._open or self._open[-1].split(" ")[0] != tag:
             self._refuse(f"</{tag}>")
@@ -123,12 +140,14 @@ class Page(HTMLParser):
             self.outside.append(f"</{tag}>")
         if self._open and self._open[-1] == "main" and self._row is not None:
             row, self._row = self._row, None
+            if not _ORDERS[row.shape].fullmatch("".join(f"{one};" for one in row.order)):
+                self._refuse("another order of its elements")
             self._take(row)
 
     def handle_data(self, data: str) -> None:
         if "main" not in self._open:
-            if data.strip():
-                self.outside.append(data)
+            if data.strip() or self._open[-1:] in (["b"], ["bdi"]):  # a name may be blank
+                self.outside.append(f"={data}")
         elif self._open[-1] in _BEARS and self._row is not None:
             if not self._row.words(self._open[-1], data):
                 self._refuse("words")
@@ -178,7 +197,7 @@ class Page(HTMLParser):
             return
         for fate in ("withheld", "pending", "restricted", "failed", "removed"):
             n = int("".join(re.findall("[0-9]", held))[:18] or 0)
-            if words.say(f"conversation.held.{fate}", self.about.lang, n=n) == held:
+            if n and words.say(f"conversation.held.{fate}", self.about.lang, n=n) == held:
                 self.held[fate] += n
                 return
         self._want(False, "words")
@@ -238,7 +257,7 @@ class _Row:
     def __init__(self, shape: str, kind: str, msgid: str | None) -> None:
         self.shape, self.kind, self.msgid = shape, kind, msgid
         self.texts: dict[str, list[str]] = {}
-        self.begun = list[str]()
+        self.begun, self.order = list[str](), list[str]()
         self.said: list[tuple[list[str], list[str]]] = []
         self.files: list[list[str | None]] = []
         self.at: str | None = None
@@ -246,6 +265,8 @@ class _Row:
 
     def begin(self, shape: str, kind: str, given: dict[str, str]) -> bool:
         """An element begins; return whether it may, here."""
+        if shape != self.shape:
+            self.order.append(shape)
         if shape == "p t":
             self.said.append(([], []))
         elif shape == "p file":
@@ -268,6 +289,8 @@ class _Row:
 
     def words(self, shape: str, text: str) -> bool:
         """Words inside an element; return whether they may stand there."""
+        if shape != "div who" or text.strip():  # between name and id
+            self.order.append(f"={shape}")
         match shape:
             case "p t" | "q":
                 self.said[-1][1].append(text)
@@ -284,7 +307,7 @@ class _Row:
                 self.files[-1][3] = f"{self.files[-1][3] or ''}{text}"
             case "div was":
                 self.texts[shape][-1] += text
-            case "div who" if not text.strip():  # between name and id
+            case "div who" if not text.strip():
                 pass
             case _:
                 self.texts.setdefault(shape, []).append(text)

@@ -74,6 +74,29 @@ def test_both_pass_pages_with_everything_that_can_stand_on_them(case: bytes, tmp
         assert there in chat + unzipped(case)["data/view/0001.zh.html"].decode(), there
 
 
+STRANGE = ("\u3000", "</b></bdi>", "<meta charset=utf-8>", "=x", "李四*", "⟨U+FFFFFF⟩", "甲、乙", "\u202e赵 (wm0)")
+
+
+@pytest.mark.slow
+def test_both_pass_names_and_words_that_read_like_our_pages(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    person = {"alias": None, "department": None, "short_name": None, "valid_from": None, "valid_to": None, "source": "contacts", "recorded_at": firm.T0}
+    rows = [{**person, "userid": f"wm{n}", "kind": "external", "name": name} for n, name in enumerate(STRANGE)]
+    ingest.append(at, firm.CORP, [("people", schema.table("people", {k: [r[k] for r in rows] for k in rows[0]}))], what="people")
+    said = {n: firm.message(n, name, sender=f"wm{n - 1}", to=["zhangsan"], room="wr1") for n, name in enumerate(STRANGE, 1)}
+    said |= {n: firm.recall(n, f"m{n - 20}", sender=f"wm{n - 21}") | {"roomid": "wr1"} for n in range(21, 21 + len(STRANGE))}
+    firm.run(at, firm.page(tmp_path, "p.json", said))
+    matter.begin(at, firm.CORP, "m-1", title="t", reason="r", review_on=None)
+    checkpoint.make(at, firm.CORP)
+    with Reader(at, firm.CORP) as reader:
+        prover = proving.prover(at, firm.CORP, reader.snapshot, checkpoint.find(at, firm.CORP, None))
+        made = bundle.gather(reader, matter.open_of(at, firm.CORP, "m-1"), scope.of(reader, {"conversation": "wr1"}), prover)
+        sink = io.BytesIO()
+        bundle.write(sink, bundle.files(reader, made, prover), info={})
+    ours, (code, told) = verdicts(tmp_path, sink.getvalue())
+    assert (ours, code) == ("", 0), (ours, told)
+
+
 def edited(old: str, new: str, page: str = "") -> Callable[[Files], None]:
     """Another word wherever it stands on the Chinese pages; the first time on each."""
 
@@ -164,6 +187,12 @@ DAMAGES: dict[str, tuple[Callable[[Files], None], str]] = {
         on("m2", '<aside class="notes"></aside>', '<aside class="notes"><p class="t">不行</p></aside>'), ODD,
     ),
     "a note inserted": (edited("</main>", '<div class="row"><div class="event held">1 条已按批准移除</div></div>\n</main>'), "view/0001.zh.html"),
+    "words in the row of a recall": (edited("</span></div></div>\n<article", '</span></div><div class="event held">客户已认可</div></div>\n<article'), ODD),
+    "words in the row of a gap": (edited("原因：x&lt;y</div>", '原因：x&lt;y</div><div class="event">客户已认可</div>'), ODD),
+    "a recall told in another order": (edited('↩ <a href="#m5">张三 (zhangsan) 撤回了', '<a href="#m5">(zhangsan) 撤回了</a>↩ 张三 <a href="#m5">'), ODD),
+    "an element of the notes that a browser leaves open": (on("m2", '  <div class="msg">', '  <aside class="notes"/>\n  <div class="msg">'), ODD),
+    "nothing removed, told": (edited("</main>", '<div class="row"><div class="event held">0 条已按批准移除</div></div>\n</main>'), ""),
+    "words in the place of an element": (edited("<li><b>7</b><span>消息</span></li>", "&lt;li&gt;<b>7</b><span>消息</span>&lt;/li&gt;"), ODD),
     "a note of other words": (edited("</main>", '<div class="row"><div class="event held">客户已认可</div></div>\n</main>'), ODD),
     "a hint among the messages": (edited("</main>", '<p class="hint">所示范围内没有消息</p>\n</main>'), ODD),
     "a gap taken away": (_gap_taken_away, ""),

@@ -1222,7 +1222,7 @@ PIECES = re.compile(
     re.X,
 )
 FILE = re.compile(r'<p class="file"><span class="icon k-([a-z]+)" aria-hidden="true">([^<]*)</span>([^<]*)(?:<span class="sum mono">([^<]*)</span>)?</p>')
-SIGN = re.compile("\u27e8U\\+([0-9A-F]{4,6})\u27e9")  # stands for a character that nobody would see
+SIGN = re.compile("\u27e8U\\+([0-9A-F]{4,5}|10[0-9A-F]{4})\u27e9")  # stands for a character that nobody would see
 
 
 def plain(text):
@@ -1292,7 +1292,7 @@ class People:
     def named(self, name, who):
         """Whether this account may be called so: by a name that the bundle knows of it, or by its id."""
         names = self.names.get(who.lower())
-        return (name == who and names is not None) or (names is not None and (name[:-1] if name.endswith("*") else name) in names)
+        return names is not None and (name == who or name in names or (name.endswith("*") and name[:-1] in names))
 
     def bare(self, text, keys, lang):
         """A sentence in which somebody is named by name and id, with the id alone, where the bundle knows the account by that name."""
