@@ -17,6 +17,7 @@ from pipeline.evidence import matter
 from pipeline.home import Home
 from pipeline.removing import erase, restricted, take_out
 from pipeline.retention import store as retention
+from pipeline.search import index, narrow
 from tests import firm
 from tests.consenting.test_reconcile import disagree, sound, told
 from tests.firm import CORP, T0, message, page, recall, run, values
@@ -75,13 +76,18 @@ def anywhere(at: Home, word: str) -> list[str]:
 
 
 @pytest.mark.parametrize("compacted", [False, True])
-def test_what_is_erased_is_nowhere_and_never_returns(tmp_path: Path, compacted: bool) -> None:
+def test_what_is_erased_is_nowhere_and_never_returns(tmp_path: Path, compacted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     at, pages = archive(tmp_path)
     if compacted:
         compact.run(at, CORP)
     plan = erase.of_request(at, CORP, "wmA")
     assert (plan.counts["records"], plan.counts["messages"], plan.counts["identities"]) == (4, 4, 1) and not plan.held
     old = {f.path: (at.lake(CORP).root / f.path).read_bytes() for f in at.lake(CORP).snapshot().files if f.kind in ("messages", "sealed", "matches")}
+    monkeypatch.setattr(index, "LEAST_ROWS", 1)
+    assert index.build(at, CORP).made > 0
+    beside = {p: p.read_bytes() for p in (at.path / "search" / CORP).iterdir()}
+    counted = {narrow.place(at.path, CORP, f): f.path for f in index.wanted(at.lake(CORP).snapshot())}
+    assert all(narrow.Narrow(place, at.keyring, path).read(["text_form"]).num_rows for place, path in counted.items()) and set(counted) <= set(beside)
     at.custody.append(command="search", phase="start", params={"customer": "wmA"})
     lost = do(at)
     assert (lost["identities"], lost["custody"] >= 1) == (1, True)
@@ -92,6 +98,15 @@ def test_what_is_erased_is_nowhere_and_never_returns(tmp_path: Path, compacted: 
     # Whoever kept an older copy of a file that held them cannot open it: its key is destroyed.
     gone = [data for path, data in old.items() if not (at.lake(CORP).root / path).exists()]
     assert len(gone) >= 3 and not {filekeys.in_bytes(data) for data in gone} & set(Home(at.path).keyring.names())
+    # Nor what was kept beside it, digests of its words among it.
+    taken = [place for place in counted if not place.exists()]
+    assert taken
+    for place in taken:
+        place.write_bytes(beside[place])
+        with pytest.raises(UsageError) as closed:
+            narrow.Narrow(place, Home(at.path).keyring, counted[place])
+        assert closed.value.code == "KEY_DESTROYED"
+        place.unlink()
     for name in pages:  # another pull of the same page, and an import of the same messages
         run(at, name)
     plain = tmp_path / "again.jsonl"

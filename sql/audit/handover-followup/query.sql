@@ -53,4 +53,4 @@ FROM passed AS p
 LEFT JOIN said AS s ON s.n = p.n
 LEFT JOIN found AS f ON f.n = p.n
 GROUP BY p.n, p.handed_at, p.external_userid, p.from_userid, p.to_userid, p.state
-ORDER BY p.handed_at, p.external_userid, p.from_userid;
+ORDER BY p.handed_at, p.external_userid, p.from_userid, p.to_userid, p.state;

@@ -60,4 +60,4 @@ LEFT JOIN disclosures AS d
 LEFT JOIN untimed AS u ON u.conversation_id = s.conversation_id AND u.who = s.who
 GROUP BY s.employee_id, s.conversation_id, s.promises, s.high, s.first_day, s.last_day, s.msgid
 HAVING $show = 'all' OR count(d.seq) = 0
-ORDER BY disclosed, s.high DESC, s.promises DESC, s.conversation_id;
+ORDER BY disclosed, s.high DESC, s.promises DESC, s.conversation_id, lower(s.employee_id);
