@@ -20,8 +20,8 @@ from pipeline.cli.usage import named
 _TYPE = re.compile(r"((?:^|\s)[^-\s]\S*) <[^|>]*>$")  # said after a value's name, which says it better
 _WORD = re.compile("[!-~]+")  # no line ends inside a word, an option or a path
 _NOT_FIRST = re.compile(r"[；，。、：）」』？！…;,.)]+")  # no line begins with these
-_MARKS = re.compile(r"\[(?P<default>default: (?P<value>.*?))?(; )?(?P<required>required)?\]$", re.DOTALL)
-_BARE = {"<str>": "TEXT", "<int>": "N", "<float>": "N", "<path>": "PATH"}  # of options whose value has no name
+_MARKS = re.compile(r"\[(?P<default>default: (?P<value>.*?))?(; )?(?P<range>([\d.]+<=)?x[<>]=[\d.]+)?(; )?(?P<required>required)?\]$", re.DOTALL)
+_BARE = {"<str>": "TEXT", "<int>": "N", "<int range>": "N", "<float>": "N", "<float range>": "N", "<path>": "PATH"}  # of options whose value has no name
 FIRST_COLUMN = 30
 HEADINGS = {"Options": "help.options", "Arguments": "help.arguments", "Commands": "help.commands"}
 
@@ -63,7 +63,8 @@ class Help(HelpFormatter):
 
 def _typed(name: str) -> str:
     """Return an option with its value's type as a name of ours."""
-    before, _, kind = name.rpartition(" ")
+    before, _, kind = name.partition(" <")
+    kind = f"<{kind}"
     return f"{before} {_BARE[kind]}" if kind in _BARE else name
 
 
@@ -81,7 +82,14 @@ def marked(text: str) -> str:
     if text == "Show this message and exit.":
         return t("help.this")
     found = _MARKS.search(text)
-    if not found or not (found["default"] or found["required"]):
+    if not found or not (found["default"] or found["range"] or found["required"]):
         return text
-    marks = ([t("help.default", value=found["value"])] if found["default"] else []) + ([t("help.required")] if found["required"] else [])
+    marks = [t("help.default", value=found["value"])] if found["default"] else []
+    marks += [_between(found["range"])] if found["range"] else []
+    marks += [t("help.required")] if found["required"] else []
     return text[: found.start()] + "[" + t("list.join").join(marks) + "]"
+
+
+def _between(span: str) -> str:
+    """Return what a number may be as people write it: `1<=x<=9` is 1–9, `x>=1` is ≥1."""
+    return span.replace("<=x<=", "–").replace("x>=", "≥").replace("x<=", "≤")

@@ -127,7 +127,7 @@ def media_list(
 
 
 @media_app.command("fetch", help=t("usage.media.fetch"))
-def media_fetch(limit: Annotated[int, typer.Option("--limit", help=t("usage.media.limit"), min=1)] = 1 << 40) -> None:
+def media_fetch(limit: Annotated[int, typer.Option("--limit", help=t("usage.media.limit"), min=1, show_default=False)] = 1 << 40) -> None:
     """Fetch the files of archived messages."""
     from pipeline.source import follow as following
     from pipeline.source.media_fetch import Fetch

@@ -66,6 +66,20 @@ def test_a_page_of_help_stays_in_the_window_and_no_command_in_it_is_torn() -> No
     assert [line for line in page if line.strip()[:1] in tuple("；，。、")] == []
 
 
+@pytest.mark.parametrize(
+    ("call", "lang", "line"),
+    [
+        pytest.param(["keys", "retire"], "zh", "  --version 数目  公钥版本号 publickey_ver  [≥1、必填]", id="at least, and required"),
+        pytest.param(["keys", "retire"], "en", "  --version N  the version the source calls publickey_ver  [≥1, required]", id="the same in English"),
+        pytest.param(["review", "export"], "zh", "  --limit 数目                最多多少条  [默认：10000、1–1000000]", id="from, to, and a default"),
+        pytest.param(["simulate"], "zh", "  --window-days 数目   可拉取的天数  [默认：5.0、0.01–365]", id="a number with a point"),
+    ],
+)
+def test_what_a_number_may_be_is_said_as_people_write_it(call: list[str], lang: str, line: str) -> None:
+    page = liuhen(None, *call, "--help", lang=lang, COLUMNS="80").out
+    assert line in page.splitlines(), page
+
+
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_no_word_that_is_typed_is_torn_in_a_page_of_help(lang: str) -> None:
     states = "waiting open escalated violation not_violation all"
