@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ingest, lakerows
+from pipeline import ingest, lakerows, words
 from pipeline.approvals import store as approvals
 from pipeline.consenting import reconcile
 from pipeline.home import Home
@@ -81,7 +81,9 @@ def test_the_key_that_others_compare_is_shown_whole(at: Home) -> None:
 
 def test_consent_is_explained_in_words(at: Home) -> None:
     told = Answer(at, "consent", "explain", "m1").out
-    assert "企业政策：未表态即保存" in told and "policy:" not in told
+    assert "客户未表态，予以保存（企业政策：未表态即保存），不视为同意" in told and "policy:" not in told
+    told = words.say("explain.kept.policy", "en", source=words.label("consent_source", "policy:default=agree", "en"))
+    assert told == "no answer was known; kept (firm's policy: silence is kept), which is not counted as agreement"
 
 
 def test_restricted_records_are_opened_with_names(at: Home) -> None:
