@@ -236,7 +236,8 @@ def _foreign(error: Exception) -> int:
     if hasattr(error, "format_message"):  # click's UsageError and its kin
         from pipeline.cli import usage
 
-        say(f"liuhen: {usage.sentence(error.format_message(), LANG)}")
+        bare = type(error).__name__ == "NoArgsIsHelpError"  # a group alone: what there is, and no sentence about it
+        say(error.format_message() if bare else f"liuhen: {usage.sentence(error.format_message(), LANG)}")
         return int(Exit.USAGE)
     if isinstance(error, OSError) and error.errno:
         from pipeline.durable import storage_error

@@ -46,7 +46,7 @@ def sentence(text: str, lang: Lang) -> str:
         if found := re.fullmatch(pattern, text, re.DOTALL):
             given = {k: named(v or "", lang) for k, v in found.groupdict().items()}
             return words.say(key, lang, **given) + _like(given.get("like", ""), lang)
-    return text if text.startswith("Usage:") else words.say("calling.other", lang, detail=text)
+    return words.say("calling.other", lang, detail=text)
 
 
 def _like(names: str, lang: Lang) -> str:

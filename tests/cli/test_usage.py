@@ -24,6 +24,12 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize(("lang", "begin"), [("zh", "用法：liuhen matter ["), ("en", "Usage: liuhen matter [")])
+def test_a_group_alone_tells_what_there_is_as_its_help_does(lang: str, begin: str) -> None:
+    ended = liuhen(None, "matter", lang=lang)
+    assert (ended.code, ended.out) == (2, "") and ended.err.startswith(begin), ended.err
+
+
 @pytest.mark.parametrize(("call", "zh", "en"), CASES)
 def test_a_wrong_call_is_told_in_the_language_of_the_caller(call: list[str], zh: str, en: str) -> None:
     told, own = liuhen(None, *call, lang="zh"), liuhen(None, *call)
