@@ -8,7 +8,8 @@ A data file has a piece of every column for each 2,048 rows, so that one convers
 longer than what is in it when all messages are counted. Here a column is one Arrow stream. Rules, each with a test, beside those of boxes:
  (1) Rows are those of the data file, in its order. No words: text, parts and what was received are in the data file alone; of the text only its
      length and a short digest are kept (FORMS).
- (2) The head carries the stamp of what it was made from, judged whenever it is opened.
+ (2) The head carries the stamp of what it was made from, judged whenever it is opened. One that does not fit is passed by and no damage: nobody
+     but this program can write it.
 """
 
 from __future__ import annotations
@@ -170,14 +171,16 @@ class Narrow:
 
 
 def read(home_path: Path, lake: Lake, snapshot: Snapshot, file: DataFile) -> Narrow | None:
-    """Return what is kept beside a data file, None when nothing is; raises Damaged, also for a stamp or columns that do not fit. A key that is gone
-    counts as damage."""
+    """Return what is kept beside a data file, None when nothing is, or what an earlier release kept, or one that runs beside this at a later version
+    (rule 2: its stamp does not fit); raises Damaged, also for rows and columns that do not fit. A key that is gone counts as damage."""
     try:
         with boxes.judged(), durable.storage("reading what is kept beside the messages"):
             found = Narrow(place(home_path, lake.corp_id, file), lake.keyring, file.path)
     except durable.Vanished:
         return None
-    if not stamps.fits(found.head.stamp, MAKER, snapshot, [file]) or found.head.rows != file.rows or found.head.names != KEPT:
+    if not stamps.fits(found.head.stamp, MAKER, snapshot, [file]):
+        return None
+    if found.head.rows != file.rows or found.head.names != KEPT:
         raise Damaged
     return found
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import audit, compact, ingest, schema
+from pipeline import audit, compact, ingest, schema, stamps
 from pipeline.directory import Entry
 from pipeline.home import Home
 from pipeline.lakerows import people_table
@@ -303,6 +304,22 @@ def test_whatever_lies_in_its_place_is_passed_by_and_told(archive: Home, what: s
         for path in folder.glob("*.away"):
             subprocess.run(["rm", "-rf", path.with_suffix("")], check=True)
             path.rename(path.with_suffix(""))
+
+
+@pytest.mark.parametrize("change", [pytest.param({"maker": "counted columns/2"}, id="an earlier release"), pytest.param({"head": 1 << 40}, id="a later version")])
+def test_what_was_kept_by_another_release_or_at_a_later_version_is_passed_by_and_no_damage(
+    archive: Home, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, first, judge = asked(archive), kept(archive)[0], stamps.judge
+    monkeypatch.setattr(stamps, "judge", lambda found, *others: judge(msgspec.structs.replace(found, **change), *others))
+    home = Home(archive.path)
+    lake = home.lake(firm.CORP)
+    snapshot = lake.snapshot()
+    (file,) = [f for f in snapshot.of("messages") if f.sha256 == first.stem]
+    assert narrow.read(home.path, lake, snapshot, file) is None
+    assert asked(home) == told and home.damaged == set()
+    answer = Answer(home, "sql", "SELECT count(*) AS n, max(dt) AS d FROM messages WHERE direction = 'outbound'")
+    assert (answer.code, answer.err.strip()) == (0, "")
 
 
 def test_an_erasure_takes_it_away_with_its_file(archive: Home) -> None:
