@@ -27,13 +27,12 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from pipeline import durable, generations, layout, logcare, manifests, purges, schema
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
-from pipeline.layout import FileWriter, buckets_of, is_hot, rows_of
+from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot, reading
+from pipeline.layout import FileReader, FileWriter, Span, buckets_of, is_hot, rows_of
 
 HOT_FILES = 64
 SMALL_BYTES = 8 * 1024 * 1024
@@ -69,10 +68,9 @@ class Compacted(msgspec.Struct, kw_only=True):
 
 
 class _Range(NamedTuple):
-    """Rows whose leading column is above `low` and up to `high` (None: unbounded; nulls are in the last), of some buckets only (None: all)."""
+    """Rows of a span of the leading column, of some buckets only (None: all)."""
 
-    low: Any
-    high: Any
+    span: Span
     buckets: frozenset[str] | None
 
 
@@ -275,9 +273,9 @@ def _write_some(lake: Lake, step: Step, inputs: Sequence[DataFile], group: froze
     writers: dict[str, FileWriter] = {}
     files = [f for f in inputs if is_hot(f) or f.bucket in group]
     try:
-        dataset = lake.dataset(step.kind, files)  # one for all ranges: what is read of the files' footers is kept with it
-        for span in _ranges(lake, step, files, group):
-            for bucket, rows in _sorted(dataset, step, span):
+        readers = [FileReader(lake, f) for f in files]  # for all ranges: what is read of the files' footers is kept with them
+        for wanted in _ranges(lake, step, files, group):
+            for bucket, rows in _sorted(readers, step, wanted):
                 if bucket not in writers:
                     writers[bucket] = FileWriter(lake, step.kind, month=step.month, bucket=bucket, lexicon=step.lexicon, token=token)
                 writers[bucket].write(rows)
@@ -306,7 +304,7 @@ def _ranges(lake: Lake, step: Step, inputs: Sequence[DataFile], group: frozenset
     """Cut the rows into ranges of about RANGE_BYTES (rule 3). What is merged was chosen small enough to be one range."""
     wanted = None if step.bucket or len(group) == len(buckets_of(step.kind)) else group
     if step.bucket or rows_of(inputs) <= (most := _rows_a_range(lake, step.kind, inputs)):
-        return [_Range(None, None, wanted)]
+        return [_Range(Span(None, None), wanted)]
     lead = schema.kind(step.kind).order[0]
     values = pc.drop_null(lake.read(step.kind, inputs, columns=[lead])[lead].combine_chunks())
     values = values.take(pc.array_sort_indices(values))
@@ -338,26 +336,24 @@ def _cut(values: pa.Array, ends: Iterable[Any], most: int, buckets: Sequence[str
         upto = len(values) if high is None else pc.sum(pc.less_equal(values, pa.scalar(high, values.type))).as_py()
         parts = min(len(buckets), -(-2 * (upto - before) // (3 * most)))
         for part in range(parts):
-            yield _Range(low, high, frozenset(buckets[part::parts]) if parts > 1 else wanted)
+            yield _Range(Span(low, high), frozenset(buckets[part::parts]) if parts > 1 else wanted)
         low, before = high, upto
 
 
 def _rows_a_range(lake: Lake, kind: str, inputs: Sequence[DataFile]) -> int:
-    with _reading(kind):
+    with reading(kind):
         sample = lake.dataset(kind, inputs[:1]).head(_SAMPLE_ROWS)
     rows: int = RANGE_BYTES * max(1, sample.num_rows) // max(1, sample.nbytes)
     return max(_SAMPLE_ROWS, rows)
 
 
-def _sorted(dataset: ds.Dataset, step: Step, span: _Range) -> Iterator[tuple[str, pa.Table]]:
+def _sorted(readers: Sequence[FileReader], step: Step, wanted: _Range) -> Iterator[tuple[str, pa.Table]]:
     """Yield (bucket, its rows of the range, sorted)."""
     order = schema.kind(step.kind).order
     if step.bucket:
-        with _reading(step.kind):
-            merged = dataset.to_table()
-        yield step.bucket, _sort(merged, order)
+        yield step.bucket, _sort(pa.concat_tables(t for r in readers for t in r.tables(order[0], wanted.span)), order)
         return
-    rows, numbers = _read(dataset, step.kind, span)
+    rows, numbers = _read(readers, step.kind, wanted)
     for number, bucket in enumerate(buckets_of(step.kind)):
         chosen = rows.filter(pc.equal(numbers, pa.scalar(number, pa.int8())))
         if chosen.num_rows:
@@ -368,37 +364,15 @@ def _sort(table: pa.Table, order: Sequence[str]) -> pa.Table:
     return table.sort_by([(c, "ascending") for c in order]) if table.num_rows > 1 else table
 
 
-def _read(dataset: ds.Dataset, kind: str, span: _Range) -> tuple[pa.Table, pa.ChunkedArray]:
+def _read(readers: Sequence[FileReader], kind: str, wanted: _Range) -> tuple[pa.Table, pa.ChunkedArray]:
     """Return the rows of a range, and the number of each row's bucket."""
-    rows, found = [], []
-    wanted = pa.array([n for n, b in enumerate(buckets_of(kind)) if span.buckets is None or b in span.buckets], pa.int8())
-    with _reading(kind):
-        scanner = dataset.scanner(filter=_within(schema.kind(kind).order[0], span), batch_readahead=1, fragment_readahead=1)
-        for batch in scanner.to_batches():
-            numbers = layout.bucket_numbers(kind, batch["conversation_id"])
-            mask = pc.is_in(numbers, wanted)
-            rows.append(batch if span.buckets is None else batch.filter(mask))
-            found.append(numbers if span.buckets is None else numbers.filter(mask))
+    rows, found = [schema.kind(kind).arrow.empty_table()], []
+    kept = pa.array([n for n, b in enumerate(buckets_of(kind)) if wanted.buckets is None or b in wanted.buckets], pa.int8())
+    for table in (t for r in readers for t in r.tables(schema.kind(kind).order[0], wanted.span)):
+        numbers = layout.bucket_numbers(kind, table["conversation_id"].combine_chunks())
+        mask = pc.is_in(numbers, kept)
+        rows.append(table if wanted.buckets is None else table.filter(mask))
+        found.append(numbers if wanted.buckets is None else numbers.filter(mask))
     # What decrypting and decoding took is given back before the writers take theirs: half of the peak otherwise.
     pa.default_memory_pool().release_unused()
-    return pa.Table.from_batches(rows, schema.kind(kind).arrow), pa.chunked_array(found, pa.int8())
-
-
-def _within(lead: str, span: _Range) -> pc.Expression | None:
-    field = ds.field(lead)
-    if span.low is None and span.high is None:
-        return None
-    if span.high is None:
-        return (field > span.low) | field.is_null()
-    return (field <= span.high) if span.low is None else (field > span.low) & (field <= span.high)
-
-
-@contextmanager
-def _reading(kind: str) -> Iterator[None]:
-    """Tell errors of reading as lake.read does."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno:
-            raise durable.storage_error(error, "reading the lake") from error
-        raise VerifyFailed("FILE_DAMAGED", f"a file of kind {kind} was changed after it was written", remedy="restore it from its backup") from error
+    return pa.concat_tables(rows), pa.chunked_array(found, pa.int8())

@@ -18,16 +18,16 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import durable, schema
-from pipeline.lake import HOT, HOT_GROUP_ROWS, DataFile, Lake, _dictionary_columns, _log_statistics
+from pipeline.lake import HOT, HOT_GROUP_ROWS, DataFile, Lake, _dictionary_columns, _log_statistics, as_declared, reading
 
 BUCKETS = tuple("0123456789abcdef")
 ONE = "one"
@@ -133,6 +133,42 @@ class FileWriter:
         with suppress(OSError):
             self._sink.close()
         durable.remove(self._temporary, sync_folder=False)
+
+
+class Span(NamedTuple):
+    """Values above `low` and up to `high` (None: unbounded; nulls are in the last)."""
+
+    low: Any
+    high: Any
+
+    def holds(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return which values lie in it, unless it holds all."""
+        bounds = [compare(column, pa.scalar(end, column.type)) for compare, end in ((pc.greater, self.low), (pc.less_equal, self.high)) if end is not None]
+        return pc.fill_null(reduce(pc.and_, bounds), self.high is None)
+
+    def meets(self, said: Any) -> bool:
+        """Return whether a row group may have values in it, by the statistics of the column (None: there are none)."""
+        if said is None or not said.has_min_max or (self.high is None and said.null_count != 0):
+            return True
+        return (self.low is None or said.max > self.low) and (self.high is None or said.min <= self.high)
+
+
+class FileReader:
+    """Reads one file row group by row group, in half of the time that a scan takes. It is open only meanwhile; its footer is kept. For one thread."""
+
+    def __init__(self, lake: Lake, file: DataFile) -> None:
+        self._lake, self._file, self._footer = lake, file, None
+
+    def tables(self, column: str, span: Span) -> Iterator[pa.Table]:
+        """Yield the rows of each row group whose values of a column lie in the span. Raises Vanished and what the keyring says of the key; VerifyFailed FILE_DAMAGED."""
+        with reading(self._file.kind), self._lake.opened(self._file, self._footer) as opened:
+            self._footer = footer = opened.metadata
+            place = [footer.schema.column(n).path for n in range(footer.num_columns)].index(column)
+            for number in range(footer.num_row_groups):
+                if not span.meets(footer.row_group(number).column(place).statistics):
+                    continue
+                table = as_declared(opened.read_row_group(number, use_threads=False), self._file.kind)
+                yield table if span == (None, None) else table.filter(span.holds(table[column]))
 
 
 def temporary_name(token: str) -> str:

@@ -220,20 +220,44 @@ def test_what_comes_after_a_compaction_is_moved_into_the_same_files(compacted: H
 
 
 def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_buckets(home: Home, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    spans = []
+    ranges = []
     monkeypatch.setattr(compact, "_SAMPLE_ROWS", 1)
     monkeypatch.setattr(compact, "RANGE_BYTES", 500)
     read = compact._read
 
-    def told(dataset: Any, kind: str, span: Any) -> Any:
-        spans.append((kind, span))
-        return read(dataset, kind, span)
+    def told(readers: Any, kind: str, wanted: Any) -> Any:
+        ranges.append((kind, wanted))
+        return read(readers, kind, wanted)
 
     monkeypatch.setattr(compact, "_read", told)
     compact.run(home, CORP)
     assert seen(home) == asked
-    assert any(s.low is not None and s.high is not None for _, s in spans) and any(s.buckets for _, s in spans)
-    assert {k for k, s in spans if s.low is not None} >= {"messages", "sealed", "matches"}
+    assert any(r.span.low is not None and r.span.high is not None for _, r in ranges) and any(r.buckets for _, r in ranges)
+    assert {k for k, r in ranges if r.span.low is not None} >= {"messages", "sealed", "matches"}
+
+
+@pytest.mark.parametrize("rows_a_group", [1, 2, 100])
+@pytest.mark.parametrize(
+    ("low", "high", "seqs"),
+    [
+        pytest.param(None, None, [None, 1, 2, 3, 4, None], id="all, those without a number too"),
+        pytest.param(None, 2, [1, 2], id="up to two"),
+        pytest.param(2, 3, [3], id="above two, up to three"),
+        pytest.param(2, None, [None, 3, 4, None], id="the last span holds what has no number"),
+        pytest.param(9, None, [None, None], id="nothing but what has none"),
+        pytest.param(8, 9, [], id="nothing"),
+    ],
+)
+def test_a_file_is_read_by_spans(tmp_path: Path, low: int | None, high: int | None, seqs: list[int | None], rows_a_group: int) -> None:
+    lake = firm.home(tmp_path).lake(CORP)
+    some: dict[str, Any] = {"string": "s", "binary": b"b", "timestamp_ms": 1}
+    other: dict[str, Any] = {c.name: [None if c.null else some[c.type]] * 6 for c in schema.kind("sealed").columns}
+    table = schema.table("sealed", {**other, "seq": [None, 1, 2, 3, 4, None]})
+    file = lake.write(table, "sealed", month="2026-03", bucket="hot", group_rows=rows_a_group)
+    reader = layout.FileReader(lake, file)
+    for _ in range(2):  # the second time with the footer it kept
+        found = [seq for part in reader.tables("seq", layout.Span(low, high)) for seq in part["seq"].to_pylist()]
+        assert sorted(found, key=str) == sorted(seqs, key=str)
 
 
 @pytest.mark.parametrize(("values", "most", "ends"), [

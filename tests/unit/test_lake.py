@@ -49,6 +49,20 @@ def test_no_column_of_any_kind_lies_in_clear(lake: Lake, kind: str) -> None:
     assert lake.read(kind, [file]).num_rows == 3
 
 
+@pytest.mark.parametrize(
+    ("kind", "gone"), [(kind, ()) for kind in schema.KINDS] + [(kind, gone) for kind in ("matches", "consent", "media") for gone in ((-1,), (-1, -2))]
+)
+def test_one_file_is_read_as_a_scan_reads_it(lake: Lake, kind: str, gone: tuple[int, ...]) -> None:
+    rows = filled(kind)
+    missing = [rows.column_names[n] for n in gone]
+    file = lake.write(rows.drop_columns(missing), kind, month="2026-11", bucket="00")
+    scanned = lake.dataset(kind, [file]).to_table()
+    assert lake.read(kind, [file]).equals(scanned)
+    assert all(scanned[name].null_count == 3 for name in missing)
+    last = [rows.column_names[-1], rows.column_names[0]]
+    assert lake.read(kind, [file], columns=last).equals(scanned.select(last))
+
+
 @pytest.mark.parametrize(("kind", "bucket", "kept"), [("sealed", "hot", True), ("sealed", "x", False), ("sealed", "00", False), ("messages", "hot", False)])
 def test_only_ciphertext_of_files_that_ingest_writes_is_not_compressed(lake: Lake, kind: str, bucket: str, kept: bool) -> None:
     rows = filled(kind)
