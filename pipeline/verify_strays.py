@@ -43,6 +43,8 @@ _PULLED = {"answer_code", "library", "clock_offset_ms"}
 # Folders of sealed boxes and sealed files, opened by their owners in places of their own; here their form is looked at.
 _SEALED_FOLDERS = ("alerts", "callbacks", "media", "approvals", "retention")
 _BOX = re.compile(rb"[^#\x00-\x1f]{1,300}#\d{1,9}\Z")
+# What did the private operations, and why not better: multi-buffer, openssl:processor. A manifest may lack it.
+_RSA = re.compile(r"[a-z_:-]{0,40}\Z")
 _MANIFEST_KEYS = {"v", "corp_id", "pages", "lexicon_version", "policy_version", "files", "outline"}
 # Keys that only an opened message has; a sealed record has encrypt_random_key and encrypt_chat_msg.
 _OPENED = re.compile(rb'"(?:msgtype|tolist|msgtime|roomid)"\s*:')
@@ -200,7 +202,9 @@ def _manifest(path: Path, corp_id: str, name: str, report: Report) -> dict[str, 
     """Return, by the name of its outline, the size and SHA-256 of that and which records it holds."""
     found = _json(path.read_bytes())
     try:
-        if found.keys() - {"has_events"} != _MANIFEST_KEYS or found["corp_id"] != corp_id or not isinstance(found["files"], list):
+        if found.keys() - {"has_events", "rsa"} != _MANIFEST_KEYS or found["corp_id"] != corp_id or not isinstance(found["files"], list):
+            raise ValueError
+        if not _RSA.match(found.get("rsa", "")):
             raise ValueError
         outline, size, sha256 = found["outline"]
         spans = [(p["ref"]["first_seq"], p["ref"]["last_seq"]) for p in found["pages"]]
