@@ -21,7 +21,7 @@ pytestmark = pytest.mark.bench
 
 def test_rescan_match_of_a_stored_archive(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     at = firm.home(tmp_path)
-    lake.make(at, tmp_path / "plain", ROWS, most_sealed=0)
+    lake.make(at, tmp_path / "plain", ROWS)
     begun, used = time.monotonic(), _cpu_s()
     done = months.rescan(at, firm.CORP)
     wall, cpu = time.monotonic() - begun, _cpu_s() - used
