@@ -301,7 +301,7 @@ DAMAGES = {
     "a page with other words": (_on_page("m2", lambda one: one.replace("好的".encode(), "不行".encode())), "shows something else"),
     "a page with more words": (_on_page("m2", lambda one: one.replace("好的</p>".encode(), "好的</p><p>不行</p>".encode())), "what we do not write"),
     "a page with words where a picture's name stands": (
-        _on_page("m2", lambda one: one.replace("好的</p>".encode(), '好的</p><p class="file">不行</p>'.encode())), "shows something else",
+        _on_page("m2", lambda one: one.replace("好的</p>".encode(), '好的</p><p class="file">不行</p>'.encode())), "view/0002.zh.html",
     ),
     "a page with an unseen character more": (_on_page("m2", lambda one: one.replace("好的".encode(), "好\u200b的".encode())), "shows something else"),
     "a page with another sender": (_on_page("m2", lambda one: one.replace(b"<b>wmA</b>", b"<b>zhangsan</b>")), "shows something else"),
