@@ -236,8 +236,12 @@ def _foreign(error: Exception) -> int:
     if hasattr(error, "format_message"):  # click's UsageError and its kin
         from pipeline.cli import usage
 
-        bare = type(error).__name__ == "NoArgsIsHelpError"  # a group alone: what there is, and no sentence about it
-        say(error.format_message() if bare else f"liuhen: {usage.sentence(error.format_message(), LANG)}")
+        told = error.format_message()
+        if told == "Missing command." and (where := getattr(error, "ctx", None)) is not None:  # `liuhen --lang en`: what there is, as without the option
+            told = where.get_help()
+        elif type(error).__name__ != "NoArgsIsHelpError":  # a group alone: what there is, and no sentence about it
+            told = f"liuhen: {usage.sentence(told, LANG)}"
+        say(told)
         return int(Exit.USAGE)
     if isinstance(error, OSError) and error.errno:
         from pipeline.durable import storage_error

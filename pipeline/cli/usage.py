@@ -16,7 +16,6 @@ SENTENCES = (
     (r"No such command '(?P<name>.*?)'\.(?: Did you mean (?P<like>.*)\?)?", "calling.no_command"),
     (r"No such option: (?P<name>\S+)(?: (?:\(Possible options: |Did you mean )(?P<like>.*?)[?)])?", "calling.no_option"),
     (r"Missing (?:option|argument|parameter):? '?(?P<name>[^'.]+)'?.*", "calling.missing"),
-    (r"Missing command\.", "calling.no_word"),
     (r"Option '(?P<name>.*?)' requires an argument\.", "calling.no_value"),
     (r"Got unexpected extra arguments?(?:\(s\))? \((?P<name>.*)\)", "calling.too_many"),
     (r"Invalid value for '?(?P<name>.*?)'?: (?P<detail>.*)", "calling.wrong_value"),

@@ -30,6 +30,13 @@ def test_a_group_alone_tells_what_there_is_as_its_help_does(lang: str, begin: st
     assert (ended.code, ended.out) == (2, "") and ended.err.startswith(begin), ended.err
 
 
+@pytest.mark.parametrize(("lang", "begin"), [("zh", "用法：liuhen [选项] 命令 [参数]...\n"), ("en", "Usage: liuhen [OPTIONS] COMMAND [ARGS]...\n")])
+def test_options_without_a_command_tell_what_there_is_in_the_language_asked_for(lang: str, begin: str) -> None:
+    ended = liuhen(None, "--corp", "ww1", lang=lang)
+    assert (ended.code, ended.out) == (2, "") and ended.err.startswith(begin), ended.err
+    assert ended.err == liuhen(None, lang=lang).err
+
+
 @pytest.mark.parametrize(("call", "zh", "en"), CASES)
 def test_a_wrong_call_is_told_in_the_language_of_the_caller(call: list[str], zh: str, en: str) -> None:
     told, own = liuhen(None, *call, lang="zh"), liuhen(None, *call)
