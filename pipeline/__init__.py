@@ -22,6 +22,7 @@ What everything stands on
     enterprise_keys.py   the enterprise's RSA private keys by version
     secret_refs.py       where a secret is, never the secret
     config.py            liuhen.toml, parsed and checked once
+    config_told.py       a setting that does not fit: what was expected, what came
     home.py              the folder that holds all of it
     roles/               who may do what, and which rows a person sees
     approvals/           a second person's approval, bound to exactly what was asked

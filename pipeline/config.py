@@ -406,10 +406,15 @@ def _parsed(text: str) -> Any:
 
 
 def parse(text: str) -> Config:
-    """Return the checked configuration; raises UsageError CONFIG_INVALID naming the key."""
+    """Return the checked configuration; raises UsageError CONFIG_INVALID naming the key, what was expected and what came."""
+    values = _parsed(text)
     try:
-        config = msgspec.convert(_parsed(text), Config)
+        config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
+        from pipeline import config_told
+
+        if told := config_told.refusal(str(error), values, Config):
+            raise told from error
         raise UsageError("CONFIG_INVALID", f"liuhen.toml: {error}", remedy="mend the key or remove it") from error
     ids = [c.id for c in config.corp]
     if not ids or len(set(ids)) != len(ids):

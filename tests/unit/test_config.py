@@ -53,6 +53,33 @@ def test_what_is_not_a_setting_or_not_a_value_is_refused(key: str, value: str, w
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        pytest.param("ingest.rsa", "fast", "ingest.rsa: expected one of auto, multi-buffer, openssl; got 'fast'", id="rsa"),
+        pytest.param("consent.default", "yes", "consent.default: expected one of agree, pending, refuse; got 'yes'", id="silence"),
+        pytest.param("consent.room", "all", "consent.room: expected one of everyone, sender; got 'all'", id="rooms"),
+        pytest.param("consent.withdrawal", "drop", "consent.withdrawal: expected one of keep, restrict; got 'drop'", id="withdrawal"),
+        pytest.param("source.opener", "x", "source.opener: expected one of auto, native, open; got 'x'", id="opener"),
+        pytest.param("heartbeat.send", "1", "heartbeat.send: expected one of changes, cycle, off; got 1", id="a number for a word"),
+        pytest.param("alerts.language", "fr", "alerts.language: expected one of en, zh; got 'fr'", id="language"),
+        pytest.param("alerts.severities", '["high", "x"]', "alerts.severities: expected one of high, low, medium; got 'x'", id="a word of a list"),
+        pytest.param("alerts.severities", "high", 'alerts.severities: expected a list such as ["high", "low"], got something else', id="no list of words"),
+        pytest.param("alerts.to", "li", 'alerts.to: expected a list such as ["a", "b"], got something else', id="no list"),
+        pytest.param("consent.withheld_days", "3651", "consent.withheld_days: expected a whole number 0–3650, got 3651", id="above"),
+        pytest.param("ingest.workers", "many", "ingest.workers: expected a whole number 0–256, got 'many'", id="no number"),
+        pytest.param("media.max_mb", "-1", "media.max_mb: expected a whole number ≥0, got -1", id="no highest"),
+        pytest.param("source.window_days", "0", "source.window_days: expected a number >0–30, got 0", id="just not below"),
+        pytest.param("evidence.sm3", "yes", "evidence.sm3: expected true or false, got 'yes'", id="yes or no"),
+        pytest.param("corp.ww2.app_secret", "12345", "corp.ww2.app_secret: expected a text in quotes, got something else", id="what may be a secret"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_with_what_does(key: str, value: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        config.changed(TEXT, key, value)
+    assert (refused.value.code, refused.value.message) == ("CONFIG_INVALID", f"liuhen.toml: {said}")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         pytest.param("corp = 1", id="wrong type"),
