@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import durable, generations, layout, logcare, manifests, purges, schema
-from pipeline.errors import VerifyFailed
+from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot, reading
 from pipeline.layout import FileReader, FileWriter, Span, buckets_of, is_hot, rows_of
@@ -194,10 +194,10 @@ def _take(home: Home, lake: Lake, step: Step, told: Compacted) -> None:
             if not gone:
                 return
             adds = _rewrite(home, lake, snapshot, step, gone)
-        except (_Gone, durable.Vanished) as error:
-            if isinstance(error, durable.Vanished) and lake.snapshot().version == snapshot.version:
+        except (_Gone, durable.Vanished, UsageError, VerifyFailed) as error:
+            if not isinstance(error, _Gone) and lake.snapshot().version == snapshot.version:
                 raise
-            continue
+            continue  # an erasure, or another compaction, took inputs away meanwhile, and their key with them
         told.steps += 1
         told.files_out, told.files_in, told.rows = told.files_out + len(gone), told.files_in + len(adds), told.rows + rows_of(gone)
         return
@@ -251,11 +251,16 @@ def _commit(home: Home, lake: Lake, snapshot: Snapshot, adds: Sequence[DataFile]
 
 def write(lake: Lake, step: Step, gone: Sequence[DataFile], token: str) -> list[DataFile]:
     """Write the rows of `gone`, sorted, into one file a bucket; return the files. Raises VerifyFailed ROWS_LOST when they hold other rows (rule 1)."""
-    with _one_pool():
-        written = [f for group in _groups(step, gone) for f in _write_some(lake, step, gone, group, token)]
-    if rows_of(written) != rows_of(gone):
-        lake.discard(written)
-        raise VerifyFailed("ROWS_LOST", f"{rows_of(gone)} rows of kind {step.kind} went in, {rows_of(written)} came out", remedy="report it; nothing was changed")
+    written: list[DataFile] = []
+    try:
+        with _one_pool():
+            for group in _groups(step, gone):
+                _write_some(lake, step, gone, group, token, written)
+        if rows_of(written) != rows_of(gone):
+            raise VerifyFailed("ROWS_LOST", f"{rows_of(gone)} rows of kind {step.kind} went in, {rows_of(written)} came out", remedy="report it; nothing was changed")
+    except BaseException:
+        lake.discard(written)  # an erasure may have taken the list that names them: nobody else would unlink them before a day has passed
+        raise
     return written
 
 
@@ -269,7 +274,8 @@ def _groups(step: Step, inputs: Sequence[DataFile]) -> list[frozenset[str]]:
     return [frozenset(buckets[n::count]) for n in range(count)]
 
 
-def _write_some(lake: Lake, step: Step, inputs: Sequence[DataFile], group: frozenset[str], token: str) -> list[DataFile]:
+def _write_some(lake: Lake, step: Step, inputs: Sequence[DataFile], group: frozenset[str], token: str, written: list[DataFile]) -> None:
+    """Write the rows of a group of buckets; `written` gets each file as soon as it has its name."""
     writers: dict[str, FileWriter] = {}
     files = [f for f in inputs if is_hot(f) or f.bucket in group]
     try:
@@ -280,7 +286,8 @@ def _write_some(lake: Lake, step: Step, inputs: Sequence[DataFile], group: froze
                     writers[bucket] = FileWriter(lake, step.kind, month=step.month, bucket=bucket, lexicon=step.lexicon, token=token)
                 writers[bucket].write(rows)
             pa.default_memory_pool().release_unused()
-        return [w.close() for w in writers.values()]
+        for writer in writers.values():
+            written.append(writer.close())
     except BaseException:
         for writer in writers.values():
             writer.abandon()

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 
 import pyarrow as pa
 
-from pipeline import compact, manifests, purges
+from pipeline import compact, durable, manifests, purges
 from pipeline.compact import Step
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
@@ -89,6 +89,9 @@ def _straight(
     except (CommitConflict, VerifyFailed):
         lake.discard(written)
         purges.forget(noted)
+        raise
+    except durable.Vanished:  # an erasure came between, and took the list too; what is left of it goes in ten minutes
+        lake.discard(written)
         raise
     purges.begin(home, lake.corp_id, noted, version=version)
     return version

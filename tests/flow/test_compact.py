@@ -281,9 +281,9 @@ def test_a_month_with_too_many_row_groups_is_written_a_few_buckets_at_a_time(hom
     monkeypatch.setitem(layout.GROUP_ROWS, "messages", 16)
     write = compact._write_some
 
-    def told(lake: Lake, step: Any, inputs: Any, group: Any, token: str) -> Any:
+    def told(lake: Lake, step: Any, inputs: Any, group: Any, token: str, written: list[DataFile]) -> None:
         groups.append((step.kind, group))
-        return write(lake, step, inputs, group, token)
+        write(lake, step, inputs, group, token, written)
 
     monkeypatch.setattr(compact, "_write_some", told)
     compact.run(home, CORP)
@@ -585,6 +585,58 @@ def test_an_erasure_that_comes_between_is_not_undone(home: Home, between: Any) -
     lake = home.lake(CORP)
     assert seq and values(home, "select count(*) from messages where origin = 'sealed'") == [0]
     assert [f for f in lake.snapshot().files if f.kind in ("messages", "sealed") and f.rows and f.bucket == "hot"] == []
+    purges.run(home, CORP, at_once=True)
+    assert on_disk(lake) == named(lake)
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_an_erasure_while_files_get_their_names_leaves_none_of_them(home: Home, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has looked which files bear the token on its list when one of them gets its name, so it misses that one, and takes those not yet finished."""
+    real, look = layout.FileWriter.close, purges._left_by
+    closed: list[layout.FileWriter] = []
+
+    def close(writer: layout.FileWriter) -> DataFile:
+        closed.append(writer)
+        if len(closed) != number + 1:
+            return real(writer)
+        finished: list[DataFile] = []
+
+        def left_by(lake: Lake, listed: purges.PurgeList) -> list[str]:
+            found = look(lake, listed)
+            if not finished:
+                finished.append(real(writer))
+            return found
+
+        with monkeypatch.context() as only:
+            only.setattr(purges, "_left_by", left_by)
+            stores.purge(home, CORP, {("sealed", n) for n in range(1, 400)})
+        return finished[0]
+
+    monkeypatch.setattr(layout.FileWriter, "close", close)
+    compact.run(home, CORP)
+    lake = home.lake(CORP)
+    assert len(closed) > number + 1 and values(home, "select count(*) from messages where origin = 'sealed'") == [0]
+    purges.run(home, CORP, at_once=True)
+    assert on_disk(lake) == named(lake)
+
+
+@pytest.mark.parametrize("number", [0, 1, 5, 20])
+def test_an_erasure_while_a_compaction_reads_is_not_undone(home: Home, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its inputs go under its hands, and their key with them."""
+    real, opened = layout.FileReader.tables, [0]
+
+    def tables(reader: layout.FileReader, *args: Any) -> Iterator[pa.Table]:
+        opened[0] += 1
+        for table in real(reader, *args):
+            if opened[0] == number + 1:
+                opened[0] += 1
+                stores.purge(home, CORP, {("sealed", n) for n in range(1, 400)})
+            yield table
+
+    monkeypatch.setattr(layout.FileReader, "tables", tables)
+    compact.run(home, CORP)
+    lake = home.lake(CORP)
+    assert opened[0] > number + 1 and values(home, "select count(*) from messages where origin = 'sealed'") == [0]
     purges.run(home, CORP, at_once=True)
     assert on_disk(lake) == named(lake)
 
