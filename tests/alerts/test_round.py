@@ -237,7 +237,7 @@ def test_an_erasure_waits_for_a_look_at_what_was_found(tmp_path: Path, set_hook:
         assert not gone.wait(0.2)
         gather.gather(home, firm.CORP, queue, now_ms=clock.now_ms())
         assert len(queue.waiting()) == 1
-    erasing.join(5)
+    erasing.join(60)
     assert gone.is_set() and queue.waiting() == []
 
 

@@ -232,6 +232,6 @@ def test_a_reader_that_had_enough_is_an_ordinary_end(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     words = [sys.executable, "-m", "pipeline.cli", "--home", str(at.path), "audit", "list", "--format", "jsonl"]
-    ended = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    ended = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=300, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (0, b"")

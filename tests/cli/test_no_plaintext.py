@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pipeline import clock
 from pipeline.wecom import callback_codec
-from tests import firm
+from tests import firm, ports
 from tests.cli.liuhen import ROOT
 from tests.firm import T0, item, message, refusal
 from tests.wecom.platform import Platform
@@ -64,9 +63,9 @@ if kill_at:
 def called():  # calls back as WeCom does, as soon as somebody listens; then ends the listening
     import http.client, time
     for path, body in json.loads(Path(os.environ["CALLBACKS"]).read_text()):
-        for _ in range(200):
+        for _ in range(6_000):
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["CALLBACK_PORT"]), timeout=10)
+                connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["CALLBACK_PORT"]), timeout=300)
                 connection.request("POST", path, body.encode())
                 connection.getresponse().read()
                 break
@@ -214,7 +213,7 @@ class Played:
             **{f"SECRET_{name.upper()}": secret for name, secret in SECRETS.items()}, **(more or {}),
         }  # fmt: skip
         ended = subprocess.run(
-            [sys.executable, "-c", RUNNER, str(self.told), str(script), kill_at], env=environ, cwd=folder / "cwd", capture_output=True, timeout=300, check=False
+            [sys.executable, "-c", RUNNER, str(self.told), str(script), kill_at], env=environ, cwd=folder / "cwd", capture_output=True, timeout=1_800, check=False
         )
         self.code, self.err = ended.returncode, ended.stderr
 
@@ -257,7 +256,8 @@ def leaks(played: Played) -> list[str]:
 def asking(url: str, port: int) -> list[tuple[list[str], int]]:
     """Everything that asks WeCom, is called by it, or tells somebody."""
     settings = {
-        "wecom.base_url": url, "callback.port": str(port), "alerts.webhook": "env:SECRET_HOOK", "alerts.webhook_secret": "env:SECRET_SIGNING", "alerts.to": '["zhangsan"]',
+        "wecom.base_url": url, "callback.port": str(port), "callback.max_age_s": "86400", "alerts.webhook": "env:SECRET_HOOK",
+        "alerts.webhook_secret": "env:SECRET_SIGNING", "alerts.to": '["zhangsan"]',
         "corp.ww1.archive_secret": "env:SECRET_ARCHIVE", "corp.ww1.contacts_secret": "env:SECRET_CONTACTS", "corp.ww1.app_secret": "env:SECRET_APP",
         "corp.ww1.app_agent_id": "7", "corp.ww1.callback_token": "env:CALLBACK_TOKEN", "corp.ww1.callback_aes_key": "env:CALLBACK_KEY",
     }  # fmt: skip
@@ -367,11 +367,10 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
+def port() -> Iterator[int]:
     """A port of this machine that nobody listens at."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    with ports.kept() as kept:
+        yield kept
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -220,18 +219,26 @@ def spelt(marker: str) -> list[bytes]:
     return [marker.encode(), json.dumps(marker)[1:-1].encode(), marker.encode("utf-16-le"), marker.encode("gb18030")]
 
 
-def test_no_command_and_no_file_shows_a_refused_customer_s_words(archive: Home, platform: Platform, tmp_path: Path) -> None:
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files, this test's alone: in the machine's, files of others come and go."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return folder
+
+
+def test_no_command_and_no_file_shows_a_refused_customer_s_words(archive: Home, platform: Platform, tmp_path: Path, temporary: Path) -> None:
     shown, wrong = list[str](), list[str]()
     operators_files(tmp_path)
     recipient = str(pyrage.x25519.Identity.generate().to_public())
-    before = set(Path(tempfile.gettempdir()).iterdir())
     for words in calls():
         ended = liuhen(archive.path, *given(archive, words, tmp_path, recipient))
         asked_for = {m for m in MARKERS.values() if any(m in w for w in words)}
         shown += [f"{' '.join(words)} shows {m}" for m in MARKERS.values() if m not in asked_for and (m in ended.out or m in ended.err)]
         shown += [f"{' '.join(words)} shows a row with {m}" for m in asked_for if m in ended.out and words[0] == "sql"]
         wrong += filter(None, [judged(words, ended)])
-    outside = [p for p in [*tmp_path.rglob("*"), *archive.path.rglob("*"), *(set(Path(tempfile.gettempdir()).iterdir()) - before)] if p.is_file() and os.access(p, os.R_OK)]
+    outside = [p for folder in (tmp_path, archive.path, temporary) for p in folder.rglob("*") if p.is_file() and os.access(p, os.R_OK)]
     assert {"case.zip", "all.zip", "work.xlsx", "keys.age"} <= {p.name for p in outside}
     assert any(QUOTED.encode() in data for data in holdings(tmp_path / "case.zip"))
     for path in outside:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform as machine_of
-import socket
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -22,7 +21,7 @@ from pipeline.doctor.findings import Finding
 from pipeline.errors import SourceRefused
 from pipeline.home import Home
 from pipeline.wecom.client import Client
-from tests import firm
+from tests import firm, ports
 from tests.firm import message
 from tests.wecom.platform import Platform, platform
 
@@ -196,31 +195,26 @@ def at_address(folder: Path, **settings: str) -> Home:
 
 
 def test_an_address_nobody_answers_ends_the_questions(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = at_address(tmp_path, base_url=f"http://127.0.0.1:{port}")
-    found = list(examine.examine(home, ["ww1"]))
+    with ports.kept() as port:
+        home = at_address(tmp_path, base_url=f"http://127.0.0.1:{port}")
+        found = list(examine.examine(home, ["ww1"]))
     assert by_check(found)["dns"] == ("bad", "unreachable") and by_check(found)["secret"] == ("bad", "SECRET_FORM")
     assert by_check([network.look_unasked(home, Corp(id="ww1", archive_secret="env:PATH"), offline=False)]) == {"secret": ("skipped", "unreached")}
     assert "certificate" not in by_check(found)
 
 
 def test_a_demo_whose_double_has_ended_blames_no_firewall(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = at_address(tmp_path, base_url=f"http://127.0.0.1:{port}")
-    home.config = msgspec.structs.replace(home.config, demo=True)
-    (found,) = network.look_home(home)
+    with ports.kept() as port:
+        home = at_address(tmp_path, base_url=f"http://127.0.0.1:{port}")
+        home.config = msgspec.structs.replace(home.config, demo=True)
+        (found,) = network.look_home(home)
     assert (found.state, found.outcome, found.exit_code) == ("bad", "double", 3)
     assert "防火墙" not in findings.fix_of(found, "zh") and "liuhen demo" in findings.fix_of(found, "zh")
 
 
 def test_a_proxy_that_is_down_is_told_as_the_proxy(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        home = at_address(tmp_path, proxy=f"http://127.0.0.1:{free.getsockname()[1]}")
+    with ports.kept() as port:
+        home = at_address(tmp_path, proxy=f"http://127.0.0.1:{port}")
         assert by_check(network.look_home(home)) == {"proxy": ("bad", "unreachable")}
 
 

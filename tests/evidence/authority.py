@@ -43,13 +43,13 @@ def _certificate(name: str, issuer: x509.Name | None, key: rsa.RSAPrivateKey, si
 
 
 class Authority:
-    """mode: "" answers as it should; "500", "junk", "refuse", "other" do not. days: how long its certificates are valid (seconds for `seconds`)."""
+    """mode: "" answers as it should; "500", "junk", "refuse", "other" do not. lasts: how long its certificates are valid, from now to `until`."""
 
-    def __init__(self, folder: Path, *, lasts: timedelta = timedelta(days=365)) -> None:
+    def __init__(self, folder: Path, *, lasts: timedelta = timedelta(days=365), port: int = 0) -> None:
         self.folder, self.mode, self.asked = folder, "", 0
         folder.mkdir(parents=True, exist_ok=True)
-        until = datetime.now(UTC) + lasts
         root_key, key = rsa.generate_private_key(65537, 2048), rsa.generate_private_key(65537, 2048)
+        until = self.until = datetime.now(UTC) + lasts
         root = _certificate("root of the authority", None, root_key, root_key, until)
         self.roots = folder / "root.pem"
         self.roots.write_bytes(root.public_bytes(ser.Encoding.PEM))
@@ -58,7 +58,7 @@ class Authority:
         (folder / "serial").write_text("01\n")
         (folder / "ts.cnf").write_text(CONFIG.format(folder=folder))
         self._server: ThreadingHTTPServer | None = None
-        self.port = 0
+        self.port = port
 
     def __enter__(self) -> Authority:
         authority = self

@@ -75,7 +75,7 @@ def verdicts(folder: Path, data: bytes, *more: str, key: str | None = None, open
     path.write_bytes(data)
     report = check(path, key=key, opening=opening)
     words = [sys.executable, "-I", "-S", str(SCRIPT), str(path), "--lang", "en", *more, *(["--key", key] if key else [])]
-    ended = subprocess.run(words, capture_output=True, timeout=60, check=False, cwd=folder)
+    ended = subprocess.run(words, capture_output=True, timeout=300, check=False, cwd=folder)
     return next((f.fault for f in report.findings if f.fault), ""), (ended.returncode, ended.stdout.decode() + ended.stderr.decode())
 
 

@@ -17,7 +17,14 @@ from tests import firm
 from tests.cli.inside import Answer
 from tests.firm import CORP
 
-TODAY = words.moment(clock.now_ms()).date()
+NOW_MS = clock.now_ms()
+TODAY = words.moment(NOW_MS).date()
+
+
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands still: no midnight comes between what is set and what is counted."""
+    monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS)
 
 
 def opened(at: Home, name: str, *more: str) -> None:

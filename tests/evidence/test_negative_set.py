@@ -264,7 +264,7 @@ def test_a_pipe_in_the_folder_is_refused_and_not_waited_for(case: bytes, tmp_pat
     with zipfile.ZipFile(io.BytesIO(case)) as packed:
         packed.extractall(tmp_path)
     os.mkfifo(tmp_path / "case" / "data" / "pipe")
-    ended = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT), str(tmp_path), "--lang", "en"], capture_output=True, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT), str(tmp_path), "--lang", "en"], capture_output=True, timeout=300, check=False)
     assert ended.returncode == 6 and b"not a plain file: 'data/pipe'" in ended.stdout
 
 

@@ -26,7 +26,7 @@ def inside(name: str) -> dict[str, bytes]:
 def test_a_reader_verifies_it_with_nothing_but_python(name: str, tmp_path: Path) -> None:
     (tmp_path / "verify.py").write_bytes(inside(name)["verify/verify.py"])
     words = [sys.executable, "-I", "-S", "verify.py", str(SAMPLE / name), "--lang", "en", "--key", KEY]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
     assert ended.returncode == 0 and "all passed: 9 records, checkpoint 9" in ended.stdout and "not checked" not in ended.stdout, ended.stdout
     assert check(SAMPLE / name, key=KEY).sound
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from pipeline.evidence.check import check
 from pipeline.home import Home
 from pipeline.source.cycle import STEPS, Cycle, run
 from pipeline.verify import verify_archive
-from tests import firm
+from tests import firm, ports
 from tests.cli.liuhen import liuhen
 from tests.evidence.authority import Authority
 from tests.evidence.bag import SCRIPT, Files, refused_by_both, unzipped, verdicts, zipped
@@ -175,9 +175,12 @@ def test_the_archives_verification_names_a_stamp_that_is_over_another_note(stamp
 
 
 def test_while_the_authority_is_down_checkpoints_wait_and_nothing_is_dated_back(tmp_path: Path) -> None:
-    running = Authority(tmp_path / "tsa")
-    with running:
-        pass  # it had a port, and is gone
+    with ports.kept() as port:
+        down_for_a_while(tmp_path, Authority(tmp_path / "tsa", port=port))
+
+
+def down_for_a_while(tmp_path: Path, running: Authority) -> None:
+    """The authority has a port, and nobody listens there yet."""
     at = configured(firm.home(tmp_path), running)
     for n in (1, 2):
         firm.run(at, firm.page(tmp_path, f"{n}.json", {n: firm.message(n)}))
@@ -327,11 +330,11 @@ def test_a_chain_that_expired_since_still_holds(tmp_path: Path) -> None:
     matter.begin(at, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
     firm.run(at, firm.page(tmp_path, "a.json", {1: firm.message(1)}))
     checkpoint.make(at, firm.CORP)
-    with Authority(tmp_path / "tsa", lasts=timedelta(seconds=6)) as short:
+    with Authority(tmp_path / "tsa", lasts=timedelta(seconds=10)) as short:
         at = configured(at, short)
         assert stamps.ask(at, firm.CORP) == stamps.Result(stamped=1)
     data = export(at, customer="wmA")
-    time.sleep(7)
+    time.sleep(max(0.0, (short.until - datetime.now(UTC)).total_seconds()) + 1)
     now = ["openssl", "ts", "-verify", "-data", "000000000001.note", "-in", "000000000001.tsr", "-CAfile", "000000000001.pem"]
     assert subprocess.run(now, cwd=checkpoint.folder(at, firm.CORP), capture_output=True, check=False).returncode != 0  # it has expired
     ours, (code, words) = verdicts(tmp_path, data)

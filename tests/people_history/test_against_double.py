@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,7 +26,7 @@ from pipeline.source.doorbell import Doorbell
 from pipeline.wecom import callback_codec, callback_server, callback_store
 from pipeline.wecom.calls import permit_users
 from pipeline.wecom.client import Unreachable, open_client
-from tests import firm
+from tests import firm, ports
 from tests.simulate.doubles import Asker, double, served
 from tests.simulate.homes import home_of
 
@@ -50,16 +49,19 @@ class Firm:
 
     def told(self) -> None:
         """Wait until the double has sent its events."""
-        assert self.asker.admin("callbacks", {"wait_s": 20})["idle"] is True
+        assert self.asker.admin("callbacks", {"wait_s": 60})["idle"] is True
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firm]:
+def port() -> Iterator[int]:
+    with ports.kept() as kept:
+        yield kept
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Firm]:
     folder = tmp_path_factory.mktemp("firm")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = double(folder, now_ms=now_ms(), callback_url=f"http://127.0.0.1:{port}/callback/{CORP}", retry_pause_s=0.1)
+    made = double(folder, now_ms=now_ms(), callback_url=f"http://127.0.0.1:{port}/callback/{CORP}", retry_pause_s=0.1, echo_s=60.0)
     (folder / "token").write_text(made.callback.token)
     (folder / "aes").write_text(made.callback.encoding_aes_key)
     for name in ("token", "aes"):
@@ -71,6 +73,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firm]:
         server = callback_server.serve(home, port=port, log=lambda *_: None)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
+        made.clock.advance(now_ms() - made.clock.now())  # making it took a while, and its clock stands still
         yield Firm(asker, home)
         server.shutdown()
         server.server_close()
@@ -88,7 +91,7 @@ def test_the_url_check_and_the_bell_work_between_the_two(both: Firm) -> None:
     bell = Doorbell(both.home.path, CORP)
     both.asker.admin("grow", {"messages": 2})
     both.told()
-    assert bell.wait(5)
+    assert bell.wait(60)
 
 
 def test_the_directory_is_the_doubles(both: Firm) -> None:
@@ -227,7 +230,7 @@ def test_callback_serve_takes_a_callback_and_ends_when_told(both: Firm, tmp_path
         keys = callback_codec.keys(made.token, made.encoding_aes_key, CORP)
         sealed, at = callback_codec.seal(b"echo", keys=keys, filler=bytes(16)), str(now_ms() // 1000)
         query = urlencode({"msg_signature": callback_codec.signature(made.token, at, "n", sealed), "timestamp": at, "nonce": "n", "echostr": sealed})
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", f"/callback/{CORP}?{query}")
         assert connection.getresponse().read() == b"echo"
         connection.close()

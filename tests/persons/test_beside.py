@@ -31,15 +31,21 @@ PEOPLE = [
     '{"userid":"wmY","kind":"external","name":"郑八"}', '{"userid":"wmZ","kind":"external","name":"冯九"}',
     '{"userid":"wmLate","kind":"external","name":"钱七","valid_from":"2026-06-01"}',
 ]  # fmt: skip
-CONSENT = [
-    {"userid": "lina", "external_userid": "wmR", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
-    {"userid": "lina", "external_userid": "wmX", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
-    {"userid": "lina", "external_userid": "wmX", "status": "Agree", "changed_at": firm.T0 // 1000 - 100},
-    {"userid": "lina", "external_userid": "wmY", "status": "Agree", "changed_at": 4_000_000_000},  # counts from now
-    {"userid": "lina", "external_userid": "wmY", "status": "Disagree", "changed_at": int(time.time()) + 300},
-    {"userid": "lina", "external_userid": "wmZ", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
-    {"userid": "lina", "external_userid": "wmZ", "status": "Perhaps", "changed_at": firm.T0 // 1000 - 100},
-]
+
+
+def consent(now_s: int) -> list[dict[str, object]]:
+    """What is imported at that second: a decision made in the next ten minutes counts from its own time."""
+    return [
+        {"userid": "lina", "external_userid": "wmR", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
+        {"userid": "lina", "external_userid": "wmX", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
+        {"userid": "lina", "external_userid": "wmX", "status": "Agree", "changed_at": firm.T0 // 1000 - 100},
+        {"userid": "lina", "external_userid": "wmY", "status": "Agree", "changed_at": 4_000_000_000},  # counts from now
+        {"userid": "lina", "external_userid": "wmY", "status": "Disagree", "changed_at": now_s + 300},
+        {"userid": "lina", "external_userid": "wmZ", "status": "Disagree", "changed_at": firm.T0 // 1000 - 500},
+        {"userid": "lina", "external_userid": "wmZ", "status": "Perhaps", "changed_at": firm.T0 // 1000 - 100},
+    ]
+
+
 MAY, JULY = date(2026, 5, 4), date(2026, 7, 4)
 
 
@@ -50,7 +56,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Home:
     ingest.append(home, firm.CORP, [("people", lakerows.people_table(read_people([line.encode() for line in PEOPLE], recorded_at_ms=firm.T0)))], what="people")
     room = {"room_id": "wr1", "name": "理财群", "owner_id": "lina", "valid_from": None, "valid_to": None, "source": "api", "internal": "no", "recorded_at": firm.T0}
     ingest.append(home, firm.CORP, [("rooms", schema.table("rooms", {c.name: [room.get(c.name)] for c in schema.kind("rooms").columns}))], what="rooms")
-    (folder / "consent.jsonl").write_text("".join(json.dumps(line) + "\n" for line in CONSENT))
+    (folder / "consent.jsonl").write_text("".join(json.dumps(line) + "\n" for line in consent(int(time.time()))))
     assert Answer(home, "consent", "import", str(folder / "consent.jsonl")).code == 3  # one line has a time to come, one a status that nobody knows
     said = {1: firm.message(1, "这个产品稳赚不赔", sender="lina", to=["wmA"]), 2: firm.message(2, "您好", sender="wmA", to=["lina"])}
     firm.run(home, firm.page(folder, "p.json", said))

@@ -102,7 +102,7 @@ class Asker:
     def send(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Asked:
         """One request as it is."""
         parts = urlsplit(self.server.base)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None, headers or {})
             answer = connection.getresponse()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from pipeline.home import Home
 from pipeline.simulate.live import Live
 from pipeline.source.doorbell import Doorbell
 from pipeline.wecom import callback_server, callback_store
+from tests import ports
 from tests.simulate.doubles import Asker, double, served
 from tests.simulate.homes import home_of
 
@@ -27,13 +27,17 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def port() -> Iterator[int]:
+    with ports.kept() as kept:
+        yield kept
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("doorbell")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     corp = "wwdemo000000000001"
     now = clock.now_ms()  # the server's clock is the host's
-    made = double(folder / "sim", now_ms=now, callback_url=f"http://127.0.0.1:{port}/callback/{corp}", notice_every_s=0.0, retry_pause_s=0.01, echo_s=20.0)
+    made = double(folder / "sim", now_ms=now, callback_url=f"http://127.0.0.1:{port}/callback/{corp}", notice_every_s=0.0, retry_pause_s=0.01, echo_s=60.0)
     secrets = made.setting.folder / "secrets"
     keys = {f"corp.{corp}.callback_{name}": f"file:{secrets / file}" for name, file in (("token", "callback-token"), ("aes_key", "callback-aes-key"))}
     heard: list[str] = []
@@ -49,7 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def sent(place: Place) -> None:
-    assert place.asker.admin("callbacks", {"wait_s": 20})["idle"] is True
+    assert place.asker.admin("callbacks", {"wait_s": 60})["idle"] is True
 
 
 def test_the_products_server_passes_the_check_of_the_console(place: Place) -> None:
@@ -60,7 +64,7 @@ def test_what_people_say_rings_the_bell(place: Place) -> None:
     bell = Doorbell(place.home.path, place.corp)
     assert bell.rang() is False
     live = Live(place.asker.server.double, per_minute=60_000, tick_s=0.02)
-    assert bell.wait(20) is True
+    assert bell.wait(60) is True
     live.close()
     sent(place)
     assert "new_messages" in place.heard

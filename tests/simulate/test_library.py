@@ -143,7 +143,7 @@ def test_a_proxy_that_refuses_is_10001(asker: Asker, native: Native) -> None:
 @pytest.mark.parametrize("host", ["example.com:443", "qyapi.weixin.qq.com:80", "127.0.0.1:22", "qyapi.weixin.qq.com.evil.example:443"])
 def test_the_proxy_opens_no_tunnel_to_anybody_else(standing: Asker, host: str) -> None:
     parts = urlsplit(standing.server.base)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60) as connection:
         connection.sendall(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 403 ")
 
@@ -151,7 +151,7 @@ def test_the_proxy_opens_no_tunnel_to_anybody_else(standing: Asker, host: str) -
 def test_inside_the_tunnel_there_is_tls_for_the_platforms_name_and_no_admin(standing: Asker) -> None:
     parts = urlsplit(standing.server.base)
     context = ssl.create_default_context(cadata=standing.server.ca.decode())
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60) as connection:
         connection.sendall(b"CONNECT qyapi.weixin.qq.com:443 HTTP/1.1\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
         with context.wrap_socket(connection, server_hostname="qyapi.weixin.qq.com") as tunnel:

@@ -29,7 +29,7 @@ PAGES = 30
 A_PAGE = 4
 # Few pages a commit: many races a round.
 PAGES_A_COMMIT = 2
-TIMEOUT_S = 120
+TIMEOUT_S = 600  # it only keeps from hanging
 
 
 def stage(at: Home, pages: Sequence[Sequence[bytes]]) -> None:

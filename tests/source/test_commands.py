@@ -115,7 +115,7 @@ def test_a_follower_pulls_when_the_doorbell_rings_and_ends_when_told(tmp_path: P
             doorbell.ring(home.path, corp)
             rung = time.monotonic()
             second = json.loads(follower.stdout.readline())
-            assert time.monotonic() - rung < 20
+            assert time.monotonic() - rung < 300  # else it came with the next poll, an hour later
             follower.send_signal(signal.SIGTERM)
-            assert follower.wait(20) == 0
+            assert follower.wait(60) == 0
         assert first["complete"] and second["records"] == 5

@@ -158,9 +158,9 @@ def sealed() -> tuple[bytes, bytes]:
 def test_a_record_that_ends_the_library_is_told_and_the_next_one_opens(running: Restarting) -> None:
     key, box = sealed()
     with pytest.raises(VendorError) as error:
-        running.call(b"decrypt", key, b"short", timeout_s=10)
+        running.call(b"decrypt", key, b"short", timeout_s=120)
     assert error.value.code == CHILD_DIED
-    assert running.call(b"decrypt", key, box, timeout_s=10) == [b'{"a":1}']
+    assert running.call(b"decrypt", key, box, timeout_s=120) == [b'{"a":1}']
 
 
 @vendor
@@ -168,7 +168,7 @@ def test_a_record_that_ends_the_library_is_told_and_the_next_one_opens(running: 
 def test_a_proxy_that_is_not_there_is_the_network_and_those_of_the_environment_do_not_count(running: Restarting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("no_proxy", "*")
-    source = Native(running, timeout_s=5)
+    source = Native(running, timeout_s=120)
     for _ in range(2):
         with pytest.raises(VendorError) as error:
             source.chat_data(0, 1000)
@@ -190,7 +190,7 @@ def test_a_call_that_does_not_come_back_ends_the_child_and_a_new_one_answers(run
             stuck.call(b"chat_data", b"0", b"1000", timeout_s=0.5)
         assert error.value.code == TIMED_OUT
         key, box = sealed()
-        assert stuck.call(b"decrypt", key, box, timeout_s=10) == [b'{"a":1}']
+        assert stuck.call(b"decrypt", key, box, timeout_s=120) == [b'{"a":1}']
         stuck.close()
 
 
@@ -198,7 +198,7 @@ def test_a_call_that_does_not_come_back_ends_the_child_and_a_new_one_answers(run
 @needs_it
 def test_secrets_are_neither_arguments_nor_environment_of_the_child(running: Restarting) -> None:
     key, box = sealed()
-    running.call(b"decrypt", key, box, timeout_s=10)
+    running.call(b"decrypt", key, box, timeout_s=120)
     pid = running._running()._process.pid
     if os.geteuid() == 0:  # nobody else may look inside
         for name in ("cmdline", "environ"):

@@ -50,7 +50,7 @@ class Platform:
 
     def client(self, **more: Any) -> Client:
         """A client of this platform with the secrets s-archive and s-contacts."""
-        http = httpx.Client(base_url=self.url, timeout=2.0, trust_env=False, verify=False)  # plain HTTP: loading the root certificates would cost most of a test
+        http = httpx.Client(base_url=self.url, timeout=60.0, trust_env=False, verify=False)  # plain HTTP: loading the root certificates would cost most of a test
         return Client("ww1", lambda name: f"s-{name}", http, sleep=self.sleep, monotonic=self.monotonic, **more)
 
 

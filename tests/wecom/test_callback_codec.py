@@ -126,7 +126,7 @@ def test_every_public_vector_ends_as_it_says(vector: Any) -> None:
         assert callback_codec.signature(vector["token"], query["timestamp"], query["nonce"], sealed) == expect["msg_signature"]
         return
     body = b"<xml><Encrypt>" + b"A" * 5_000_000 if vector["body"] == "GENERATE:5MB" else (vector.get("body") or "").encode()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         now_s = float(query["timestamp"])
         plain = check_echo(query, keys=keys, now_s=now_s, max_age_s=600) if vector["method"] == "GET" else open_event(query, body, keys=keys, now_s=now_s, max_age_s=600)
@@ -134,7 +134,7 @@ def test_every_public_vector_ends_as_it_says(vector: Any) -> None:
             plain_fields = read_xml(plain).fields
     except Refused as refused:
         assert expect["ok"] == "either" or (expect["ok"] is False and refused.reason in expect["reason"].split("|")), refused.reason
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1
         return
     assert expect["ok"] in (True, "either")
     if "plaintext" in expect:
