@@ -57,17 +57,17 @@ def _refused(setting: str, kind: Any, came: str) -> UsageError | None:
     match kind:
         case inspect.LiteralType():
             choices = ", ".join(str(one) for one in kind.values)
-            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting}: expected one of {choices}; got {came}", remedy=what_to_do)
+            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is {came}, expected one of {choices}", remedy=what_to_do)
         case inspect.BoolType():
-            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting}: expected true or false, got {came}", remedy=what_to_do)
+            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is {came}, expected true or false", remedy=what_to_do)
         case inspect.IntType():
-            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting}: expected a whole number {_span(kind)}, got {came}", remedy=what_to_do)
+            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is {came}, expected a whole number {_span(kind)}", remedy=what_to_do)
         case inspect.FloatType():
-            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting}: expected a number {_span(kind)}, got {came}", remedy=what_to_do)
+            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is {came}, expected a number {_span(kind)}", remedy=what_to_do)
         case inspect.StrType():
-            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting}: expected a text in quotes, got something else", remedy=what_to_do)
+            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is not a text in quotes, as it must be", remedy=what_to_do)
         case inspect.VarTupleType() if not isinstance(kind.item_type, inspect.StructType):
-            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting}: expected a list such as {_list(kind)}, got something else", remedy=what_to_do)
+            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is not a list such as {_list(kind)}, as it must be", remedy=what_to_do)
     return None
 
 

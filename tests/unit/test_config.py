@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import config
+from pipeline import config, sentences
 from pipeline.config import Corp
 from pipeline.errors import UsageError
 
@@ -55,28 +55,45 @@ def test_what_is_not_a_setting_or_not_a_value_is_refused(key: str, value: str, w
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        pytest.param("ingest.rsa", "fast", "ingest.rsa: expected one of auto, multi-buffer, openssl; got 'fast'", id="rsa"),
-        pytest.param("consent.default", "yes", "consent.default: expected one of agree, pending, refuse; got 'yes'", id="silence"),
-        pytest.param("consent.room", "all", "consent.room: expected one of everyone, sender; got 'all'", id="rooms"),
-        pytest.param("consent.withdrawal", "drop", "consent.withdrawal: expected one of keep, restrict; got 'drop'", id="withdrawal"),
-        pytest.param("source.opener", "x", "source.opener: expected one of auto, native, open; got 'x'", id="opener"),
-        pytest.param("heartbeat.send", "1", "heartbeat.send: expected one of changes, cycle, off; got 1", id="a number for a word"),
-        pytest.param("alerts.language", "fr", "alerts.language: expected one of en, zh; got 'fr'", id="language"),
-        pytest.param("alerts.severities", '["high", "x"]', "alerts.severities: expected one of high, low, medium; got 'x'", id="a word of a list"),
-        pytest.param("alerts.severities", "high", 'alerts.severities: expected a list such as ["high", "low"], got something else', id="no list of words"),
-        pytest.param("alerts.to", "li", 'alerts.to: expected a list such as ["a", "b"], got something else', id="no list"),
-        pytest.param("consent.withheld_days", "3651", "consent.withheld_days: expected a whole number 0–3650, got 3651", id="above"),
-        pytest.param("ingest.workers", "many", "ingest.workers: expected a whole number 0–256, got 'many'", id="no number"),
-        pytest.param("media.max_mb", "-1", "media.max_mb: expected a whole number ≥0, got -1", id="no highest"),
-        pytest.param("source.window_days", "0", "source.window_days: expected a number >0–30, got 0", id="just not below"),
-        pytest.param("evidence.sm3", "yes", "evidence.sm3: expected true or false, got 'yes'", id="yes or no"),
-        pytest.param("corp.ww2.app_secret", "12345", "corp.ww2.app_secret: expected a text in quotes, got something else", id="what may be a secret"),
+        pytest.param("ingest.rsa", "fast", "ingest.rsa is 'fast', expected one of auto, multi-buffer, openssl", id="rsa"),
+        pytest.param("consent.default", "yes", "consent.default is 'yes', expected one of agree, pending, refuse", id="silence"),
+        pytest.param("consent.room", "all", "consent.room is 'all', expected one of everyone, sender", id="rooms"),
+        pytest.param("consent.withdrawal", "drop", "consent.withdrawal is 'drop', expected one of keep, restrict", id="withdrawal"),
+        pytest.param("source.opener", "x", "source.opener is 'x', expected one of auto, native, open", id="opener"),
+        pytest.param("heartbeat.send", "1", "heartbeat.send is 1, expected one of changes, cycle, off", id="a number for a word"),
+        pytest.param("alerts.language", "fr", "alerts.language is 'fr', expected one of en, zh", id="language"),
+        pytest.param("alerts.severities", '["high", "x"]', "alerts.severities is 'x', expected one of high, low, medium", id="a word of a list"),
+        pytest.param("alerts.severities", "high", 'alerts.severities is not a list such as ["high", "low"], as it must be', id="no list of words"),
+        pytest.param("alerts.to", "li", 'alerts.to is not a list such as ["a", "b"], as it must be', id="no list"),
+        pytest.param("consent.withheld_days", "3651", "consent.withheld_days is 3651, expected a whole number 0–3650", id="above"),
+        pytest.param("ingest.workers", "many", "ingest.workers is 'many', expected a whole number 0–256", id="no number"),
+        pytest.param("media.max_mb", "-1", "media.max_mb is -1, expected a whole number ≥0", id="no highest"),
+        pytest.param("source.window_days", "0", "source.window_days is 0, expected a number >0–30", id="just not below"),
+        pytest.param("evidence.sm3", "yes", "evidence.sm3 is 'yes', expected true or false", id="yes or no"),
+        pytest.param("corp.ww2.app_secret", "12345", "corp.ww2.app_secret is not a text in quotes, as it must be", id="what may be a secret"),
     ],
 )
 def test_a_value_that_does_not_fit_is_told_with_what_does(key: str, value: str, said: str) -> None:
     with pytest.raises(UsageError) as refused:
         config.changed(TEXT, key, value)
     assert (refused.value.code, refused.value.message) == ("CONFIG_INVALID", f"liuhen.toml: {said}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        pytest.param("ingest.rsa", "fast", "ingest.rsa 应为 auto, multi-buffer, openssl 之一，实为 'fast'", id="choice"),
+        pytest.param("ingest.workers", "many", "ingest.workers 应为整数 0–256，实为 'many'", id="whole number"),
+        pytest.param("source.window_days", "0", "source.window_days 应为数字 >0–30，实为 0", id="number"),
+        pytest.param("evidence.sm3", "yes", "evidence.sm3 应为 true 或 false，实为 'yes'", id="yes or no"),
+        pytest.param("corp.ww2.app_secret", "12345", "corp.ww2.app_secret 应为带引号的文字", id="text"),
+        pytest.param("alerts.to", "li", 'alerts.to 应为列表，如 ["a", "b"]', id="list"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_in_chinese_too(key: str, value: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        config.changed(TEXT, key, value)
+    assert sentences.in_chinese(refused.value.message) == f"liuhen.toml：{said}"
 
 
 @pytest.mark.parametrize(
