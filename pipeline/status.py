@@ -117,7 +117,7 @@ def _times(home: Home, found: dict[str, Any], lang: Lang) -> list[str]:
         ended = words.say("status.exit", lang, at=words.beijing(found["last_run_at"], lang), code=found["last_exit_code"])
         lines.append((words.say("status.run", lang), ended))
     if found["rsa"] is not None:
-        lines.append((words.say("doctor.rsa", lang), ", ".join(words.label("rsa", used, lang) for used in found["rsa"].split(", "))))
+        lines.append((words.say("doctor.rsa", lang), words.label("rsa", found["rsa"], lang)))
     if found["pull_complete_at"] is not None:
         lines.append((words.say("status.pulled", lang), words.beijing(found["pull_complete_at"], lang)))
     if found["window_hours_left"] is not None:

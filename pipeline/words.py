@@ -6,9 +6,10 @@ The catalogue is schemas/words.yaml: key → {zh, en}. Everything here only look
 Rules:
  (1) the language is the option, else LIUHEN_LANG, else LANG, else Chinese; a wrong option or LIUHEN_LANG is refused, a foreign LANG is not.
  (2) both languages of a key take the same placeholders; an unknown key is our own mistake (WORD_MISSING), never shown as a key.
- (3) values that the data holds (a fate, a category of somebody's own pack) are shown as they are when the catalogue has no word for them; one that
-     stands in brackets for what has no text (`[video]`) keeps them around its word.
- (4) times are Beijing time with UTC beside it, to the second, the UTC day added when it is another one.
+ (3) `{n:record is|records are}` is the word before the bar for one and the one behind it for any other number: English needs it, Chinese does not.
+ (4) values that the data holds (a fate, a category of somebody's own pack) are shown as they are when the catalogue has no word for them; one that
+     stands in brackets for what has no text (`[video]`) keeps them around its word, and several joined by `, ` are each told by its own.
+ (5) times are Beijing time with UTC beside it, to the second, the UTC day added when it is another one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pipeline.resources import data_folder
 Lang = Literal["zh", "en"]
 # A key that is a word of letters, then both languages in double quotes.
 _ENTRY = re.compile(r'^([a-z_]+\.[\w. -]*\w): \{zh: ("(?:[^"\\\t\n]|\\.)*"), en: ("(?:[^"\\\t\n]|\\.)*")\}$', re.MULTILINE)
+_PLURAL = re.compile(r"\{(?P<n>\w+):(?P<one>[^{}|]*)\|(?P<more>[^{}|]*)\}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -82,16 +84,22 @@ def say(key: str, lang: Lang, **values: object) -> str:
     entry = catalogue().get(key)
     if entry is None:
         raise ArchiveError("WORD_MISSING", f"schemas/words.yaml has no key {key}", remedy="report it: this is a mistake in liuhen")
-    return entry[lang].format(**values)
+    return _PLURAL.sub(lambda found: _counted(found, values), entry[lang]).format(**values)
+
+
+def _counted(found: re.Match[str], values: Mapping[str, object]) -> str:
+    return found["one" if str(values[found["n"]]) == "1" else "more"]
 
 
 def label(group: str, value: object, lang: Lang) -> str:
-    """Return the word for a value that the data holds (`label("fate", "archived", "zh")`), else the value itself (rule 3)."""
+    """Return the word for a value that the data holds (`label("fate", "archived", "zh")`), else the value itself (rule 4)."""
     if value is None:
         return ""
     entry, shown = catalogue().get(f"{group}.{value}"), str(value)
     if entry is None and shown[:1] + shown[-1:] == "[]" and (inside := catalogue().get(f"{group}.{shown[1:-1]}")):
         return f"[{inside[lang]}]"
+    if entry is None and all(several := [catalogue().get(f"{group}.{one}") for one in shown.split(", ")]):
+        return ", ".join(one[lang] for one in several if one)
     return entry[lang] if entry else shown
 
 
@@ -134,7 +142,7 @@ def moment(at: int | datetime) -> datetime:
 
 
 def beijing(at: int | datetime | None, lang: Lang = "zh") -> str:
-    """Return a time as `2026-11-22 09:30:05 (01:30:05Z)` (rule 4), or the words for an unknown one."""
+    """Return a time as `2026-11-22 09:30:05 (01:30:05Z)` (rule 5), or the words for an unknown one."""
     if at is None:
         return say("time.unknown", lang)
     there = moment(at)

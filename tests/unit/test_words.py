@@ -26,7 +26,7 @@ def spelt(names: str) -> list[str]:
 
 
 def fields(text: str) -> list[str]:
-    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+    return sorted(name for _, name, spec, _ in string.Formatter().parse(text) if name is not None and "|" not in (spec or ""))
 
 
 def test_every_key_has_both_languages_and_nothing_else() -> None:
@@ -42,6 +42,41 @@ def test_both_languages_of_a_key_take_the_same_placeholders() -> None:
 def test_placeholders_are_plain_names_so_that_a_word_cannot_reach_into_a_value() -> None:
     names = {name for entry in words.catalogue().values() for text in entry.values() for name in fields(text)}
     assert {name for name in names if not name.isidentifier()} == set()
+
+
+def test_what_goes_by_a_number_names_a_number_that_is_told_beside_it() -> None:
+    texts = [text for entry in words.catalogue().values() for text in entry.values()]
+    by_number = [(name, text) for text in texts for _, name, spec, _ in string.Formatter().parse(text) if "|" in (spec or "")]
+    assert len(by_number) > 100
+    assert [text for name, text in by_number if name not in fields(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        pytest.param(0, "0 failed records are not acknowledged", id="none"),
+        pytest.param(1, "1 failed record is not acknowledged", id="one"),
+        pytest.param("1", "1 failed record is not acknowledged", id="one, set already"),
+        pytest.param(11, "11 failed records are not acknowledged", id="begins with one"),
+        pytest.param("1,001", "1,001 failed records are not acknowledged", id="set in thousands"),
+    ],
+)
+def test_one_thing_is_not_told_as_several(n: object, said: str) -> None:
+    assert words.say("status.failed", "en", n=n).startswith(f"{said} (")
+    assert words.say("status.failed", "zh", n=n).startswith(f"{n} ")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        pytest.param("multi-buffer, openssl:keys", "eight at once (crypto_mb), one by one (OpenSSL): no private key has 2,048 bits", id="both ways"),
+        pytest.param("openssl", "one by one (OpenSSL), as configured", id="one way"),
+        pytest.param("multi-buffer, something", "multi-buffer, something", id="one that nobody knows"),
+        pytest.param("", "", id="nothing"),
+    ],
+)
+def test_several_values_are_each_told_by_their_word(value: str, said: str) -> None:
+    assert words.label("rsa", value, "en") == said
 
 
 def test_no_key_is_given_twice() -> None:
