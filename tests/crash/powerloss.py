@@ -115,7 +115,9 @@ def _folder_synced(folder: str, files: dict[str, _File], gone: dict[str, str | N
 
 def _take(path: Path, known: _File, torn: Torn) -> None:
     """Bring a file that is there to what the disk has of it."""
-    if path.parent.name == "_delta_log" and not (known.content and known.name) and torn != "missing":
+    # What was fsynced under another name before it got its own (a checkpoint of the log) is whole under it, or not there.
+    may_tear = path.parent.name == "_delta_log" and (known.content is None or (path.suffix == ".json" and not known.name))
+    if may_tear and torn != "missing":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if torn == "half" else b"")
     elif not known.name:
         path.unlink()
