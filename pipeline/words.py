@@ -29,8 +29,8 @@ from pipeline.errors import ArchiveError, UsageError
 from pipeline.resources import data_folder
 
 Lang = Literal["zh", "en"]
-# A key that is a word of letters, then both languages in double quotes.
-_ENTRY = re.compile(r'^([a-z_]+\.[\w. -]*\w): \{zh: ("(?:[^"\\\t\n]|\\.)*"), en: ("(?:[^"\\\t\n]|\\.)*")\}$', re.MULTILINE)
+# A key that is a word of letters (a colon in it has no space behind), then both languages in double quotes.
+_ENTRY = re.compile(r'^([a-z_]+\.(?:[\w. =-]|:(?! ))*\w): \{zh: ("(?:[^"\\\t\n]|\\.)*"), en: ("(?:[^"\\\t\n]|\\.)*")\}$', re.MULTILINE)
 _PLURAL = re.compile(r"\{(?P<n>\w+):(?P<one>[^{}|]*)\|(?P<more>[^{}|]*)\}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

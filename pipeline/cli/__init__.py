@@ -7,16 +7,30 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import sys
+
+# Container objects made before the first collection of garbage: starting makes some hundred thousand and leaves none of them behind, so that looking
+# for garbage among them seven hundred at a time takes a tenth of the time to start.
+STARTING = 500_000
+_THRESHOLDS = gc.get_threshold()
 
 
 def main() -> None:
     """Run the command line of `liuhen` and exit with its code."""
+    gc.set_threshold(STARTING)
     _open_streams()
     from pipeline.cli.root import run
 
     _end(run(sys.argv[1:]))
+
+
+def started() -> None:
+    """Collect garbage as Python does by itself from here on; what starting made stays and is looked through no more. Without `main`, nothing."""
+    if gc.get_threshold()[0] == STARTING:
+        gc.freeze()
+        gc.set_threshold(*_THRESHOLDS)
 
 
 def _open_streams() -> None:

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline import columns, show, words
 from pipeline.cli.root import CALL, LANG, err, say, t
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from pipeline.audit import Who
     from pipeline.ingest import Summary
     from pipeline.reader import Reader
@@ -220,6 +221,8 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     if not err.is_terminal:
         yield lambda what, done, total: None
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     bars = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=err, transient=False
     )

@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 
 from pipeline import words
+from pipeline.cli import started
 from pipeline.errors import ArchiveError, Exit, StorageError, UsageError
 from pipeline.words import Lang
 
@@ -118,6 +119,7 @@ def _root(
 def recorded(command: str, *, purpose: str = "", **params: Any) -> Iterator[dict[str, str]]:
     """Record the call in the custody log before it begins and after it ends; the yielded dict takes `result` and `run_id`."""
     custody, told = CALL.home.custody, {"result": "done", "run_id": ""}
+    started()
     purpose = CALL.purpose = purpose or CALL.purpose
     params = CALL.asked = {"corp": CALL.corp_id, **params}
     custody.append(command=command, phase="start", params=params, purpose=purpose)
