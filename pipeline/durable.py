@@ -6,12 +6,14 @@ Promises, on a file system that honours fsync (docs/threat-model.md names what i
 - `write_once`: after it returns the whole file is there under its name for good; a name is never overwritten.
 - `replace`: after it returns the new content is there; at any instant readers see the whole old or the whole new file.
 - `remove`: after it returns the name is gone for good; an absent name is fine.
+- `sweep_temporary`: takes what killed writers left, and nothing of a writer at work: each holds a lock on its temporary file until that has a name.
 Errors of the storage (full, read-only, no permission, no handles) become StorageError; nothing half-written keeps a final name.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -89,21 +91,37 @@ def make_folder(folder: Path, *, mode: int = 0o700) -> None:
             fsync_folder(path.parent)
 
 
-def _write_temporary(path: Path, data: bytes | memoryview, mode: int, token: str = "") -> Path:
+@contextmanager
+def _temporary(path: Path, data: bytes | memoryview, mode: int, token: str = "") -> Iterator[Path]:
+    """Give the durable content of `path` under a temporary name, which is ours until the block ends; the block takes the name away."""
     temporary = path.with_name(f".{token or secrets.token_hex(8)}.part")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    handle = _held(temporary, mode)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(handle, view) :]
         os.fsync(handle)
+        yield temporary
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
     finally:
         os.close(handle)
-    return temporary
+
+
+def _held(temporary: Path, mode: int) -> int:
+    """Return a handle of a new file that holds the lock of its writer."""
+    while True:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # a sweep came between the two
 
 
 def write_once(path: Path, data: bytes | memoryview, *, mode: int = 0o600, sync_folder: bool = True, token: str = "") -> bool:
@@ -112,13 +130,12 @@ def write_once(path: Path, data: bytes | memoryview, *, mode: int = 0o600, sync_
     With sync_folder=False the caller must fsync the folder before relying on the name. token: what its temporary name bears, for whoever
     lists what a killed run may leave."""
     with storage(f"writing {path.name}"):
-        temporary = _write_temporary(path, data, mode, token)
-        try:
-            os.link(temporary, path)
-            made = True
-        except FileExistsError:
-            made = False
-        finally:
+        with _temporary(path, data, mode, token) as temporary:
+            try:
+                os.link(temporary, path)
+                made = True
+            except FileExistsError:
+                made = False
             os.unlink(temporary)
         if sync_folder:
             fsync_folder(path.parent)
@@ -128,8 +145,8 @@ def write_once(path: Path, data: bytes | memoryview, *, mode: int = 0o600, sync_
 def replace(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace the content of `path` durably and at once."""
     with storage(f"writing {path.name}"):
-        temporary = _write_temporary(path, data, mode)
-        os.replace(temporary, path)
+        with _temporary(path, data, mode) as temporary:
+            os.replace(temporary, path)
         fsync_folder(path.parent)
 
 
@@ -166,6 +183,12 @@ def remove(path: Path, *, sync_folder: bool = True) -> None:
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Remove what killed writers left under temporary names in `folder` (callers hold the lock of the folder)."""
+    """Remove what killed writers left under temporary names in `folder`; what a writer is at work on stays."""
     for path in folder.glob(".*.part"):
-        remove(path, sync_folder=False)
+        with storage(f"removing {path.name}"), suppress(FileNotFoundError, BlockingIOError):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(handle)

@@ -181,6 +181,11 @@ def given_a_name(path: Path) -> None:
     durable.give_name(aside, path)
 
 
+def renamed(path: Path) -> None:
+    with durable._temporary(path, b"new", 0o600) as temporary:
+        os.replace(temporary, path)
+
+
 PROMISES = {
     "write_once": Promise(None, lambda path: durable.write_once(path, b"new"), b"new"),
     "write_once, the name is there": Promise(b"old", lambda path: durable.write_once(path, b"new"), b"old"),
@@ -193,7 +198,7 @@ PROMISES = {
     "a plain write": Promise(b"old", lambda path: path.write_bytes(b"new"), b"old"),
     "a new file without its folder": Promise(None, lambda path: durable.write_once(path, b"new", sync_folder=False), None),
     "a removal without its folder": Promise(b"old", lambda path: durable.remove(path, sync_folder=False), b"old"),
-    "a rename without its folder": Promise(b"old", lambda path: os.replace(durable._write_temporary(path, b"new", 0o600), path), b"old"),
+    "a rename without its folder": Promise(b"old", renamed, b"old"),
 }
 
 

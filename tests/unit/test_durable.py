@@ -5,7 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +41,54 @@ def test_content_is_fsynced_before_its_name_appears_and_the_name_after(tmp_path:
     monkeypatch.setattr(os, "link", told_link)
     durable.write_once(tmp_path / "a", b"x")
     assert order == ["fsync data", "link", "fsync folder"]
+
+
+@pytest.mark.parametrize("write", [durable.write_once, durable.replace])
+def test_a_sweep_beside_a_writer_leaves_its_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], object]) -> None:
+    """A pull writes while an ingest sweeps the same folder: each holds a lock of its own."""
+    swept: list[str] = []
+
+    def beside(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*given: Any) -> Any:
+            durable.sweep_temporary(tmp_path)
+            swept.append(function.__name__)
+            return function(*given)
+
+        return called
+
+    for name in ("write", "fsync", "link", "replace", "unlink"):
+        monkeypatch.setattr(os, name, beside(getattr(os, name)))
+    write(tmp_path / "a", b"new")
+    monkeypatch.undo()
+    assert {"write", "fsync"} < set(swept)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"new")]
+
+
+def test_a_sweep_between_the_making_of_a_file_and_its_lock_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[str] = []
+    real = os.open
+
+    def opened(path: Any, flags: int, *mode: int) -> int:
+        handle = real(path, flags, *mode)
+        if flags & os.O_CREAT and not came:
+            came.append(str(path))
+            durable.sweep_temporary(tmp_path)
+            assert not os.path.exists(path)
+        return handle
+
+    monkeypatch.setattr(os, "open", opened)
+    assert durable.write_once(tmp_path / "a", b"new") and came
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"new")]
+
+
+def test_a_sweep_takes_what_a_killed_writer_left(tmp_path: Path) -> None:
+    words = "import os, signal, sys; from pathlib import Path; from pipeline import durable\n"
+    words += "os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\ndurable.write_once(Path(sys.argv[1]), b'x')"
+    ended = subprocess.run([sys.executable, "-c", words, str(tmp_path / "a")], cwd=Path(durable.__file__).parents[1], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [p.suffix for p in tmp_path.iterdir()] == [".part"]
+    durable.sweep_temporary(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_replace_leaves_the_old_content_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
