@@ -255,7 +255,8 @@ def test_only_the_months_asked_for_are_matched(archive: Home) -> None:
     assert counting(archive, "words") == ["m5", "m6"]
 
 
-def test_a_rescan_finds_what_the_runs_found(tmp_path: Path) -> None:
+def test_a_rescan_finds_what_the_runs_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now_ms", lambda: T0 + clock.DAY_MS)  # a week later the run would find the silence too
     at = home(tmp_path)
     at.store_pack("mine", SOURCE)
     run(at, page(tmp_path, "a.json", {**BUBBLES, **TALK, 14: message(14, "不能保本保息"), 15: message(15, "加薇❤️我，电话13800138000")}))
