@@ -103,7 +103,7 @@ def _section(reader: Reader, entry: Entry, period: Period) -> Section:
     days = {"from": period.first.isoformat(), "to": period.last.isoformat()}
     given = {**{p.name: days[p.name] for p in asked.meta.parameters if p.name in days}, **entry.given}
     values = audit.bind(asked, given)
-    found, rows = columns.rows_from_arrow(reader.arrow(asked.sql, values), lang="zh", view="messages")
+    found, rows = columns.rows_from_arrow(reader.answer(asked, values), lang="zh", view="messages")
     titles = {c.name: f"{c.title.zh} · {c.title.en}" for c in asked.meta.columns}
     words = {**{c.name: c.words for c in found}, **audit.worded(asked)}
     if entry.given.get("by") in ("category", "severity", "msgtype"):

@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 from python_calamine import CalamineWorkbook
 
+from pipeline import audit, columns
 from pipeline.home import Home
+from pipeline.reader import Reader
+from pipeline.reports import gather, period
 from pipeline.reports.contents import PACK
 from tests.cli.inside import Answer
+from tests.firm import CORP
 
 pytestmark = pytest.mark.slow
 # What the letter says of November 2026, worked out from tests/story/firm.py.
@@ -56,6 +60,19 @@ def test_every_audit_of_the_pack_has_its_sheet_with_all_rows(book: Any) -> None:
     assert [(row[0], int(row[1])) for row in days[1:4]] == [("2026-11-02", 3), ("2026-11-03", 1), ("2026-11-04", 1)]
     [handed] = book.get_sheet_by_name("客户交接").to_python()[1:]
     assert (handed[0].isoformat()[:10], handed[1:7], int(handed[11])) == ("2026-11-16", ["wmA", "陈一", "zhangsan", "张三", "lisi", "李四"], 1)  # a time cell, Beijing time
+
+
+def test_a_report_asks_its_audits_the_short_way_and_gets_the_answers_of_the_long_one(story: Home) -> None:
+    month, filled = period.month("2026-11"), 0
+    with Reader(story, CORP) as reader:
+        for section in gather.gather(reader, month).sections:
+            given = {"from": "2026-11-01", "to": "2026-11-30", **section.entry.given}
+            values = audit.bind(section.asked, {name: given[name] for name in given if name in {p.name for p in section.asked.meta.parameters}})
+            described, rows = columns.rows_from_arrow(reader.arrow(section.asked.sql, values), lang="zh", view="messages")
+            at = [[one.name for one in section.columns].index(c.name) for c in described]
+            assert [tuple(row[n] for n in at) for row in section.rows] == [tuple(row) for row in rows], section.entry
+            filled += bool(section.rows)
+    assert filled > 15
 
 
 def test_people_have_the_name_of_the_time_beside_their_id_and_who_refuses_has_none(pack: Path, book: Any, story: Home) -> None:
