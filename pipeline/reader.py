@@ -124,10 +124,10 @@ class Reader:
             self._put(kind, dataset, visible, again=False)
         self._duck.register("lake_context", self._context())
 
-    def _dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
+    def _dataset(self, kind: str, files: Sequence[DataFile]) -> ds.Dataset:
         if kind == "messages":
-            return counted.Messages(self.home.path, self.lake, self.snapshot, files, groups, damaged=self.home.damaged)
-        return self.lake.dataset(kind, files, groups)
+            return counted.Messages(self.home.path, self.lake, self.snapshot, files, damaged=self.home.damaged)
+        return self.lake.dataset(kind, files)
 
     def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:
         """Register what the person may see of a kind. again: in the place of what was registered before."""
@@ -142,6 +142,19 @@ class Reader:
             self._duck.execute(_without(kind, gone))
 
     @contextmanager
+    def _instead(self, datasets: Mapping[str, ds.Dataset]) -> Iterator[None]:
+        """Look, inside the block, into these datasets instead of all that there is of their kinds."""
+        visible, before = hidden.visible(self.lake, self.snapshot), self.snapshot
+        for kind, dataset in datasets.items():
+            self._put(kind, dataset, visible, again=True)
+        try:
+            yield
+        finally:
+            if self.snapshot is before:  # a version that was opened meanwhile is whole
+                for kind in datasets:
+                    self._put(kind, self._datasets[kind], visible, again=True)
+
+    @contextmanager
     def about(self, conversation_id: str) -> Iterator[None]:
         """Look, inside the block, into the row groups of messages, findings and files alone that may hold this conversation: the same answers, sooner.
 
@@ -151,20 +164,16 @@ class Reader:
         if self._months is not None:
             yield
             return
-        visible, before = hidden.visible(self.lake, self.snapshot), self.snapshot
         files = {f.path: f for f in self.snapshot.files}
         messages = groups_of_conversation(self, conversation_id)
         findings = findings_of_conversation(self, conversation_id, {files[p].month for p in messages})
-        for kind, groups in (("messages", messages), ("matches", findings)):
-            self._put(kind, self._dataset(kind, [files[p] for p in groups], groups), visible, again=True)
-        media = self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY])
-        self._put("media", self.lake.dataset("media", media).filter(ds.field("conversation_id") == conversation_id), visible, again=True)
-        try:
+        media = self.lake.dataset("media", self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY]))
+        some = {
+            "messages": self.messages().in_groups(messages), "matches": self.lake.dataset("matches", [files[p] for p in findings], findings),
+            "media": media.filter(ds.field("conversation_id") == conversation_id),
+        }  # fmt: skip
+        with self._instead(some):
             yield
-        finally:
-            if self.snapshot is before:
-                for kind in ("messages", "matches", "media"):
-                    self._put(kind, self._datasets[kind], visible, again=True)
 
     @contextmanager
     def of_person(self, person: str) -> Iterator[None]:
@@ -174,14 +183,8 @@ class Reader:
         if self._months is not None:
             yield
             return
-        visible, before = hidden.visible(self.lake, self.snapshot), self.snapshot
-        files, groups = {f.path: f for f in self.snapshot.files}, groups_of_person(self, person)
-        self._put("messages", self._dataset("messages", [files[p] for p in groups], groups), visible, again=True)
-        try:
+        with self._instead({"messages": self.messages().in_groups(groups_of_person(self, person))}):
             yield
-        finally:
-            if self.snapshot is before:
-                self._put("messages", self._datasets["messages"], visible, again=True)
 
     def messages(self) -> counted.Messages:
         """Return the messages of this version, those too that may not be seen: for what narrows a question alone."""
@@ -242,24 +245,15 @@ class Reader:
     def of_findings(self, ids: Sequence[str], first: date, last: date) -> Iterator[None]:
         """Look, inside the block, only at findings with these ids, on Beijing days `first` to `last`."""
         days = (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") <= pa.scalar(last))
-        visible, before, whole = hidden.visible(self.lake, self.snapshot), self.snapshot, self._datasets["matches"]
-        self._put("matches", whole.filter(days & ds.field("finding_id").isin(pa.array(ids, pa.string()))), visible, again=True)
-        try:
+        with self._instead({"matches": self._datasets["matches"].filter(days & ds.field("finding_id").isin(pa.array(ids, pa.string())))}):
             yield
-        finally:
-            if self.snapshot is before:
-                self._put("matches", whole, visible, again=True)
 
     @contextmanager
     def of_people(self, ids: Collection[str]) -> Iterator[None]:
         """Look, inside the block, only at what is known of the people with these ids, given in lower case."""
-        before, whole = self.snapshot, self._datasets["people"]
-        self._put("people", whole.filter(pc.utf8_lower(ds.field("userid")).isin(pa.array(sorted(ids), pa.string()))), None, again=True)
-        try:
+        known = pc.utf8_lower(ds.field("userid")).isin(pa.array(sorted(ids), pa.string()))
+        with self._instead({"people": self._datasets["people"].filter(known)}):
             yield
-        finally:
-            if self.snapshot is before:
-                self._put("people", whole, None, again=True)
 
     @contextmanager
     def _that_matter(self, asked: audit.Audit, values: Mapping[str, Any]) -> Iterator[None]:
@@ -285,13 +279,8 @@ class Reader:
         number, where nothing is hidden (counted.py, rule 5). rows: by path, bools: the others do not meet the condition."""
         from pipeline.search.candidates import rows_holding
 
-        visible, before, whole = hidden.visible(self.lake, self.snapshot), self.snapshot, self.messages()
-        self._put("messages", whole.only(where, rows_holding(self, holding) if holding else rows, numbered=self.whole), visible, again=True)
-        try:
+        with self._instead({"messages": self.messages().only(where, rows_holding(self, holding) if holding else rows, numbered=self.whole)}):
             yield
-        finally:
-            if self.snapshot is before:
-                self._put("messages", whole, visible, again=True)
 
     def steady(self, ask: Callable[[], T]) -> T:
         """Return what `ask` returns, asked once more on the newest version when files of the one that was opened are gone (rule 5)."""

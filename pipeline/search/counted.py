@@ -59,7 +59,7 @@ class Messages(ds.InMemoryDataset):
         self._reading = Lock()
         self._damaged: set[str] = set() if damaged is None else damaged
         self._alone: tuple[list[str], ds.Dataset] = ([], self._all)
-        self._recalls: pa.Table | None = None
+        self._recalls: list[pa.Table] = []  # read once: one, or none yet
         self._rows: Mapping[str, Any] = {}
 
     def filter(self, expression: pc.Expression) -> Messages:
@@ -75,6 +75,12 @@ class Messages(ds.InMemoryDataset):
         some._all, some._known, some._narrow, some._recalls = self._all, self._known, self._narrow, self._recalls  # what was read of the files
         some._open, some._reading = self._open, self._reading
         some._rows = self._rows if rows is None else rows
+        return some
+
+    def in_groups(self, groups: Mapping[str, Sequence[int]]) -> Messages:
+        """Return the messages in some row groups of some files alone, by path."""
+        some = Messages(self._home, self._lake, self._snapshot, [self._files[p] for p in groups], groups, self._where, self._damaged, numbered=self._numbered)
+        some._open, some._reading, some._recalls = self._open, self._reading, self._recalls
         return some
 
     def get_fragments(self, filter: pc.Expression | None = None) -> Iterator[Any]:
@@ -150,10 +156,26 @@ class Messages(ds.InMemoryDataset):
         read = list(dict.fromkeys([*(c for c in stored if c not in forms), *(["text"] if forms else [])]))
         on_added = bool(_named_in(where, ADDED))
         types = pa.schema([self.schema.field(c) for c in columns])
-        for batch in self._alone[1].scanner(columns=read, filter=None if on_added else where).to_batches():
-            told = self._told(narrow.formed(pa.Table.from_batches([batch]), forms), late)
-            met = (_met(told, where) if on_added else told).select(columns)
+        by_group = self._groups is not None and bool(read)
+        tables = self._in_groups(paths, read) if by_group else map(pa.Table.from_batches, self._scanned(read, None if on_added else where))
+        for table in tables:
+            told = self._told(narrow.formed(table, forms), late)
+            met = (_met(told, where) if on_added or by_group else told).select(columns)
             yield from (met if met.schema.equals(types) else met.cast(types)).to_batches()
+
+    def _scanned(self, read: list[str], where: pc.Expression | None) -> Iterator[list[pa.RecordBatch]]:
+        """Yield what a scan of the data files finds that are read themselves."""
+        for batch in self._alone[1].scanner(columns=read, filter=where).to_batches():
+            yield [batch]
+
+    def _in_groups(self, paths: list[str], names: list[str]) -> Iterator[pa.Table]:
+        """Yield columns of the row groups that are looked into, file by file: from the open files in half of the time of a scan, which opens them anew."""
+        for path in paths:
+            groups = (self._groups or {})[path]
+            if groups:
+                with self._reading:
+                    table = pa.concat_tables([self._data(path).declared(n, names) for n in groups])
+                yield table
 
     def _joined(self, fragment: Any, found: pa.Table, rows: Any, wide: list[str], where: pc.Expression | None) -> pa.Table:
         """Return the rows of a file that meet a condition, from kept columns and others. rows: their numbers in the file."""
@@ -185,9 +207,13 @@ class Messages(ds.InMemoryDataset):
         if not all(pa.types.is_string(self.schema.field(c).type) for c in wide):
             return fragment.subset(row_group_ids=groups).to_table(schema=self._all.schema, columns=wide)
         with self._reading:  # one query may scan the messages twice at the same time
-            if fragment.path not in self._open:
-                self._open[fragment.path] = Opened(self._lake, self._files[fragment.path])
-            return pa.concat_tables([self._open[fragment.path].read(n, wide) for n in groups]).select(wide)
+            return pa.concat_tables([self._data(fragment.path).read(n, wide) for n in groups]).select(wide)
+
+    def _data(self, path: str) -> Opened:
+        """Return a data file, opened once."""
+        if path not in self._open:
+            self._open[path] = Opened(self._lake, self._files[path])
+        return self._open[path]
 
     def _kept(self, fragment: Any, columns: list[str], rows: Any) -> pa.Table | None:
         """Return columns of some rows of a file (all where it is None), None when they are not kept or not to be believed (rule 1)."""
@@ -217,11 +243,12 @@ class Messages(ds.InMemoryDataset):
         """Return messages with what is known of their recalls (rule 4)."""
         if not late:
             return found
-        if self._recalls is None:
-            self._recalls = recalls(self._lake, self._snapshot)
-        at = pc.index_in(found[BY], value_set=self._recalls[BY].combine_chunks())
+        if not self._recalls:
+            self._recalls.append(recalls(self._lake, self._snapshot))
+        known = self._recalls[0]
+        at = pc.index_in(found[BY], value_set=known[BY].combine_chunks())
         for name in late:
-            found = found.append_column(RECALLED.field(name), self._recalls[name].combine_chunks().take(at))
+            found = found.append_column(RECALLED.field(name), known[name].combine_chunks().take(at))
         return found
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet.encryption as pe
 
 from pipeline import durable, schema
 from pipeline.errors import VerifyFailed
-from pipeline.lake import DataFile, Lake
+from pipeline.lake import DataFile, Lake, as_declared
 
 EPOCH = date(1970, 1, 1).toordinal()
 DAY = "dt"
@@ -34,11 +34,20 @@ class Opened:
         self.rows = [self._file.metadata.row_group(n).num_rows for n in range(self.groups)]
         paths = [self._file.schema.column(n).path for n in range(len(self._file.schema))]
         self._day = paths.index(DAY) if DAY in paths else None
+        self._there = {path.split(".")[0] for path in paths}
 
     def read(self, group: int, columns: list[str]) -> pa.Table:
         """Return columns (by leaf path) of one row group, with the types of the schema."""
         table: pa.Table = self._told(lambda: self._file.read_row_group(group, columns=columns, use_threads=False))
         return table
+
+    def declared(self, group: int, names: list[str]) -> pa.Table:
+        """Return columns (one at least, by name) of one row group as their kind declares them; those that the file was written without are null."""
+        there = tuple(n for n in names if n in self._there)
+        if not there:
+            wanted = pa.schema([schema.kind(self._kind).arrow.field(n) for n in names])
+            return pa.table([pa.nulls(self.rows[group], field.type) for field in wanted], schema=wanted)
+        return as_declared(self.read(group, leaves(self._kind, there)), self._kind, names)
 
     def days(self, group: int) -> tuple[int, int] | None:
         """Return first and last day (since 1970) of a row group by its statistics, None when they do not say."""
