@@ -40,7 +40,8 @@ def use(connection: duckdb.DuckDBPyConnection, version: str) -> datetime:
     connection.execute(f"CREATE OR REPLACE VIEW lake_matches_then AS FROM lake_matches WHERE matched_at <= {moment}")
     connection.execute(f"CREATE OR REPLACE VIEW lake_doubled_then AS FROM lake_doubled WHERE matched_at <= {moment}")
     connection.execute(f"CREATE OR REPLACE VIEW lake_scans_then AS FROM lake_scans WHERE finished_at <= {moment}")
-    then = re.sub(r"\blake_(matches|doubled|scans)\b", r"lake_\1_then", audit.view_sql("matches"))
-    connection.execute(then.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
+    for view in ("lake_newest_scans", "matches"):
+        then = re.sub(r"\blake_(matches|doubled|scans|newest_scans)\b", r"lake_\1_then", audit.view_sql(view))
+        connection.execute(then.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
     found: datetime = ended
     return found

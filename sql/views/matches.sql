@@ -3,16 +3,6 @@
 -- under its version; messages that came after it keep theirs. Where a finding is left under several versions the newest row counts, and then
 -- only if nothing suppresses it there (which ones are left several times is looked up first: they are few). Findings carry what audits need, so no audit over findings has to read message text.
 CREATE VIEW matches AS
-WITH scans AS (
-    SELECT
-        scan_month,
-        try_cast(scan_month || '-01' AS DATE) AS first_day,
-        arg_max(lexicon_version, read_at) AS lexicon_version,
-        max(read_at) AS read_at
-    FROM lake_scans
-    GROUP BY scan_month
-)
-
 SELECT
     m.finding_id,
     lake_corp_id() AS corp_id,
@@ -39,12 +29,12 @@ SELECT
     m.lexicon_version,
     m.matched_at
 FROM lake_matches AS m
-LEFT JOIN scans
+LEFT JOIN lake_newest_scans AS scans
     ON scans.first_day = date_trunc('month', m.dt)
 LEFT JOIN (
     SELECT f.finding_id, max((f.matched_at, f.lexicon_version)) AS newest
     FROM lake_doubled AS f
-    LEFT JOIN scans
+    LEFT JOIN lake_newest_scans AS scans
         ON scans.first_day = date_trunc('month', f.dt)
     WHERE scans.scan_month IS NULL
         OR f.lexicon_version = scans.lexicon_version
