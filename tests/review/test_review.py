@@ -245,7 +245,7 @@ def test_a_worklist_taken_by_two_at_the_same_time_is_kept_once(archive: Home) ->
     with archive.lock(f"{firm.CORP}.review"):
         _took(archive.path, data, code=7)
     assert firm.values(archive, "SELECT count(*) FROM reviews") == [0]
-    assert "1 decisions kept" in _took(archive.path, data) and "0 decisions kept" in _took(archive.path, data)
+    assert "1 decision kept" in _took(archive.path, data) and "0 decisions kept" in _took(archive.path, data)
     assert firm.values(archive, "SELECT count(*) FROM reviews") == [1]
 
 

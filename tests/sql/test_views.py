@@ -193,7 +193,19 @@ def test_the_views_that_a_query_names(query: str, named: set[str]) -> None:
 def test_a_view_needs_those_it_asks_and_theirs_and_no_others() -> None:
     assert audit.view_needs("rooms") == {"rooms"}
     assert audit.view_needs("lake_rest_records") == {"lake_rest_records", "lake_rest"}
-    assert audit.view_needs("matches") == {"matches", "lake_doubled"}
+    assert audit.view_needs("matches") == {"matches", "lake_doubled", "lake_newest_scans"}
+
+
+def test_a_count_of_findings_reads_what_says_which_of_them_count_and_nothing_else() -> None:
+    with duckdb.connect() as connection:
+        for name in ("matches", "scans"):
+            connection.register(f"lake_{name}", schema.kind(name).arrow.empty_table())
+        connection.execute(audit.context_sql("ww1"))
+        for name in filter(audit.view_needs("matches").__contains__, audit.view_names()):
+            connection.execute(audit.view_sql(name))
+        plan = "".join(row[1] for row in connection.execute("EXPLAIN SELECT count(*) FROM matches").fetchall())
+        told = {column.name for column in schema.kind("matches").columns if re.search(rf"\b{column.name}\b", plan)}
+        assert told == {"finding_id", "dt", "suppressed_by", "lexicon_version", "matched_at"}
 
 
 def test_the_views_over_a_table_are_those_that_read_it_through_others_too() -> None:
@@ -222,7 +234,7 @@ def test_a_reader_makes_what_a_question_names_and_everything_for_who_takes_its_c
         assert reader.rows(listed, known) == []
         assert reader.rows("SELECT count(*) AS n FROM Rooms") == [{"n": 0}] and [r["view_name"] for r in reader.rows(listed, known)] == ["rooms"]
         assert reader.arrow("SELECT count(*) AS n FROM matches")["n"].to_pylist() == [0]
-        assert [r["view_name"] for r in reader.rows(listed, known)] == sorted({"rooms", "matches", "lake_doubled"})
+        assert [r["view_name"] for r in reader.rows(listed, known)] == sorted({"rooms", "matches", "lake_doubled", "lake_newest_scans"})
         assert [name for (name,) in reader.connection.execute(listed, known).fetchall()] == sorted(audit.view_names())
 
 
