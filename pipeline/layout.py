@@ -10,6 +10,8 @@ Rules (docs/adr/0010-compaction.md):
      of its own, so a day is read without more than one group of others; days of few rows share a group (one each would double the bytes).
  (4) A file is written under a temporary name, fsynced, and only then gets its name, which ends in the SHA-256 of its bytes. The caller
      fsyncs the folder (every commit does).
+ (5) Messages lie by conversation, so that zstd alone makes ids that repeat smaller than a dictionary per row group does, in less time; digests and
+     nonces, which nothing makes smaller, lie uncompressed, their lengths apart. Other kinds keep their dictionaries.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache, reduce
+from functools import cache, lru_cache, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +29,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import durable, schema
-from pipeline.lake import HOT, HOT_GROUP_ROWS, DataFile, Lake, _dictionary_columns, _log_statistics, as_declared, reading
+from pipeline.lake import HOT, HOT_GROUP_ROWS, DataFile, Lake, _dictionary_columns, _leaf_paths, _log_statistics, as_declared, reading
 
 BUCKETS = tuple("0123456789abcdef")
 ONE = "one"
 # Rows of a row group: few enough that one conversation of one day is a small read (messages), many enough that small rows do not drown in pages.
 GROUP_ROWS = {"messages": 2_048, "sealed": 2_048, "media": 8_192, "matches": 8_192}
 DAY = "dt"
+SORTED_BY_CONVERSATION = "messages"
+NOISE = ("nonce", "content_fp", "sealed_sha256")
 _READ = 1 << 20
 
 
@@ -101,7 +105,7 @@ class FileWriter:
             os.close(os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             self._sink = pa.OSFile(str(self._temporary), "wb")
             self._writer: Any = pq.ParquetWriter(
-                self._sink, schema.kind(kind).arrow, compression="zstd", use_dictionary=_dictionary_columns(kind), store_schema=False,
+                self._sink, schema.kind(kind).arrow, **_encoding(kind), store_schema=False,
                 write_statistics=list(schema.kind(kind).statistics), encryption_properties=lake._encryption(kind, month, bucket),
             )  # fmt: skip
 
@@ -169,6 +173,17 @@ class FileReader:
                     continue
                 table = as_declared(opened.read_row_group(number, use_threads=False), self._file.kind)
                 yield table if span == (None, None) else table.filter(span.holds(table[column]))
+
+
+@cache
+def _encoding(kind: str) -> dict[str, Any]:
+    """How the columns of a kind are encoded and compressed (rule 5)."""
+    noise = [c.name for c in schema.kind(kind).columns if kind == SORTED_BY_CONVERSATION and c.name in NOISE]
+    return {
+        "use_dictionary": [] if kind == SORTED_BY_CONVERSATION else _dictionary_columns(kind),
+        "compression": {path: "none" if path in noise else "zstd" for path in _leaf_paths(kind)},
+        "column_encoding": dict.fromkeys(noise, "DELTA_LENGTH_BYTE_ARRAY") or None,
+    }
 
 
 def temporary_name(token: str) -> str:
