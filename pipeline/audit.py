@@ -75,7 +75,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What meta.yaml says. basis: the rules of law or of the archive on which the question rests; messages_of: the parameter that names
     somebody, where the query reads no messages but those this person sent or received: they alone are looked at then. words: words joined by |, or
-    `$` and the parameter that holds them, where no message counts in conversations.sql (else in query.sql) whose text holds none of them."""
+    `$` and the parameter that holds them, where no message counts in conversations.sql (else in query.sql) whose text holds none of them. words_then:
+    the same of query.sql beside conversations.sql, where a message without a sending time may count whatever its text holds."""
 
     title: Words
     question: Words
@@ -84,11 +85,15 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: tuple[Parameter, ...] = ()
     messages_of: str = ""
     words: str = ""
+    words_then: str = ""
 
     def words_of(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the words one of which a message must hold; none where any message may count."""
-        said = str(values.get(self.words[1:]) or "") if self.words.startswith("$") else self.words
-        return tuple(filter(None, said.split("|")))
+        return _words(self.words, values)
+
+    def words_then_of(self, values: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return the words one of which a message with a sending time must hold to count in query.sql; none where any may."""
+        return _words(self.words_then, values)
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -100,6 +105,11 @@ class Audit(msgspec.Struct, frozen=True):
     sql: str
     folder: Path
     conversations: str = ""
+
+
+def _words(told: str, values: Mapping[str, Value]) -> tuple[str, ...]:
+    said = str(values.get(told[1:]) or "") if told.startswith("$") else told
+    return tuple(filter(None, said.split("|")))
 
 
 # --- views ---

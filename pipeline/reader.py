@@ -270,8 +270,19 @@ class Reader:
             told = self.arrow(asked.conversations, audit.used(asked.conversations, values))
         (name,), ids = told.column_names, told[0].combine_chunks()
         rows = self.steady(lambda: self.messages().may_hold(name, ids)) if name == "conversation_id" else None
-        with self._only(ds.field(name).isin(ids), rows=rows):
+        with self._only(ds.field(name).isin(ids), rows=self._with_words(rows, asked.meta.words_then_of(values))):
             yield
+
+    def _with_words(self, rows: Mapping[str, Any] | None, words: Sequence[str]) -> Mapping[str, Any] | None:
+        """Return, of some rows of each file, those in row groups that may hold one of the words, and those without a sending time; of a file without index
+        all of them."""
+        from pipeline.search.candidates import rows_holding
+
+        if rows is None or not words:
+            return rows
+        held = rows_holding(self, words)
+        untimed = self.steady(lambda: self.messages().may_hold("sent_at", pa.array([], pa.timestamp("us", "UTC"))))
+        return {path: some & (held[path] | untimed[path]) if path in held and path in untimed else some for path, some in rows.items()}
 
     @contextmanager
     def _only(self, where: pc.Expression | None = None, *, rows: Mapping[str, Any] | None = None, holding: Sequence[str] = ()) -> Iterator[None]:

@@ -130,6 +130,8 @@ class Narrow:
         """Return, for every row, whether a column holds one of some values, or nothing: an array of bools; raises what `read` raises. Words that are
         kept by numbers are compared as often as they are different."""
         self._keyring.get(self._boxes.key)
+        if not len(values) and name in self.head.whole:  # no row holds nothing
+            return np.zeros(self.head.rows, bool)
         held = [_is_among(chunk, values) for chunk in self._stored(name).chunks]
         return np.concatenate([np.asarray(h) for h in held]) if held else np.zeros(0, bool)
 

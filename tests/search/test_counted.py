@@ -133,6 +133,40 @@ def test_row_groups_that_lack_the_words_are_not_looked_at(archive: Home) -> None
             assert reader.rows("SELECT count(*) AS n FROM messages") == [{"n": 20}]  # hot ones have no index
 
 
+@pytest.mark.parametrize(
+    ("disclosures", "told", "left"),
+    [
+        pytest.param("没有人说过的话", (2, False, 1), 1, id="nobody said it"),
+        pytest.param("不保证", (2, True, 1), 2, id="said"),
+        pytest.param("|", (2, False, 1), 2, id="no word"),
+        pytest.param("不.证|(|*", (2, False, 1), 1, id="marks of expressions are words"),
+    ],
+)
+def test_a_promise_without_a_time_counts_whatever_is_said_around_it(untimed: Home, disclosures: str, told: tuple[int, bool, int], left: int) -> None:
+    """What row groups hold is asked of messages with a time alone. told: promises, disclosed, without a time; left: the messages that are looked at."""
+    asked_for = audit.find("promises-undisclosed")
+    values = audit.bind(asked_for, {"disclosures": disclosures, "show": "all", "days": "3660"})
+    with Reader(untimed, firm.CORP) as reader:
+        assert reader.answer(asked_for, values) == reader.arrow(asked_for.sql, values)
+        assert [(r["promises"], r["disclosed"], r["without_time"]) for r in reader.answer(asked_for, values).to_pylist()] == [told]
+        with reader._that_matter(asked_for, values):
+            assert reader.rows("SELECT count(*) AS n FROM messages") == [{"n": left}]
+
+
+@pytest.fixture(scope="module")
+def untimed(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A message with two promises whose time is unknown, and a disclosure in the same conversation; compacted and indexed."""
+    folder = tmp_path_factory.mktemp("untimed")
+    at = firm.home(folder)
+    said = [message(1, "保证收益，稳赚不赔", to=["wm1"], at_ms=0), message(2, "产品不保证本金", to=["wm1"])]
+    run(at, page(folder, "a.json", [firm.item(n, body) for n, body in enumerate(said, 1)]))
+    compact.run(at, firm.CORP)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(index, "LEAST_ROWS", 1)
+        index.build(at, firm.CORP)
+    return at
+
+
 def test_the_view_says_the_same_by_its_own_join(archive: Home) -> None:
     with Reader(archive, firm.CORP) as reader:
         quick = reader.rows(QUESTIONS[7])

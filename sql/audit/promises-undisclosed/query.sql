@@ -27,7 +27,11 @@ disclosures AS (
         AND kind = 'message'
         AND sender_kind = 'employee'
         AND conversation_id IN (SELECT conversation_id FROM spans)
-        AND len(list_filter(string_split($disclosures, '|'), lambda word: word <> '' AND contains(text, word))) > 0
+        -- One expression of all words, null where there is none: a text is gone through once, and not once for each word.
+        AND regexp_matches(
+            text,
+            nullif(array_to_string(list_transform(list_filter(string_split($disclosures, '|'), lambda w: w <> ''), lambda w: regexp_escape(w)), '|'), '')
+        )
 ),
 untimed AS (
     SELECT p.conversation_id, lower(p.employee_id) AS who, count(DISTINCT (t.origin, t.seq)) AS n
