@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from types import FunctionType, MethodType
 from typing import Any
@@ -23,10 +23,11 @@ def loaded() -> bool:
 def remember() -> None:
     """Begin to remember, once a process."""
     from apache_beam.options import pipeline_options
-    from apache_beam.transforms import core
+    from apache_beam.transforms import core, userstate
     from apache_beam.typehints import decorators
 
     vars(decorators)["get_signature"] = vars(core)["get_signature"] = _of_methods_once(decorators.get_signature)
+    vars(userstate)["get_dofn_specs"] = _of_classes_once(userstate.get_dofn_specs)
     pipeline_options.PipelineOptions.__init__ = _parsed_once(pipeline_options.PipelineOptions.__init__)  # type: ignore[method-assign]  # on purpose
 
 
@@ -42,6 +43,28 @@ def _of_methods_once(get_signature: Callable[[Any], Any]) -> Callable[[Any], Any
         return known[function.__func__]
 
     return signature
+
+
+def _of_classes_once(get_dofn_specs: Callable[[Any], tuple[set[Any], set[Any]]]) -> Callable[[Any], tuple[set[Any], set[Any]]]:
+    """Return `get_dofn_specs` that looks at a class once: what a DoFn asks for stands in its methods' defaults.
+
+    Not so where an object carries a method of its own or answers for one (`_inspect_…`): such are looked at every time."""
+    known: dict[tuple[type, frozenset[str]], tuple[set[Any], set[Any]]] = {}
+
+    @cache
+    def answers(kind: Hashable) -> frozenset[str]:
+        return frozenset(name.removeprefix("_inspect_") for name in dir(kind) if name.startswith("_inspect_"))
+
+    def specs(dofn: Any) -> tuple[set[Any], set[Any]]:
+        own, key = vars(dofn), (type(dofn), frozenset(vars(dofn)))
+        if answers(type(dofn)) - own.keys() or any(isinstance(value, MethodType) for value in own.values()):
+            return get_dofn_specs(dofn)
+        if key not in known:
+            known[key] = get_dofn_specs(dofn)
+        states, timers = known[key]
+        return set(states), set(timers)
+
+    return specs
 
 
 def _parsed_once(init: Callable[..., None]) -> Callable[..., None]:

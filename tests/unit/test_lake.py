@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
+from pipeline import lake as lake_module
 from pipeline import schema
 from pipeline.errors import StorageError, UsageError, VerifyFailed
 from pipeline.keyring import FileMaster, Keyring
@@ -88,6 +92,63 @@ def test_of_two_commits_planned_on_one_snapshot_one_fails_and_nothing_of_it_show
         lake.commit(two, [lake.write(runs(2), "acks")], [], what="test")
     assert lake.read("acks", lake.snapshot().of("acks"))["until_leaf"].to_pylist() == [1]
     assert lake.snapshot().head == 1
+
+
+def test_a_version_is_opened_once_until_the_log_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def opening(root: str) -> DeltaTable:
+        opened.append(root)
+        return DeltaTable(root)
+
+    monkeypatch.setattr(lake_module, "DeltaTable", opening)
+    first, file = lake.snapshot(), lake.write(runs(1), "acks")
+    assert lake.snapshot() is first and Lake(lake.root, "ww1", lake.keyring).snapshot() is first and len(opened) == 1
+    lake.commit(first, [file], [], what="test")
+    second = lake.snapshot()
+    assert (second.version, second.rows("acks"), first.version, first.rows("acks"), len(opened)) == (1, 1, 0, 0, 2)
+
+
+def test_a_handle_on_which_a_commit_was_sent_is_not_handed_out_again(lake: Lake) -> None:
+    lost = lake.snapshot()
+    lake.commit(lake.snapshot(), [lake.write(runs(1), "acks")], [], what="test")
+    newest = lake.snapshot()
+    with pytest.raises(CommitConflict):
+        lake.commit(lost, [lake.write(runs(2), "acks")], [], what="test")
+    assert lake.snapshot() is not newest and lake.snapshot().version == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda lake: Lake(lake.root, "ww1", lake.keyring).commit(lake.snapshot_at(1), [lake.write(runs(2), "acks")], [], what="test"), id="a commit"),
+        pytest.param(lambda lake: os.utime(lake.root / "_delta_log" / f"{0:020d}.json"), id="an entry of before"),
+        pytest.param(lambda lake: (lake.root / "_delta_log" / "notes").write_bytes(b""), id="a file beside"),
+        pytest.param(lambda lake: shutil.copytree(lake.root, lake.root.with_name("copy")) and lake.root.with_name("copy").rename(_away(lake.root)), id="another folder"),
+    ],
+)
+def test_whatever_changes_in_the_folder_of_the_log_opens_it_anew(lake: Lake, change: Callable[[Lake], object]) -> None:
+    lake.commit(lake.snapshot(), [lake.write(runs(1), "acks")], [], what="test")
+    before = lake.snapshot()
+    assert lake.snapshot() is before
+    change(lake)
+    assert lake.snapshot() is not before
+
+
+def test_an_entry_that_is_damaged_after_it_was_read_is_told(lake: Lake) -> None:
+    lake.commit(lake.snapshot(), [lake.write(runs(1), "acks")], [], what="test")
+    assert lake.snapshot().version == 1
+    entry = lake.root / "_delta_log" / f"{1:020d}.json"
+    entry.write_bytes(b"{" * entry.stat().st_size)
+    with pytest.raises(VerifyFailed) as told:
+        lake.snapshot()
+    assert told.value.code == "LOG_DAMAGED"
+
+
+def _away(root: Path) -> Path:
+    """Take a folder away from its place; return the place."""
+    root.rename(root.with_name("before"))
+    return root
 
 
 def test_a_file_that_is_missing_or_changed_is_not_committed(lake: Lake) -> None:
