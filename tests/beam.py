@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import FunctionType, MethodType
 from typing import Any
@@ -50,10 +50,7 @@ def _of_classes_once(get_dofn_specs: Callable[[Any], tuple[set[Any], set[Any]]])
 
     Not so where an object carries a method of its own or answers for one (`_inspect_…`): such are looked at every time."""
     known: dict[tuple[type, frozenset[str]], tuple[set[Any], set[Any]]] = {}
-
-    @cache
-    def answers(kind: Hashable) -> frozenset[str]:
-        return frozenset(name.removeprefix("_inspect_") for name in dir(kind) if name.startswith("_inspect_"))
+    answers: Callable[[Any], frozenset[str]] = cache(_answered)
 
     def specs(dofn: Any) -> tuple[set[Any], set[Any]]:
         own, key = vars(dofn), (type(dofn), frozenset(vars(dofn)))
@@ -65,6 +62,10 @@ def _of_classes_once(get_dofn_specs: Callable[[Any], tuple[set[Any], set[Any]]])
         return set(states), set(timers)
 
     return specs
+
+
+def _answered(kind: type) -> frozenset[str]:
+    return frozenset(name.removeprefix("_inspect_") for name in dir(kind) if name.startswith("_inspect_"))
 
 
 def _parsed_once(init: Callable[..., None]) -> Callable[..., None]:

@@ -21,12 +21,20 @@ from tests import beam
 IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
 SAID = "said"
+HERE = Path(__file__).parent
+MARKED = ("bench", "crash", "slow", "vendor")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let pytest make its folders in memory, unless the caller said where, or asked for marked suites."""
     if _every_day(config) and _has_room(IN_MEMORY) and not config.option.basetemp:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out folders whose files are all of a marked suite (tests/docs holds them to it), where all of these marks are left out: a seventh of what is read."""
+    left_out = all(f"not {mark}" in config.option.markexpr for mark in MARKED)
+    return True if left_out and collection_path.parent == HERE and collection_path.name in MARKED else None
 
 
 def _every_day(config: pytest.Config) -> bool:

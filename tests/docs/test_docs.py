@@ -308,6 +308,13 @@ def section_table_modules() -> list[str]:
     return [m for row in table(text("docs/architecture.md")) for m in re.findall(r"`(\w+)`", row[1])]
 
 
+@pytest.mark.parametrize("mark", ["bench", "crash", "slow", "vendor"])
+def test_a_folder_that_the_suite_of_every_day_leaves_out_holds_that_marks_tests_alone(mark: str) -> None:
+    files = sorted((ROOT / "tests" / mark).rglob("test_*.py"))
+    without = [p.name for p in files if not re.search(rf"^pytestmark = \[?pytest\.mark\.{mark}\b", p.read_text("utf-8"), re.MULTILINE)]
+    assert files and without == []
+
+
 def test_the_version_is_told_once() -> None:
     assert pipeline.__version__ == tomllib.loads(text("pyproject.toml"))["project"]["version"]
 
