@@ -68,7 +68,7 @@ def test_a_message_without_masks_is_shown_as_it_is(home: Home) -> None:
 def test_approved_texts_come_and_go(home: Home, tmp_path: Path) -> None:
     file = tmp_path / "approved.csv"
     file.write_text(f"id,approver,valid_from,text\nnotice-1,合规部,2026-11-01,{NOTICE}\n", "utf-8")
-    assert "1 approved texts read, 1 of them new" in liuhen(home.path, "scripts", "import", str(file)).err
+    assert "1 approved text read, 1 of them new" in liuhen(home.path, "scripts", "import", str(file)).err
     assert "0 of them new" in liuhen(home.path, "scripts", "import", str(file)).err
     (row,) = liuhen(home.path, "scripts", "list").rows
     assert (row["script_id"], row["approver"], row["valid_from"], row["valid_to"], row["text"]) == ("notice-1", "合规部", "2026-11-01", None, NOTICE)
