@@ -64,6 +64,7 @@ It is staged
     pii_many.py          the few of many texts that hold such data
     digests.py           SHA-256 of short inputs, proven before it is used
     leaf.py              commitments
+    scans.py             data files scanned, or read by row groups
     lake.py              one Delta log over encrypted Parquet files
     anchors.py           what each log entry was when it became durable
     filekeys.py          by which key a file is encrypted, read from the file

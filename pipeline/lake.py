@@ -1,6 +1,6 @@
 """The lake: one Delta table per corp as the log of what is committed, over encrypted Parquet files of our own.
 
-Before: schema.py, keyring.py, durable.py. After: stage.py (writes files), commit.py (commits them), reader.py (asks).
+Before: schema.py, keyring.py, durable.py, scans.py. After: stage.py (writes files), commit.py (commits them), reader.py (asks).
 
 Rules, each with a test:
  (1) Files are written once, under a unique name that ends in the SHA-256 of their bytes, encrypted (Parquet Modular Encryption,
@@ -45,7 +45,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Tr
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from pipeline import anchors, durable, filekeys, schema
+from pipeline import anchors, durable, filekeys, scans, schema
 from pipeline.clock import now_ms
 from pipeline.errors import StorageError, VerifyFailed
 from pipeline.keyring import NONCE, Keyring
@@ -59,6 +59,7 @@ HEAD = "head"
 OPENED_KEYS = 16_384
 LOG_STATISTICS = ("seq", "leaf", "last_seq")
 HOT_GROUP_ROWS = 20_480
+ROWS_AT_ONCE = 32_768  # read before they are handed on
 CIPHERTEXT = ("envelope", "key_block")  # columns
 # The library would write a checkpoint without fsync every hundred commits: power lost there, the log could not be opened. logcare.py writes them.
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -431,7 +432,20 @@ class Lake:
             )
             for f in files
         ]  # fmt: skip
-        return _Files(fragments, declared, parquet, folder)
+        return scans.Files(fragments, declared, parquet, folder, self._groups(kind, files))
+
+    def _groups(self, kind: str, files: Sequence[DataFile]) -> scans.Read:
+        """Return what yields columns of some row groups of these files, about ROWS_AT_ONCE at a time."""
+        by_path = {f.path: f for f in files}
+
+        def tables(path: str, footer: Any, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
+            at_once = max(1, ROWS_AT_ONCE // max(1, *(footer.row_group(n).num_rows for n in groups)))
+            with self.opened(by_path[path], footer) as opened:
+                for start in range(0, len(groups), at_once):
+                    some = opened.read_row_groups(groups[start : start + at_once], columns=list(columns), use_threads=False)
+                    yield as_declared(some, kind, columns)
+
+        return tables
 
     def read(self, kind: str, files: Sequence[DataFile], *, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         """Return the rows of `files` as a table; a file that was changed or whose key is gone raises VerifyFailed or UsageError."""
@@ -473,31 +487,6 @@ def as_declared(table: pa.Table, kind: str, columns: Sequence[str] | None = None
 
 def _decryption() -> pe.DecryptionConfiguration:
     return pe.DecryptionConfiguration(cache_lifetime=timedelta(minutes=10))
-
-
-class _Files(ds.FileSystemDataset):
-    """Files whose scans may be started by whoever holds the interpreter lock.
-
-    `Scanner.to_reader` of pyarrow 25 starts the scan without letting go of that lock, then waits for a lock of Arrow's which a thread holds
-    that asks `_Kms` for a key, and so for the interpreter lock: one cold reader in a hundred hung for ever over 1,000 files."""
-
-    def scanner(self, **wanted: Any) -> ds.Scanner:
-        """Return what DuckDB asks of a dataset: something with `to_reader()`."""
-        return _Scan(super().scanner(**wanted))
-
-
-class _Scan:
-    """A scan that lets go of the interpreter lock while it starts and while it waits (`scan_batches` and its iterator do)."""
-
-    def __init__(self, scanner: ds.Scanner) -> None:
-        self._scanner = scanner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._scanner, name)
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        """Return the batches of the scan, in order."""
-        return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, self._scanner.to_batches())
 
 
 def _holds(month: str, whole: Sequence[str]) -> pc.Expression:

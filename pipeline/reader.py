@@ -3,7 +3,7 @@
 Before: lake.py, sql/views/. After: audit.py, the commands `sql`, `audit`, `status`, `conversation`.
 
 Rules: (1) one version for all views of a command; (2) one file of each kind is opened before DuckDB scans, which finds
-files that are gone; scans are started without the interpreter lock (lake.py, `_Files`: readers hung without that); (3) no spilling to disk,
+files that are gone; scans are started without the interpreter lock (scans.py: readers hung without that); (3) no spilling to disk,
 no access to files, configuration locked; (4) results are fetched whole, never left streaming; (5) a file that was compacted away
 and unlinked since the version was opened leads to one more try, on the newest version; (6) a view is made when a query first names it, since making
 all of them takes longer than most questions: whoever takes `connection` itself finds all of them.

@@ -1,0 +1,139 @@
+"""Scans of data files: a few row groups read one after the other are what Arrow's scanner reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pytest
+
+from pipeline import lake as lake_module
+from pipeline import scans, schema
+from pipeline.lake import DataFile, Lake
+from tests.unit.test_lake import filled, lake
+
+__all__ = ["lake"]
+FIRST = date(2026, 11, 1)
+DAYS = pa.array([FIRST + timedelta(days=n // 4) for n in range(40)], pa.date32())
+
+
+def messages(first: int = 0) -> pa.Table:
+    """Forty messages of ten days, seqs from `first`, every third with a room."""
+    rows = filled("messages", 40)
+    for name, values in (
+        ("seq", pa.array(range(first, first + 40), pa.uint64())), ("dt", DAYS), ("text", pa.array([f"text {n}" for n in range(40)])),
+        ("room_id", pa.array([None if n % 3 else f"wr{n}" for n in range(40)])),
+    ):  # fmt: skip
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), values)
+    return rows
+
+
+def two_files(lake: Lake) -> list[DataFile]:
+    return [lake.write(messages(first), "messages", month="2026-11", bucket="hot", group_rows=3) for first in (0, 40)]
+
+
+def on(n: int) -> Any:
+    return ds.field("dt") == pa.scalar(FIRST + timedelta(days=n))
+
+
+CONDITIONS = [
+    pytest.param(None, 80, id="everything"),
+    pytest.param(on(2), 8, id="one day"),
+    pytest.param(on(12), 0, id="a day without rows"),
+    pytest.param(ds.field("seq") == pa.scalar(41, pa.uint64()), 1, id="a row of the second file"),
+    pytest.param(on(2) & ds.field("room_id").is_valid(), 2, id="a day and a column that is not asked for"),
+    pytest.param(ds.field("room_id").is_null(), 52, id="rows without a value"),
+    pytest.param(pc.match_substring(ds.field("text"), "text 3"), 22, id="a condition that no statistics know"),
+    pytest.param(ds.field("text").isin(pa.array(["seq", "dt"])), 0, id="values that read like columns"),
+]
+
+
+@pytest.mark.parametrize("columns", [["seq", "text"], ["parts", "dt", "quotes"], None], ids=["two columns", "nested ones", "all"])
+@pytest.mark.parametrize(("where", "rows"), CONDITIONS)
+def test_row_groups_are_read_as_arrow_scans_them(lake: Lake, where: Any, rows: int, columns: Sequence[str] | None) -> None:
+    dataset = lake.dataset("messages", two_files(lake))
+    direct = dataset.scanner(columns=columns, filter=where)
+    assert direct._direct() is not None
+    read = direct.to_reader().read_all()
+    by_arrow = dataset.scanner(columns=columns, filter=where).to_table()
+    assert read.num_rows == rows
+    assert read.equals(by_arrow) and read.schema.equals(by_arrow.schema)
+
+
+@pytest.mark.parametrize(("where", "rows"), CONDITIONS)
+def test_a_filtered_dataset_is_read_as_arrow_scans_it(lake: Lake, where: Any, rows: int) -> None:
+    dataset = lake.dataset("messages", two_files(lake)).filter(ds.field("seq") >= pa.scalar(10, pa.uint64()))
+    scan = (dataset if where is None else dataset.filter(where)).scanner(columns=["text", "seq"])
+    assert scan._direct() is not None
+    assert scan.to_reader().read_all().equals(dataset.scanner(columns=["text", "seq"], filter=where).to_table())
+
+
+@pytest.mark.parametrize("what", [{"MOST_ROWS": 7}, {"MOST_FILES": 1}], ids=["too many rows", "too many files"])
+def test_many_rows_are_left_to_arrow(lake: Lake, monkeypatch: pytest.MonkeyPatch, what: dict[str, int]) -> None:
+    for name, most in what.items():
+        monkeypatch.setattr(scans, name, most)
+    scan = lake.dataset("messages", two_files(lake)).scanner(columns=["seq"], filter=on(2))
+    assert scan._direct() is None
+    assert scan.to_reader().read_all()["seq"].to_pylist() == [8, 9, 10, 11, 48, 49, 50, 51]
+
+
+@pytest.mark.parametrize("more", [{"columns": []}, {"columns": {"one": ds.field("seq")}}, {"columns": ["seq"], "batch_size": 5}], ids=["none", "worked out", "batches"])
+def test_what_is_asked_in_another_way_is_left_to_arrow(lake: Lake, more: dict[str, Any]) -> None:
+    scan = lake.dataset("messages", two_files(lake)).scanner(filter=on(2), **more)
+    assert scan._direct() is None
+    assert sum(batch.num_rows for batch in scan.to_batches()) == 8
+
+
+def test_only_row_groups_that_may_hold_rows_are_read(lake: Lake) -> None:
+    dataset = lake.dataset("messages", two_files(lake))
+    assert isinstance(dataset, scans.Files)
+    read, inner = list[list[int]](), dataset._read
+
+    def noted(path: str, footer: Any, groups: Sequence[int], names: Sequence[str]) -> Iterator[pa.Table]:
+        read.append(list(groups))
+        return inner(path, footer, groups, names)
+
+    dataset._read = noted
+    assert sum(b.num_rows for b in dataset.scanner(columns=["seq"], filter=on(2)).to_batches()) == 8
+    assert read == [[2, 3], [2, 3]]  # rows 6 to 8 and 9 to 11 of each
+
+
+def test_many_row_groups_of_a_file_are_read_some_at_a_time(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_module, "ROWS_AT_ONCE", 7)
+    dataset = lake.dataset("messages", two_files(lake))
+    assert isinstance(dataset, scans.Files)
+    (fragment, groups), _ = dataset._few(None) or []
+    tables = list(dataset._read(fragment.path, fragment.metadata, groups, ["seq"]))
+    assert [t.num_rows for t in tables] == [6, 6, 6, 6, 6, 6, 4]
+    assert pa.concat_tables(tables)["seq"].to_pylist() == list(range(40))
+
+
+def test_threads_that_ask_one_dataset_at_once_all_get_the_rows(lake: Lake) -> None:
+    for _ in range(5):
+        dataset = lake.dataset("messages", two_files(lake))
+        asked = [dataset.scanner(columns=["seq"], filter=None if n % 2 else on(2)) for n in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            rows = list(pool.map(lambda scan: scan.to_reader().read_all().num_rows, asked))
+        assert rows == [8, 80] * 4
+
+
+def test_a_column_that_files_were_written_without_is_null(lake: Lake) -> None:
+    file = lake.write(filled("media").drop_columns([schema.kind("media").columns[-1].name]), "media", month="2026-11", bucket="hot")
+    scan = lake.dataset("media", [file]).scanner(columns=[schema.kind("media").columns[-1].name, "seq"])
+    assert scan._direct() is not None
+    read = scan.to_reader().read_all()
+    assert (read[0].null_count, read["seq"].to_pylist()) == (3, [7, 7, 7])
+
+
+def test_a_file_that_is_gone_is_an_error_of_the_storage(lake: Lake) -> None:
+    file = lake.write(messages(), "messages", month="2026-11", bucket="hot")
+    dataset = lake.dataset("messages", [file])
+    assert len(list(dataset.scanner(columns=["seq"], filter=on(2)).to_batches())) > 0
+    lake.purge([file])
+    with pytest.raises(FileNotFoundError):
+        list(dataset.scanner(columns=["seq"], filter=on(2)).to_batches())
