@@ -216,8 +216,6 @@ def _check_large(at: _At, log: Log, content: Content, lost: list[File], step: Ca
         at.report.add(done.report)
         for name, concerned in done.needed.items():
             at.needed[name] = f"{at.needed[name]}; {concerned}" if name in at.needed else concerned
-        if at.keys is not None:
-            at.keys.asked |= done.asked
         step()
         if not done.readable:
             at.broken.add(file.kind)

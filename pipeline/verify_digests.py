@@ -71,11 +71,14 @@ def column_of(rows: Bytes) -> pa.Array:
 
 
 def rows_of(values: pa.Array, width: int) -> Bytes:
-    """Return binary values as (rows, width); zeros where a value is null or of another length."""
+    """Return binary values as (rows, width), where all have that length without a copy; zeros where a value is null or of another length."""
     lengths = np.diff(offsets_of(values))
+    right = lengths == width
+    if right.all():
+        return letters_of(values).reshape(-1, width)
     made = np.zeros((len(values), width), np.uint8)
-    if np.isin(lengths, (0, width)).all():
-        made[lengths == width] = letters_of(values).reshape(-1, width)
+    if (right | (lengths == 0)).all():
+        made[right] = letters_of(values).reshape(-1, width)
     else:
         for n in np.flatnonzero(lengths == width).tolist():
             made[n] = np.frombuffer(values[n].as_buffer(), np.uint8)

@@ -41,16 +41,13 @@ _CUSTODY_FIELDS = ("n", "at", "actor", "role", "command", "phase", "purpose", "r
 
 
 class Keys:
-    """The keys that unwrap, by name. serial: of the key set; asked: names that something needed and that were not there."""
+    """The keys that unwrap, by name. serial: of the key set."""
 
     def __init__(self, plain: dict[str, bytes], serial: int, destroyed: set[str], keyring: str) -> None:
         self.plain, self.serial, self.destroyed, self.id = plain, serial, destroyed, keyring
-        self.asked: set[str] = set()
 
     def get(self, name: str) -> bytes:
         """Return a key; raises KeyError for one that is not there."""
-        if name not in self.plain:
-            self.asked.add(name)
         return self.plain[name]
 
     def open(self, box: bytes, context: str) -> bytes:

@@ -32,7 +32,7 @@ _TAKEN = ("commitment", "page", "key_version", "msgid", "msgid_fp", "content_fp"
 
 @dataclass
 class Part:
-    """What one file said. seqs, digests (of sealed bytes; zeros: none): by origin, row by row; wrong: records by code; others: sealed bytes that
+    """What one file, or some rows of it, said. seqs, digests (of sealed bytes; zeros: none): by origin, row by row; wrong: records by code; others: sealed bytes that
     are not the first of their record, or whose digest a decision or a control record needs, with nonce and plaintext."""
 
     seqs: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -48,28 +48,57 @@ class Part:
             self.wrong.setdefault(code, []).extend(keys)
 
 
+def merged(parts: Sequence[Part]) -> Part:
+    """Return what the parts of a file say together, in their order."""
+    whole = Part(commitments=sum(p.commitments for p in parts))
+    for origin in dict.fromkeys(o for p in parts for o in p.seqs):
+        whole.seqs[origin] = np.concatenate([p.seqs[origin] for p in parts if origin in p.seqs])
+        whole.digests[origin] = np.concatenate([p.digests[origin] for p in parts if origin in p.seqs])
+    for part in parts:
+        for code, keys in part.wrong.items():
+            whole.find(code, keys)
+        whole.recalls += part.recalls
+        whole.others += part.others
+    return whole
+
+
 class Index:
-    """The records of one fate by origin and seq, found by bisection; variants of a seq are not in it."""
+    """The current records of some fates by origin and seq, found by bisection; variants of a seq are not in it. Nothing of the ledger is copied."""
 
-    def __init__(self, kept: pa.Table | None) -> None:
-        self._kept = kept.select(list(_TAKEN)) if kept is not None else None
+    def __init__(self, current: pa.Table | None, *fates: str) -> None:
+        self._kept = current.select(list(_TAKEN)) if current is not None else None
         self._of: dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
-        for origin in kept["origin"].unique().to_pylist() if kept is not None else []:
-            assert kept is not None
-            own = pc.and_(pc.and_(pc.equal(kept["origin"], origin), pc.equal(kept["variant"], "")), pc.is_valid(kept["seq"]))
-            rows = np.flatnonzero(columns.flat(own).to_numpy(zero_copy_only=False))
-            seqs = columns.flat(kept["seq"]).take(pa.array(rows)).to_numpy(zero_copy_only=False).astype(np.uint64)
-            order = np.argsort(seqs, kind="stable")
-            self._of[origin] = seqs[order], rows[order]
+        if current is None:
+            return
+        meant = pc.and_(pc.and_(pc.is_in(current["fate"], value_set=pa.array(fates)), pc.equal(current["variant"], "")), pc.is_valid(current["seq"]))
+        seqs = seqs_of(current)
+        for origin in current["origin"].unique().to_pylist():
+            rows = np.flatnonzero(columns.flat(pc.and_(meant, pc.equal(current["origin"], origin))).to_numpy(zero_copy_only=False))
+            own = seqs[rows]
+            if (own[1:] < own[:-1]).any():
+                order = np.argsort(own, kind="stable")
+                own, rows = own[order], rows[order]
+            if len(own):
+                self._of[origin] = own, rows
 
-    def rows(self, origin: str, seqs: np.ndarray[Any, Any]) -> tuple[pa.Table | None, np.ndarray[Any, Any]]:
+    def has(self, origin: str, seqs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Return for which of these seqs there is a record."""
+        return self._at(origin, seqs)[1]
+
+    def rows(self, origin: str, seqs: np.ndarray[Any, Any]) -> tuple[pa.Table | None, np.ndarray[Any, np.dtype[np.bool_]]]:
         """Return the records of these seqs, row by row (null where there is none), and where there is one."""
-        known = self._of.get(origin)
-        if self._kept is None or known is None or not len(seqs):
-            return None, np.zeros(len(seqs), bool)
-        at = np.minimum(np.searchsorted(known[0], seqs), len(known[0]) - 1)
-        there = known[0][at] == seqs
-        return self._kept.take(pa.array(known[1][at], mask=~there)), there
+        rows, there = self._at(origin, seqs)
+        if self._kept is None or origin not in self._of or not len(seqs):
+            return None, there
+        return self._kept.take(pa.array(rows) if there.all() else pa.array(rows, mask=~there)), there
+
+    def _at(self, origin: str, seqs: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, np.dtype[np.bool_]]]:
+        """Return where the records of these seqs are (anywhere where there is none), and where there is one."""
+        if origin not in self._of or not len(seqs):
+            return np.zeros(len(seqs), np.int64), np.zeros(len(seqs), bool)
+        known, rows = self._of[origin]
+        at = np.minimum(np.searchsorted(known, seqs), len(known) - 1)
+        return rows[at], known[at] == seqs
 
 
 def by_origin(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -95,7 +124,7 @@ class Reading:
 
     def __init__(self, ledger: Ledger, names: bytes | None, media: dict[str, Declared], corp_id: str) -> None:
         self.ledger, self.names, self.media, self.corp_id = ledger, names, media, corp_id
-        self._archived, self._restricted = Index(ledger.of("archived")), Index(ledger.of("restricted"))
+        self._archived, self._restricted = Index(ledger.current, "archived"), Index(ledger.current, "restricted")
         self._needed: dict[str, np.ndarray[Any, Any]] = {}
         for origin, rows in (o for t in (ledger.current, ledger.older) if t is not None for o in by_origin(_without_content(t))):
             self._needed[origin] = np.concatenate([self._needed.get(origin, _NO_SEQS), seqs_of(rows)])
@@ -111,11 +140,10 @@ class Reading:
             found, there = self._archived.rows(origin, seqs)
             # Hidden already, not moved yet: in no view, and their rows are where they were.
             strangers = seqs[~there]
-            strangers = strangers[~self._restricted.rows(origin, strangers)[1]]
+            strangers = strangers[~self._restricted.has(origin, strangers)]
             part.find("ROW_WITHOUT_RECORD", [(origin, s) for s in strangers.tolist()])
             digests = verify_digests.rows_of(columns.flat(rows["sealed_sha256"]), DIGEST.itemsize)
-            digests[~there] = 0
-            part.digests[origin] = _packed(digests)
+            part.digests[origin] = _packed(digests if there.all() else np.where(there[:, None], digests, 0))
             if found is not None:
                 kept = pa.array(there)
                 whole = bool(there.all())
@@ -124,7 +152,7 @@ class Reading:
 
     def _contents(self, part: Part, origin: str, rows: pa.Table, found: pa.Table) -> None:
         seqs = seqs_of(rows)
-        pages = columns.flat(found["page"]).dictionary_encode()
+        pages = columns.flat(found["page"])
         captured = pa.array([self.ledger.captured.get(p) for p in pages.dictionary.to_pylist()], pa.int64()).take(pages.indices)
         media = self._media(origin, seqs)
         told = columns.groups(rows, corp_id=self.corp_id, origin=origin, captured=captured, key_version=found["key_version"], media=media)
@@ -181,4 +209,4 @@ def _unlike(one: Any, two: Any) -> Any:
 
 def _without_content(table: pa.Table) -> pa.Table:
     """Return the records whose leaves need the digest of their sealed bytes."""
-    return table.filter(pc.is_in(table["fate"], value_set=pa.array(["failed", "control"])))
+    return table.select(["origin", "seq"]).filter(pc.is_in(table["fate"], value_set=pa.array(["failed", "control"])))

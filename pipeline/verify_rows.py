@@ -85,6 +85,7 @@ class Content:
         self._controls: dict[Key, tuple[bytes | None, bytes | None]] = {}
         self._recalls: set[tuple[str, Key]] = set()
         self._wrong: dict[tuple[str, str], list[Key]] = {}
+        self._held: dict[str, Index] = {}
 
     def _find(self, code: str, kind: str, key: Key) -> None:
         self._wrong.setdefault((code, kind), []).append(key)
@@ -116,7 +117,7 @@ class Content:
 
     def take_held(self, kind: str, table: pa.Table) -> None:
         """Rows of `pending_sealed` or `withheld_sealed` against their records."""
-        index = Index(self.ledger.of(kind.removesuffix("_sealed")))
+        index = self._held.setdefault(kind, self._held.get(kind) or Index(self.ledger.current, kind.removesuffix("_sealed")))
         for origin in table["origin"].unique().to_pylist():
             rows = table.filter(pc.equal(table["origin"], origin))
             found, there = index.rows(origin, seqs_of(rows))
@@ -132,15 +133,16 @@ class Content:
 
     def take_matches(self, table: pa.Table) -> None:
         """Findings name messages that are there, under ids that are made from their places."""
-        names = ("finding_id", "seq", "msgid", "rule_id", "part", "start_cp", "end_cp", "spans")
+        names = ("finding_id", "seq", "msgid", "rule_id", "part", "start_cp", "end_cp")
         for origin, rows in by_origin(table):
             there = self._messages.has(origin, seqs_of(rows)).tolist()
             self.report.counts["findings"] += rows.num_rows
-            for known, finding, seq, msgid, rule, part, start, end, spans in zip(there, *(rows[c].to_pylist() for c in names), strict=True):
+            told = (*(rows[c].to_pylist() for c in names), pc.list_value_length(rows["spans"]).to_pylist())
+            for known, finding, seq, msgid, rule, part, start, end, spans in zip(there, *told, strict=True):
                 if not known and "messages" not in self.broken:
                     self._find("ROW_WITHOUT_RECORD", "matches", (origin, seq))
                 place = "\0".join((self.corp_id, rule, msgid, str(part), str(start), str(end)))
-                if len(spans) == 1 and sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32] != finding:
+                if spans == 1 and sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32] != finding:
                     self._find("ROW_DIFFERS", "matches", (origin, seq))
 
     def take_recalls(self, table: pa.Table) -> None:
@@ -175,8 +177,8 @@ class Content:
             self.report.find(LEAVES, code, records(keys), kind=kind, rows=len(keys))
 
     def _decisions(self, table: pa.Table, *, current: bool) -> None:
-        columns = ("origin", "seq", "variant", "fate", "reason", "step", "code", "key_version", "scope_ref", "msgid", "commitment", "nonce", "page", "run_id")
-        for row in _rows(table.filter(pc.not_equal(table["fate"], "archived")), columns):
+        columns = ["origin", "seq", "variant", "fate", "reason", "step", "code", "key_version", "scope_ref", "msgid", "commitment", "nonce", "page", "run_id"]
+        for row in _rows(table.select(columns).filter(pc.not_equal(table["fate"], "archived")), columns):
             fate, key = row["fate"], (row["origin"], row["seq"])
             captured = self.ledger.captured.get(row["page"])
             base = {
@@ -191,7 +193,7 @@ class Content:
             else:
                 self._decision(key, row, base, current=current)
         if not current:
-            self.report.counts["leaves not checked"] += table.filter(pc.equal(table["fate"], "archived")).num_rows
+            self.report.counts["leaves not checked"] += pc.sum(pc.equal(table["fate"], "archived")).as_py() or 0
 
     def _decision(self, key: Key, row: dict[str, Any], base: dict[str, str], *, current: bool) -> None:
         digest = self._envelopes.get((*key, row["variant"])) if row["fate"] == "failed" else None
@@ -233,7 +235,7 @@ class Content:
                 for seq in _lacking(self._messages, origin, rows)["seq"].to_pylist():
                     self._find("ROW_MISSING", "messages", (origin, seq))
         for fate, kind in (("pending", "pending_sealed"), ("withheld", "withheld_sealed")):
-            table = self.ledger.of(fate)
+            table = self.ledger.of(fate, ("origin", "seq", "keep_until"))
             if table is None or kind in self.broken:
                 continue
             until = table["keep_until"].cast(pa.int64()).to_pylist()
@@ -244,18 +246,17 @@ class Content:
             self._planted_sealed(self.ledger.current)
 
     def _archived(self) -> Iterator[tuple[str, pa.Table]]:
-        table = self.ledger.of("archived")
+        table = self.ledger.of("archived", ("origin", "seq", "key_version", "page"))
         if table is not None and table.num_rows:
             yield from by_origin(table)
 
     def _planted_sealed(self, current: pa.Table) -> None:
-        known = current.filter(pc.is_in(current["fate"], value_set=pa.array(_SEALED)))
-        index = Index(known)
+        index = Index(current, *_SEALED)
         for origin, (seqs, _) in self._sealed.all().items():
-            for seq in np.unique(seqs[~index.rows(origin, seqs)[1]]).tolist():
+            for seq in np.unique(seqs[~index.has(origin, seqs)]).tolist():
                 self._find("ROW_WITHOUT_RECORD", "sealed", (origin, seq))
-        odd = known.filter(pc.or_(pc.not_equal(known["variant"], ""), pc.is_null(known["seq"])))
-        fulls = {_full(r) for r in _rows(odd, ("origin", "seq", "variant"))}
+        odd = pc.and_(pc.is_in(current["fate"], value_set=pa.array(_SEALED)), pc.or_(pc.not_equal(current["variant"], ""), pc.is_null(current["seq"])))
+        fulls = {_full(r) for r in _rows(current.select(["origin", "seq", "variant"]).filter(odd), ("origin", "seq", "variant"))}
         for full in self._seen["sealed"]:
             if full not in fulls:
                 self._find("ROW_WITHOUT_RECORD", "sealed", full[:2])

@@ -15,13 +15,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipeline import verify_files
 from pipeline.verify_keys import Keys
 from pipeline.verify_log import File
-from pipeline.verify_parts import Part, Reading
+from pipeline.verify_parts import Part, Reading, merged
 from pipeline.verify_report import Report
 
 ENOUGH_ROWS = 100_000
+# So many rows at a time, so that a large file needs no more memory than a small one.
+BATCH_ROWS = 32_768
 # malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 MOST_PROCESSES = 8
@@ -40,13 +44,12 @@ class Work:
 
 @dataclass
 class Done:
-    """What came of one file: whether it could be read, its part, and what to add to report, needed keys and names asked for."""
+    """What came of one file: whether it could be read, its part, and what to add to report and needed keys."""
 
     readable: bool
     part: Part | None
     report: Report
     needed: dict[str, str]
-    asked: set[str]
 
 
 _WORK: Work | None = None
@@ -55,12 +58,14 @@ _WORK: Work | None = None
 def one(work: Work, number: int) -> Done:
     """Check a file."""
     report, needed = Report(work.corp_id), dict[str, str]()
-    file = work.files[number]
-    table = verify_files.check(work.root, file, work.keys, report, needed)
-    part = None
-    if table is not None and work.reading is not None:
-        part = work.reading.messages(table) if file.kind == "messages" else work.reading.sealed(table)
-    return Done(table is not None, part, report, needed, set(work.keys.asked) if work.keys else set())
+    file, parts = work.files[number], list[Part]()
+
+    def take(table: pa.Table) -> None:
+        if work.reading is not None:
+            parts.append(work.reading.messages(table) if file.kind == "messages" else work.reading.sealed(table))
+
+    readable = verify_files.read(work.root, file, work.keys, report, needed, take, rows=BATCH_ROWS)
+    return Done(readable, merged(parts) if readable and work.reading is not None else None, report, needed)
 
 
 def _keep_memory() -> None:
