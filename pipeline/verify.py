@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,12 +37,13 @@ from pipeline.verify_anchors import Anchors
 from pipeline.verify_keys import CustodyFiles, Keys, Unwrap
 from pipeline.verify_ledger import Ledger
 from pipeline.verify_log import File, Log
+from pipeline.verify_parts import Reading
 from pipeline.verify_report import CUSTODY, EVIDENCE, FILES, KEYS, LOG, STRAYS, Report
 from pipeline.verify_rows import Content
 
 TRIES = 3
 # Kinds in the order in which what they hold is needed: ledger, media, LARGE, LATER; kinds that are not named here are read, and nothing more.
-LEDGER, LARGE = ("pages", "records", "runs"), ("messages", "sealed")
+LEDGER, LARGE = ("pages", "records", "runs"), ("messages", "sealed")  # LARGE: on every core
 LATER = ("pending_sealed", "withheld_sealed", "matches", "recalls")
 
 
@@ -60,6 +61,7 @@ class _At:
     anchors: Anchors | None = None
     needed: dict[str, str] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    lost: list[File] = field(default_factory=list)
     ledger: Ledger | None = None
 
     @property
@@ -169,8 +171,8 @@ def _moved_on(at: _At) -> bool:
 
 
 def _check_content(at: _At, log: Log, progress: Callable[[int, int], None] | None) -> None:
-    """Read every file: first the ledger's, then media, then messages and sealed bytes, then what names them, then the rest."""
-    lost: list[File] = []
+    """Read every file. Other cores begin with sealed bytes, which need nothing else; this one reads ledger and media; messages are for all of them,
+    for this one when it has read what is left. What came of it is told in the order of `LEDGER`, media, `LARGE`, `LATER`, whoever was first."""
     done = 0
 
     def step() -> None:
@@ -179,49 +181,62 @@ def _check_content(at: _At, log: Log, progress: Callable[[int, int], None] | Non
         if progress:
             progress(done, len(log.active))
 
-    small: dict[str, list[pa.Table]] = {k: [] for k in LEDGER}
-    for kind, table in _tables(at, log, LEDGER, lost, step):
-        small[kind].append(table)
-    at.ledger = ledger = Ledger(small["records"], small["pages"], at.report)
-    if not at.broken & set(LEDGER) and at.keys is not None:
-        verify_ledger.check(ledger, small["runs"], _leaves_expected(at, log), at.report)
-    content = Content(ledger, at.keys.plain.get("names#0") if at.keys else None, at.broken, at.report)
-    for _, table in _tables(at, log, ("media",), lost, step):
-        _take(content, "media", table)
-    _check_large(at, log, content, lost, step)
-    for kind, table in _tables(at, log, (*LATER, *sorted({f.kind for f in log.active.values()} - {*LEDGER, "media", *LARGE, *LATER})), lost, step):
-        _take(content, kind, table)
-    _forget_destroyed(at, ledger, lost)
+    with verify_work.begun(_work(at, log, "sealed", None), early=True) as sealed:
+        small: dict[str, list[pa.Table]] = {k: [] for k in LEDGER}
+        for kind, table in _tables(at, log, LEDGER, step):
+            small[kind].append(table)
+        at.ledger = ledger = Ledger(small["records"], small["pages"], at.report)
+        content = Content(ledger, at.keys.plain.get("names#0") if at.keys else None, at.broken, at.report)
+        for _, table in _tables(at, log, ("media",), step):
+            _take(content, "media", table)
+        reading = None if at.broken & {"pages", "records"} else content.reading()
+        with verify_work.begun(_work(at, log, "messages", reading)) as messages:
+            if not at.broken & set(LEDGER) and at.keys is not None:
+                verify_ledger.check(ledger, small["runs"], _leaves_expected(at, log), at.report)
+            later = replace(at, report=Report(at.corp_id), needed={}, lost=[])
+            for kind, table in _tables(later, log, (*LATER, *sorted({f.kind for f in log.active.values()} - {*LEDGER, "media", *LARGE, *LATER})), step):
+                _take(content, kind, table)
+            for shift in (messages, sealed):
+                _check_large(at, shift, content if reading is not None else None, step)
+            _add(at, later.report, later.needed)
+            at.lost += later.lost
+    _forget_destroyed(at, ledger)
     if at.keys is not None and log.whole and not at.broken & {"pages", "records"}:
         content.finish(keep_sealed=at.keep_sealed, now_ms=at.now_ms)
 
 
-def _tables(at: _At, log: Log, kinds: Iterable[str], lost: list[File], step: Callable[[], None]) -> Iterator[tuple[str, pa.Table]]:
-    """Yield (kind, rows) of every file of these kinds that is as it must be; the others are `lost`."""
+def _tables(at: _At, log: Log, kinds: Iterable[str], step: Callable[[], None]) -> Iterator[tuple[str, pa.Table]]:
+    """Yield (kind, rows) of every file of these kinds that is as it must be; the others are lost."""
     for kind in kinds:
         for file in sorted(log.of(kind), key=lambda f: f.path):
             table = verify_files.check(at.root, file, at.keys, at.report, at.needed)
             step()
             if table is None:
                 at.broken.add(kind)
-                lost.append(file)
+                at.lost.append(file)
             else:
                 yield kind, table
 
 
-def _check_large(at: _At, log: Log, content: Content, lost: list[File], step: Callable[[], None]) -> None:
-    files = [f for kind in LARGE for f in sorted(log.of(kind), key=lambda f: f.path)]
-    reading = None if at.broken & {"pages", "records"} else content.reading()
-    for file, done in verify_work.all_of(verify_work.Work(at.root, files, at.keys, reading, at.corp_id)):
-        at.report.add(done.report)
-        for name, concerned in done.needed.items():
-            at.needed[name] = f"{at.needed[name]}; {concerned}" if name in at.needed else concerned
+def _work(at: _At, log: Log, kind: str, reading: Reading | None) -> verify_work.Work:
+    return verify_work.Work(at.root, sorted(log.of(kind), key=lambda f: f.path), at.keys, reading, at.corp_id)
+
+
+def _check_large(at: _At, shift: verify_work.Shift, content: Content | None, step: Callable[[], None]) -> None:
+    for file, done in shift.results():
+        _add(at, done.report, done.needed)
         step()
         if not done.readable:
             at.broken.add(file.kind)
-            lost.append(file)
-        elif done.part is not None:
+            at.lost.append(file)
+        elif done.part is not None and content is not None:
             content.take(file.kind, done.part)
+
+
+def _add(at: _At, report: Report, needed: dict[str, str]) -> None:
+    at.report.add(report)
+    for name, concerned in needed.items():
+        at.needed[name] = f"{at.needed[name]}; {concerned}" if name in at.needed else concerned
 
 
 def _leaves_expected(at: _At, log: Log) -> int:
@@ -238,17 +253,17 @@ def _take(content: Content, kind: str, table: pa.Table) -> None:
         takers[kind](table)
 
 
-def _forget_destroyed(at: _At, ledger: Ledger, lost: list[File]) -> None:
+def _forget_destroyed(at: _At, ledger: Ledger) -> None:
     """Keys of withheld or pending bytes may be gone: destroyed on record, or, withheld, when all their records' days are over."""
     for name in [n for n in at.needed if n.startswith((f"{at.corp_id}/withheld/", f"{at.corp_id}/pending/"))]:
         on_record = at.keys is not None and name in at.keys.destroyed
-        if on_record or ("/withheld/" in name and _over(name.rsplit("#", 1)[0].rsplit("/", 1)[1], at, ledger, lost)):
+        if on_record or ("/withheld/" in name and _over(name.rsplit("#", 1)[0].rsplit("/", 1)[1], at, ledger)):
             at.report.note(FILES, "KEY_DESTROYED", at.needed.pop(name), key=name)
 
 
-def _over(day: str, at: _At, ledger: Ledger, lost: list[File]) -> bool:
+def _over(day: str, at: _At, ledger: Ledger) -> bool:
     withheld = ledger.of("withheld")
-    ranges = [f.stats["seq"] for f in lost if f.kind == "withheld_sealed" and f.month == day and "seq" in f.stats]
+    ranges = [f.stats["seq"] for f in at.lost if f.kind == "withheld_sealed" and f.month == day and "seq" in f.stats]
     if withheld is None or not ranges:
         return False
     own = [pc.and_(pc.greater_equal(withheld["seq"], low), pc.less_equal(withheld["seq"], high)) for low, high in ranges]

@@ -33,7 +33,7 @@ _TAKEN = ("commitment", "page", "key_version", "msgid", "msgid_fp", "content_fp"
 @dataclass
 class Part:
     """What one file, or some rows of it, said. seqs, digests (of sealed bytes; zeros: none): by origin, row by row; wrong: records by code; others: sealed bytes that
-    are not the first of their record, or whose digest a decision or a control record needs, with nonce and plaintext."""
+    are not the first of their record, or that come with a nonce (control records), with nonce and plaintext."""
 
     seqs: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     digests: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
@@ -125,9 +125,6 @@ class Reading:
     def __init__(self, ledger: Ledger, names: bytes | None, media: dict[str, Declared], corp_id: str) -> None:
         self.ledger, self.names, self.media, self.corp_id = ledger, names, media, corp_id
         self._archived, self._restricted = Index(ledger.current, "archived"), Index(ledger.current, "restricted")
-        self._needed: dict[str, np.ndarray[Any, Any]] = {}
-        for origin, rows in (o for t in (ledger.current, ledger.older) if t is not None for o in by_origin(_without_content(t))):
-            self._needed[origin] = np.concatenate([self._needed.get(origin, _NO_SEQS), seqs_of(rows)])
 
     def messages(self, table: pa.Table) -> Part:
         """Check messages against their records and leaves."""
@@ -184,20 +181,21 @@ class Reading:
         prints = columns.fingerprints(self.names, self.corp_id, columns.flat(rows["msgid"]).cast(pa.binary()))
         return wrong | ~columns.same(found["msgid_fp"], prints)
 
-    def sealed(self, table: pa.Table) -> Part:
-        """Take the digests of sealed bytes."""
-        part = Part()
-        for origin, rows in by_origin(table):
-            digests = columns.digests(rows["envelope"])
-            seqs = seqs_of(rows)
-            first = columns.flat(pc.and_(pc.equal(rows["variant"], ""), pc.is_valid(rows["seq"]))).to_numpy(zero_copy_only=False)
-            asked = columns.flat(pc.is_valid(rows["nonce"])).to_numpy(zero_copy_only=False) | np.isin(seqs, self._needed.get(origin, _NO_SEQS))
-            for n in np.flatnonzero(asked | ~first).tolist():
-                seq, variant, nonce, plaintext = (rows[c][n].as_py() for c in ("seq", "variant", "nonce", "plaintext"))
-                part.others.append(((origin, seq, variant), digests[n].tobytes(), nonce, plaintext))
-            part.seqs[origin] = seqs[first]
-            part.digests[origin] = _packed(digests[first])
-        return part
+
+def sealed(table: pa.Table) -> Part:
+    """Take the digests of sealed bytes; needs no ledger."""
+    part = Part()
+    for origin, rows in by_origin(table):
+        digests = columns.digests(rows["envelope"])
+        seqs = seqs_of(rows)
+        first = columns.flat(pc.and_(pc.equal(rows["variant"], ""), pc.is_valid(rows["seq"]))).to_numpy(zero_copy_only=False)
+        kept = columns.flat(pc.is_valid(rows["nonce"])).to_numpy(zero_copy_only=False)
+        for n in np.flatnonzero(kept | ~first).tolist():
+            seq, variant, nonce, plaintext = (rows[c][n].as_py() for c in ("seq", "variant", "nonce", "plaintext"))
+            part.others.append(((origin, seq, variant), digests[n].tobytes(), nonce, plaintext))
+        part.seqs[origin] = seqs[first]
+        part.digests[origin] = _packed(digests[first])
+    return part
 
 
 def _unlike(one: Any, two: Any) -> Any:
@@ -205,8 +203,3 @@ def _unlike(one: Any, two: Any) -> Any:
     same = pc.fill_null(pc.equal(columns.flat(one), columns.flat(two)), False)
     both = pc.and_(pc.is_null(columns.flat(one)), pc.is_null(columns.flat(two)))
     return pc.invert(pc.or_(same, both))
-
-
-def _without_content(table: pa.Table) -> pa.Table:
-    """Return the records whose leaves need the digest of their sealed bytes."""
-    return table.select(["origin", "seq"]).filter(pc.is_in(table["fate"], value_set=pa.array(["failed", "control"])))

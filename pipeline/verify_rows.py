@@ -65,13 +65,19 @@ class Seen:
         there: np.ndarray[Any, Any] = known[np.minimum(np.searchsorted(known, seqs), len(known) - 1)] == seqs
         return there
 
+    def digest(self, origin: str, seq: int) -> bytes | None:
+        """Return the digest that was there for a seq, of several the last."""
+        seqs, digests = self.all().get(origin, (np.zeros(0, np.uint64), np.zeros(0, DIGEST)))
+        at = int(np.searchsorted(seqs, np.uint64(seq), "right")) - 1
+        return digests[at].tobytes() if at >= 0 and seqs[at] == seq else None
+
     def twice(self) -> list[Key]:
         """Return the keys of rows that were there more than once."""
         return [(o, s) for o, (seqs, _) in self.all().items() for s in np.unique(seqs[1:][seqs[1:] == seqs[:-1]]).tolist()]
 
 
 class Content:
-    """Takes what the content kinds hold, a kind after the other; `finish` says what is missing. Every row is looked at once.
+    """Takes what the content kinds hold; `finish` says what is missing. Every row is looked at once.
 
     names: the key of keyed fingerprints, None when it is not there; broken: kinds with files that could not be read."""
 
@@ -84,13 +90,15 @@ class Content:
         self._envelopes: dict[Full, bytes] = {}
         self._controls: dict[Key, tuple[bytes | None, bytes | None]] = {}
         self._recalls: set[tuple[str, Key]] = set()
+        self._folded: set[tuple[str, Key]] = set()
+        self._matched: list[tuple[str, np.ndarray[Any, Any]]] = []
         self._wrong: dict[tuple[str, str], list[Key]] = {}
         self._held: dict[str, Index] = {}
 
     def _find(self, code: str, kind: str, key: Key) -> None:
         self._wrong.setdefault((code, kind), []).append(key)
 
-    # -- kinds, in the order they must come ---------------------------------------------------------------------------
+    # -- kinds: media before messages and sealed bytes, the others in any order ---------------------------------------------------------------------------
 
     def take_media(self, table: pa.Table) -> None:
         """Remember the files that messages declare."""
@@ -135,12 +143,10 @@ class Content:
         """Findings name messages that are there, under ids that are made from their places."""
         names = ("finding_id", "seq", "msgid", "rule_id", "part", "start_cp", "end_cp")
         for origin, rows in by_origin(table):
-            there = self._messages.has(origin, seqs_of(rows)).tolist()
+            self._matched.append((origin, seqs_of(rows)))
             self.report.counts["findings"] += rows.num_rows
             told = (*(rows[c].to_pylist() for c in names), pc.list_value_length(rows["spans"]).to_pylist())
-            for known, finding, seq, msgid, rule, part, start, end, spans in zip(there, *told, strict=True):
-                if not known and "messages" not in self.broken:
-                    self._find("ROW_WITHOUT_RECORD", "matches", (origin, seq))
+            for finding, seq, msgid, rule, part, start, end, spans in zip(*told, strict=True):
                 place = "\0".join((self.corp_id, rule, msgid, str(part), str(start), str(end)))
                 if spans == 1 and sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32] != finding:
                     self._find("ROW_DIFFERS", "matches", (origin, seq))
@@ -148,7 +154,7 @@ class Content:
     def take_recalls(self, table: pa.Table) -> None:
         """Every archived recall is folded in."""
         for original, origin, seq in zip(*(table[c].to_pylist() for c in ("original_msgid", "origin", "seq")), strict=True):
-            self._recalls.discard((original, (origin, seq)))
+            self._folded.add((original, (origin, seq)))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -163,8 +169,11 @@ class Content:
             for origin, (seqs, _) in self._declared.items():
                 for seq in seqs[~self._messages.has(origin, seqs)].tolist():
                     self._find("ROW_WITHOUT_RECORD", "media", (origin, seq))
+            for origin, seqs in self._matched:
+                for seq in seqs[~self._messages.has(origin, seqs)].tolist():
+                    self._find("ROW_WITHOUT_RECORD", "matches", (origin, seq))
         if "recalls" not in self.broken:
-            for _, key in self._recalls:
+            for _, key in self._recalls - self._folded:
                 self._find("ROW_MISSING", "recalls", key)
         for kind, seen in (("messages", self._messages), ("sealed", self._sealed)):
             for key in seen.twice():
@@ -196,7 +205,7 @@ class Content:
             self.report.counts["leaves not checked"] += pc.sum(pc.equal(table["fate"], "archived")).as_py() or 0
 
     def _decision(self, key: Key, row: dict[str, Any], base: dict[str, str], *, current: bool) -> None:
-        digest = self._envelopes.get((*key, row["variant"])) if row["fate"] == "failed" else None
+        digest = self._sealed_digest((*key, row["variant"])) if row["fate"] == "failed" else None
         # An earlier failure's bytes may be gone, or lie with a later fate: then nothing says what its leaf covered.
         if any(leaf.decision(row["nonce"], **base, **more) == row["commitment"] for more in _fields(row, digest)):
             self.report.counts["commitments"] += 1
@@ -207,6 +216,11 @@ class Content:
                 self._find("ROW_MISSING", "sealed", key)
         else:
             self._find("COMMITMENT", "records", key)
+
+    def _sealed_digest(self, full: Full) -> bytes | None:
+        """Return the digest of a record's sealed bytes, None where they were not there."""
+        origin, seq, variant = full
+        return self._envelopes.get(full) or (self._sealed.digest(origin, seq) if seq is not None and not variant else None)
 
     def _control(self, key: Key, row: dict[str, Any], base: dict[str, str], captured: int) -> None:
         nonce, plaintext = self._controls.get(key, (None, None))
