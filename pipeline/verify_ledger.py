@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.verify_columns import flat
+from pipeline.verify_digests import SIZE, Bytes, rows_of
 from pipeline.verify_report import COUNTS, Report, ranges, records
 
 FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
@@ -44,11 +45,11 @@ class Ledger:
         self.captured = {p["page"]: round(p["captured_at"].timestamp() * 1000) for p in self.pages}
         self.current, self.older = self._split()
 
-    def commitments(self) -> Iterator[bytes]:
-        """Yield the commitment of every leaf, in the order of their numbers."""
+    def commitments(self) -> Iterator[Bytes]:
+        """Yield the commitments of all leaves, in the order of their numbers, (some, 32); zeros for one of another length."""
         if self.records is not None:
             for batch in self.records.select(["leaf", "commitment"]).sort_by("leaf").to_batches(max_chunksize=65_536):
-                yield from batch["commitment"].to_pylist()
+                yield rows_of(batch["commitment"], SIZE)
 
     def _split(self) -> tuple[pa.Table | None, pa.Table | None]:
         found = self.records

@@ -71,6 +71,8 @@ class Index:
         if current is None:
             return
         meant = pc.and_(pc.and_(pc.is_in(current["fate"], value_set=pa.array(fates)), pc.equal(current["variant"], "")), pc.is_valid(current["seq"]))
+        if not pc.any(meant).as_py():
+            return
         seqs = seqs_of(current)
         for origin in current["origin"].unique().to_pylist():
             rows = np.flatnonzero(columns.flat(pc.and_(meant, pc.equal(current["origin"], origin))).to_numpy(zero_copy_only=False))

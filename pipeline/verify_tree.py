@@ -17,11 +17,14 @@ from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from pipeline.verify_digests import column_of, sha256_of
 from pipeline.verify_report import EVIDENCE, Report
 
 _N, _R = "0|[1-9][0-9]*", "[A-Za-z0-9+/]{43}="
@@ -33,12 +36,15 @@ NOTE = re.compile(
 )
 Found = dict[int, re.Match[str]]  # notes of an epoch by size
 Hash = Callable[[bytes], bytes]
+Nodes = np.ndarray[Any, np.dtype[np.uint8]]  # hashes or commitments, (how many, 32)
+# The tree grows by whole subtrees of so many leaves: enough to digest them many at once, few enough to hold all their nodes.
+BLOCK = 1 << 16
 
 
 def check(
-    home: Path, corp_id: str, commitments: Iterable[bytes] | None, secret: bytes | None, custody: Sequence[bytes], report: Report, *, token: bool = False
+    home: Path, corp_id: str, commitments: Iterable[Nodes] | None, secret: bytes | None, custody: Sequence[bytes], report: Report, *, token: bool = False
 ) -> None:
-    """Check the checkpoints of a corp. commitments: of all leaves in order (None: they could not be read); secret: the signing key's 32 bytes;
+    """Check the checkpoints of a corp. commitments: of all leaves in order, some at a time (None: they could not be read); secret: the signing key's 32 bytes;
     token: whether a token holds it instead, so that `log.vkey` alone tells the public half."""
     at = home / "evidence" / corp_id
     public = _public(at, secret, token=token, report=report)
@@ -111,14 +117,16 @@ def _first(at: Path, corp_id: str, number: int, public: bytes | None, found: Fou
 # -- leaves --------------------------------------------------------------------------------------------------------
 
 
-def _against_leaves(epochs: Mapping[int, Found], firsts: Mapping[int, bytes], commitments: Iterable[bytes] | None, report: Report) -> None:
+def _against_leaves(epochs: Mapping[int, Found], firsts: Mapping[int, bytes], commitments: Iterable[Nodes] | None, report: Report) -> None:
     if commitments is None or not any(epochs.values()):
         return
     wanted = {(n, kind): sorted(s for s, note in found.items() if note[kind]) for n, found in epochs.items() for kind in ("root", "sm3")}
     growing = {place: _Roots(firsts.get(place[0]), sizes, _HASHES[place[1]]) for place, sizes in wanted.items() if sizes and _HASHES[place[1]]}
-    for commitment in commitments:
+    for some in commitments:
         for roots in growing.values():
-            roots.add(commitment)
+            roots.add(some)
+    for roots in growing.values():
+        roots.end()
     newest = max(epochs)
     for (number, kind), roots in growing.items():
         for size in wanted[number, kind]:
@@ -153,42 +161,69 @@ class _Roots:
 
     def __init__(self, first: bytes | None, sizes: Sequence[int], hash_of: Hash | None) -> None:
         self._hash = hash_of or _sha256
-        self.size, self._peaks, self.found = 0, list[bytes](), dict[int, bytes]()
-        self._wanted = list(reversed(sizes))
-        self._take()
-        if first is not None:
-            self.add(first)
+        self.found: dict[int, bytes] = {0: self._hash(b"")} if 0 in sizes else {}
+        self._wanted = [s for s in reversed(sizes) if s]
+        self._size, self._peaks, self._waiting = 0, list[bytes](), _nodes([] if first is None else [first])
 
-    def add(self, commitment: bytes) -> None:
-        """Add a leaf."""
-        digest, peaks, carry = self._hash, self._peaks, self.size
-        made = digest(b"\0" + carry.to_bytes(8, "big") + commitment)
+    def add(self, commitments: Nodes) -> None:
+        """Add leaves."""
+        self._waiting = np.concatenate([self._waiting, commitments])
+        while len(self._waiting) >= BLOCK:
+            self._grow(self._waiting[:BLOCK])
+            self._waiting = self._waiting[BLOCK:]
+
+    def end(self) -> None:
+        """Say that no more leaves come."""
+        if len(self._waiting):
+            self._grow(self._waiting)
+
+    def _grow(self, commitments: Nodes) -> None:
+        numbers = np.arange(self._size, self._size + len(commitments)).astype(">u8").view(np.uint8).reshape(-1, 8)
+        levels = [self._all_of(0, numbers, commitments)]
+        while len(levels[-1]) > 1:
+            pairs = levels[-1][: len(levels[-1]) // 2 * 2]
+            levels.append(self._all_of(1, pairs[::2], pairs[1::2]))
+        while self._wanted and self._wanted[-1] <= self._size + len(commitments):
+            size = self._wanted.pop()
+            self.found[size] = self._root([*self._peaks, *_peaks(levels, size - self._size)])
+        if len(commitments) < BLOCK:
+            return  # no more leaves come
+        made, carry = levels[-1][0].tobytes(), self._size // BLOCK
+        self._size += BLOCK
         while carry & 1:
-            made, carry = digest(b"\1" + peaks.pop() + made), carry >> 1
-        peaks.append(made)
-        self.size += 1
-        if self._wanted and self._wanted[-1] == self.size:
-            self._take()
+            made, carry = self._hash(b"\1" + self._peaks.pop() + made), carry >> 1
+        self._peaks.append(made)
 
-    def root(self) -> bytes:
-        """Return the root over the leaves so far."""
-        if not self._peaks:
-            return self._hash(b"")
-        made = self._peaks[-1]
-        for left in reversed(self._peaks[:-1]):
+    def _all_of(self, kind: int, *pieces: Nodes) -> Nodes:
+        """Return the hash of each row of the pieces beside each other, behind the byte that tells leaves from nodes (RFC 6962, section 2.1)."""
+        rows = np.hstack([np.full((len(pieces[0]), 1), kind, np.uint8), *pieces])
+        return sha256_of(column_of(rows)) if self._hash is _sha256 else _nodes([self._hash(row.tobytes()) for row in rows])
+
+    def _root(self, peaks: list[bytes]) -> bytes:
+        made = peaks[-1]
+        for left in reversed(peaks[:-1]):
             made = self._hash(b"\1" + left + made)
         return made
 
-    def _take(self) -> None:
-        while self._wanted and self._wanted[-1] == self.size:
-            self.found[self._wanted.pop()] = self.root()
+
+def _peaks(levels: Sequence[Nodes], size: int) -> Iterator[bytes]:
+    """Yield the roots of the largest whole subtrees that the first `size` leaves are made of, from the left."""
+    at = 0
+    for level in reversed(range(len(levels))):
+        if size >> level & 1:
+            yield levels[level][at >> level].tobytes()
+            at += 1 << level
+
+
+def _nodes(values: Iterable[bytes]) -> Nodes:
+    return np.frombuffer(b"".join(values), np.uint8).reshape(-1, 32)
 
 
 def roots_at(commitments: Iterable[bytes], sizes: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Yield (size, root of the tree over the first so many leaves) for each of `sizes`, ascending, that there are leaves for."""
     roots = _Roots(None, sizes, _sha256)
-    for commitment in commitments:
-        roots.add(commitment)
+    roots.add(_nodes(commitments))
+    roots.end()
     yield from roots.found.items()
 
 
@@ -201,7 +236,7 @@ def _against_custody(home: Path, epochs: Mapping[int, Found], segments: Sequence
     digests, told = _lines(segments)
     named = sorted({int(note["n"]) for found in epochs.values() for note in found.values()})
     whole = list(digests) == list(range(1, len(digests) + 1))
-    roots = dict(roots_at((bytes.fromhex(d) for d in digests.values()), named)) if whole and named else {}
+    roots = dict(roots_at([bytes.fromhex(d) for d in digests.values()], named)) if whole and named else {}
     for number, found in epochs.items():
         for size, note in sorted(found.items()):
             n = int(note["n"])

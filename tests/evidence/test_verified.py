@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pipeline import verify_tree
 from pipeline.evidence import checkpoint, note, signer
 from pipeline.evidence.tree import Tree, leaf_hash
 from pipeline.home import Home
@@ -82,7 +83,9 @@ def test_a_checkpoint_that_is_not_as_it_was_signed_is_named(made: Path, tmp_path
         assert report.counts["checkpoints"] == 2
 
 
-def test_roots_on_the_way_are_those_of_the_tree() -> None:
+@pytest.mark.parametrize("block", [1, 2, 8, 32, 65_536])
+def test_roots_on_the_way_are_those_of_the_tree(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(verify_tree, "BLOCK", block)
     commitments = [sha256(bytes([n])).digest() for n in range(40)]
     whole = Tree(b"".join(leaf_hash(n, c) for n, c in enumerate(commitments)))
     assert dict(roots_at(iter(commitments), range(41))) == {size: whole.root(size) for size in range(41)}

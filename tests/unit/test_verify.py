@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import anchors, verify_anchors, verify_columns, verify_files, verify_leaf, verify_ledger, words
+from pipeline import anchors, verify_anchors, verify_columns, verify_files, verify_keys, verify_leaf, verify_ledger, verify_log, verify_work, words
 from pipeline.errors import UsageError
 from pipeline.verify import verify_archive
+from pipeline.verify_ledger import Ledger
 from pipeline.verify_log import Log
+from pipeline.verify_parts import Reading
 from pipeline.verify_report import Report, ranges, records
 
 ROOT = Path(__file__).parents[2]
@@ -284,32 +287,71 @@ def test_a_page_whose_records_are_opened_later_is_counted_once(tmp_path: Path) -
     assert report.counts["pages"] == 1 and not report.findings
 
 
-def test_files_read_on_two_cores_say_what_they_say_on_one(tmp_path: Path) -> None:
-    from pipeline import verify_keys, verify_log, verify_work
-    from pipeline.verify_ledger import Ledger
-    from pipeline.verify_parts import Reading
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> verify_work.Work:
+    """Two files of messages and two of sealed bytes, the first of which is not there any more."""
     from tests import firm
 
-    at = firm.home(tmp_path)
-    for name in ("a", "b"):
-        first = 1 if name == "a" else 50
-        firm.run(at, firm.page(tmp_path, f"{name}.json", {n: firm.message(n, f"第{n}句") for n in range(first, first + 20)}))
+    folder = tmp_path_factory.mktemp("work")
+    at = firm.home(folder)
+    for name, first in (("a", 1), ("b", 50)):
+        firm.run(at, firm.page(folder, f"{name}.json", {n: firm.message(n, f"第{n}句") for n in range(first, first + 20)}))
     root, report = at.path / "lake" / firm.CORP, Report(firm.CORP)
     keys, log = verify_keys.read(at.path, report), verify_log.read(root, report)
     assert keys is not None and log is not None
     (root / log.of("sealed")[0].path).unlink()
     tables = {k: [verify_files.decrypt((root / f.path).read_bytes(), keys)[0] for f in log.of(k)] for k in ("records", "pages")}
     reading = Reading(Ledger(tables["records"], tables["pages"], report), keys.plain["names#0"], {}, firm.CORP)
-    work = verify_work.Work(root, [*log.of("messages"), *log.of("sealed")], keys, reading, firm.CORP)
+    return verify_work.Work(root, [*log.of("messages"), *log.of("sealed")], keys, reading, firm.CORP)
 
-    def told(cores: int) -> list[object]:
-        return [
-            (f.path, d.readable, d.report.findings, d.report.counts, d.part and ({o: s.tolist() for o, s in d.part.seqs.items()}, d.part.wrong, d.part.commitments))
-            for f, d in verify_work.all_of(work, cores=cores)
-        ]
 
-    assert told(2) == told(1)
+def said(work: verify_work.Work, cores: int) -> list[object]:
+    """Everything that is said of each file."""
+    return [
+        (f.path, d.readable, d.report.findings, d.report.counts, d.part and {
+            **vars(d.part), "seqs": {o: s.tolist() for o, s in d.part.seqs.items()}, "digests": {o: s.tolist() for o, s in d.part.digests.items()},
+        })
+        for f, d in verify_work.all_of(work, cores=cores)
+    ]  # fmt: skip
+
+
+def test_files_read_on_two_cores_say_what_they_say_on_one(work: verify_work.Work) -> None:
+    assert said(work, 2) == said(work, 1)
     assert [len(d.report.findings) for _, d in verify_work.all_of(work, cores=2)] == [0, 0, 1, 0]
+    assert [d.part and [s.tolist() for s in d.part.seqs.values()] for _, d in verify_work.all_of(work, cores=1)][1:] == [[[*range(50, 70)]], None, [[*range(50, 70)]]]
+
+
+def test_rows_read_a_few_at_a_time_say_what_they_say_at_once(work: verify_work.Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = said(work, 1)
+    monkeypatch.setattr(verify_work, "BATCH_ROWS", 3)
+    assert said(work, 1) == at_once
+
+
+def test_files_of_which_several_are_taken_at_once_are_all_read(work: verify_work.Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_by_one = said(work, 1)
+    monkeypatch.setattr(verify_work, "_MOST_NUMBERS", 1)
+    assert said(work, 2) == said(work, 1) == one_by_one
+
+
+def test_a_copy_that_was_killed_is_not_waited_for(work: verify_work.Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_work, "one", lambda *_: os._exit(9))
+    with verify_work.begun(work, cores=2) as shift:
+        shift._copies[0][0].join()
+        monkeypatch.undo()
+        with pytest.raises(RuntimeError, match="was ended"):
+            list(shift.results())
+
+
+def test_what_a_copy_cannot_do_is_raised_here(work: verify_work.Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(verify_work, "one", fails)
+    with verify_work.begun(work, cores=2) as shift:
+        shift._copies[0][0].join()
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="Input/output error"):
+            list(shift.results())
 
 
 def test_a_compaction_that_rewrites_some_records_does_not_take_leaves_back(lake: Lake) -> None:

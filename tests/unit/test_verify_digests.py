@@ -35,6 +35,17 @@ def test_digests_are_those_of_the_part_of_a_column_that_is_asked_for(start: int)
     assert [d.tobytes() for d in made] == [sha256(v or b"").digest() for v in values[start : start + 3]]
 
 
+@pytest.mark.parametrize("start", range(7))
+@pytest.mark.parametrize("rows", [0, 1, 4])
+def test_a_part_with_nulls_is_read_from_where_it_begins(start: int, rows: int) -> None:
+    own = [None, b"abc", None, b"xyz", b"", None, b"12", b"mno", None, b"pqr"]
+    part, expected = pa.array(own, pa.binary()).slice(start, rows), own[start : start + rows]
+    assert [d.tobytes() for d in verify_digests.sha256_of(part)] == [sha256(v or b"").digest() for v in expected]
+    assert verify_digests.letters_of(part).tobytes() == b"".join(v or b"" for v in expected)
+    assert [r.tobytes() for r in verify_digests.rows_of(part, 3)] == [v if v is not None and len(v) == 3 else b"\0\0\0" for v in expected]
+    assert verify_columns.hexed(part).to_pylist() == [None if v is None else v.hex() for v in expected]
+
+
 def test_a_library_that_errs_is_found_out_and_hashlib_makes_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     class Errs:
         def __init__(self, lanes: int) -> None:
