@@ -12,7 +12,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import anchors, verify_anchors, verify_columns, verify_files, verify_keys, verify_leaf, verify_ledger, verify_log, verify_work, words
+from pipeline import (
+    anchors,
+    verify_anchors,
+    verify_columns,
+    verify_files,
+    verify_keys,
+    verify_leaf,
+    verify_ledger,
+    verify_log,
+    verify_work,
+    words,
+)
 from pipeline.errors import UsageError
 from pipeline.verify import verify_archive
 from pipeline.verify_ledger import Ledger
