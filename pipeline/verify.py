@@ -35,7 +35,7 @@ from pipeline import (
 from pipeline.errors import ArchiveError, UsageError
 from pipeline.verify_anchors import Anchors
 from pipeline.verify_keys import CustodyFiles, Keys, Unwrap
-from pipeline.verify_ledger import Ledger
+from pipeline.verify_ledger import RECORD_COLUMNS, Ledger
 from pipeline.verify_log import File, Log
 from pipeline.verify_parts import Reading
 from pipeline.verify_report import CUSTODY, EVIDENCE, FILES, KEYS, LOG, STRAYS, Report
@@ -184,8 +184,8 @@ def _check_content(at: _At, log: Log, progress: Callable[[int, int], None] | Non
     with verify_work.begun(_work(at, log, "sealed", None), early=True) as sealed:
         small: dict[str, list[pa.Table]] = {k: [] for k in LEDGER}
         for kind, table in _tables(at, log, LEDGER, step):
-            small[kind].append(table)
-        at.ledger = ledger = Ledger(small["records"], small["pages"], at.report)
+            small[kind].append(table.select(list(RECORD_COLUMNS)) if kind == "records" else table)
+        at.ledger = ledger = Ledger(small.pop("records"), small["pages"], at.report)
         content = Content(ledger, at.keys.plain.get("names#0") if at.keys else None, at.broken, at.report)
         for _, table in _tables(at, log, ("media",), step):
             _take(content, "media", table)

@@ -114,7 +114,7 @@ def parts(column: Any) -> Pieces:
 
 def files(rows: Any) -> tuple[np.ndarray[Any, Any], Any]:
     """Return (seqs ascending, each once; the files of each as canonical JSON) of rows of `media` of one origin."""
-    ordered = rows.sort_by([("seq", "ascending"), ("ref_no", "ascending")])
+    ordered = rows.combine_chunks().sort_by([("seq", "ascending"), ("ref_no", "ascending")])
     seqs, firsts = np.unique(flat(pc.fill_null(ordered["seq"], 0)).to_numpy(zero_copy_only=False).astype(np.uint64), return_index=True)
     items = join(
         '{"declared_md5":', *pieces_of(ordered["declared_md5"]), ',"declared_size":', numbers(ordered["declared_size"]), ',"kind":', *pieces_of(ordered["kind"]), "}"

@@ -9,6 +9,7 @@ The verifier in a bundle has hashlib alone.
 from __future__ import annotations
 
 import random
+from binascii import hexlify
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -21,7 +22,6 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 SIZE = 32
 # So many values that states and inputs stay in the processor's caches; and one in so many is made again.
 _STEP, _ONE_IN = 512, 256
-_HEX = np.frombuffer("".join(f"{n:02x}" for n in range(256)).encode(), np.uint16)
 
 
 def sha256_of(values: pa.Array) -> Bytes:
@@ -87,4 +87,4 @@ def rows_of(values: pa.Array, width: int) -> Bytes:
 
 def hex_of(data: Bytes) -> Bytes:
     """Return bytes in lower-case hex; the last axis is twice as long."""
-    return np.take(_HEX, np.ascontiguousarray(data)).view(np.uint8)
+    return np.frombuffer(hexlify(np.ascontiguousarray(data)), np.uint8).reshape(*data.shape[:-1], 2 * data.shape[-1])
