@@ -87,4 +87,4 @@ def rows_of(values: pa.Array, width: int) -> Bytes:
 
 def hex_of(data: Bytes) -> Bytes:
     """Return bytes in lower-case hex; the last axis is twice as long."""
-    return np.frombuffer(hexlify(np.ascontiguousarray(data)), np.uint8).reshape(*data.shape[:-1], 2 * data.shape[-1])
+    return np.frombuffer(hexlify(np.ascontiguousarray(data).data), np.uint8).reshape(*data.shape[:-1], 2 * data.shape[-1])
