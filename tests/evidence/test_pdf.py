@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,20 @@ def test_another_process_sets_the_same_bytes_and_is_replaced_when_it_has_set_eno
             one.pdf("conversation", conversation("\U000f0000"), at_ms=AT)
     assert made == [render.pdf("conversation", conversation("您好"), known, at_ms=AT)] * 2
     assert told.value.code == "GLYPH_MISSING" and "U+F0000" in str(told.value)
+
+
+def test_no_thread_is_begun_for_it_and_a_process_that_was_ended_is_told(known: Fonts) -> None:
+    before = set(threading.enumerate())
+    with writer.Writer(known) as one:
+        assert one.pdf("conversation", conversation("您好"), at_ms=AT).startswith(b"%PDF")
+        assert set(threading.enumerate()) <= before  # each would leave memory of its own behind
+        assert one._running is not None
+        one._running[0].kill()
+        one._running[0].join()
+        with pytest.raises(UsageError) as told:
+            one.pdf("conversation", conversation("您好"), at_ms=AT)
+        assert told.value.code == "PDF_FAILED"
+        assert one.pdf("conversation", conversation("您好"), at_ms=AT).startswith(b"%PDF")  # another one is begun
 
 
 def test_nothing_that_was_masked_is_in_the_pdf(archive: Home, known: Fonts) -> None:
