@@ -39,7 +39,7 @@ class Writer:
             told: bytes | tuple[str, str, str] = ends.recv()
         except (EOFError, OSError):
             self.close()
-            raise UsageError("PDF_FAILED", "the process that sets the PDF ended", remedy="is there memory left? --no-pdf makes the bundle without") from None
+            raise UsageError("PDF_FAILED", "the PDF could not be made", remedy="report it; --no-pdf makes the bundle without") from None
         if isinstance(told, bytes):
             return told
         code, message, remedy = told
