@@ -186,7 +186,7 @@ def sweep_temporary(folder: Path) -> None:
     """Remove what killed writers left under temporary names in `folder`; what a writer is at work on stays."""
     for path in folder.glob(".*.part"):
         with storage(f"removing {path.name}"), suppress(FileNotFoundError, BlockingIOError):
-            handle = os.open(path, os.O_RDONLY)
+            handle = os.open(path, os.O_RDWR)  # NFS gives this lock to none who could not write (flock(2))
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path)

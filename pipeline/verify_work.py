@@ -88,7 +88,10 @@ class Shift:
         self._numbers, filled = os.pipe()
         os.write(filled, b"".join(n.to_bytes(_NUMBER_BYTES, "big") for n in range(0, len(work.files), self._step)))
         os.close(filled)
-        self._copies = [self._copy() for _ in range(copies)]
+        self._copies: list[tuple[BaseProcess, Connection]] = []
+        with suppress(OSError):  # no room for one more process: fewer do it
+            for _ in range(copies):
+                self._copies.append(self._copy())
         self._answers = [answers for _, answers in self._copies]
 
     def _copy(self) -> tuple[BaseProcess, Connection]:
@@ -148,7 +151,7 @@ class Shift:
             try:
                 number, done = answers.recv()
                 known[number] = done
-            except EOFError:
+            except (EOFError, OSError):  # it is done, or was ended before or while it gave back what came of a file
                 self._answers.remove(answers)
 
     def end(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import signal
@@ -79,6 +80,21 @@ def test_a_sweep_between_the_making_of_a_file_and_its_lock_costs_nothing(tmp_pat
     monkeypatch.setattr(os, "open", opened)
     assert durable.write_once(tmp_path / "a", b"new") and came
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"new")]
+
+
+def test_a_sweep_locks_what_it_opened_for_writing_as_nfs_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = fcntl.flock
+
+    def of_nfs(handle: int, operation: int) -> None:
+        if operation & fcntl.LOCK_EX and fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        lock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", of_nfs)
+    (tmp_path / ".0123456789abcdef.part").write_bytes(b"x")
+    assert durable.write_once(tmp_path / "a", b"new")
+    durable.sweep_temporary(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_sweep_takes_what_a_killed_writer_left(tmp_path: Path) -> None:

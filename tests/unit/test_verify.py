@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import sys
 from hashlib import sha256
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 
 import pyarrow as pa
 import pytest
@@ -351,6 +354,29 @@ def test_a_copy_that_was_killed_is_not_waited_for(work: verify_work.Work, monkey
         monkeypatch.undo()
         with pytest.raises(RuntimeError, match="was ended"):
             list(shift.results())
+
+
+def test_a_copy_that_was_killed_while_it_gave_back_is_not_waited_for(work: verify_work.Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(told: Connection, waiting: SimpleQueue[object]) -> None:
+        waiting.get()
+        os.write(told.fileno(), (1_000).to_bytes(4, "big") + b"half of an answer")
+        os._exit(9)
+
+    monkeypatch.setattr(verify_work, "_give", half)
+    with verify_work.begun(work, cores=2) as shift:
+        shift._copies[0][0].join()
+        with pytest.raises(RuntimeError, match="was ended"):
+            list(shift.results())
+
+
+def test_where_no_process_can_be_begun_this_one_checks_all(work: verify_work.Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = said(work, 1)
+
+    def none_left() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", none_left)
+    assert said(work, 4) == alone
 
 
 def test_what_a_copy_cannot_do_is_raised_here(work: verify_work.Work, monkeypatch: pytest.MonkeyPatch) -> None:
