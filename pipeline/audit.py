@@ -285,7 +285,7 @@ def _invalid(parameter: Parameter, expected: str, got: str) -> UsageError:
 
 def _nearest(otherwise: str, name: str, known: Mapping[str, object] | list[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}? {otherwise}" if near else otherwise
+    return f"did you mean {', '.join(near)}? {otherwise}" if near else otherwise
 
 
 def _yaml(path: Path) -> Any:

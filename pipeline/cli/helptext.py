@@ -19,7 +19,7 @@ from pipeline.cli.usage import named
 
 _TYPE = re.compile(r"((?:^|\s)[^-\s]\S*) <[^|>]*>$")  # said after a value's name, which says it better
 _WORD = re.compile("[!-~]+")  # no line ends inside a word, an option or a path
-_NOT_FIRST = re.compile(r"[；，。、：）」』？！…;,.)]+")  # no line begins with these
+_NOT_FIRST = re.compile(r"(?:[；，。、：）」』？！…;,)]|\.(?![\w/]))+")  # no line begins with these; `./liuhen-home` begins with none
 _MARKS = re.compile(r"\[(?P<default>default: (?P<value>.*?))?(; )?(?P<range>([\d.]+<=)?x[<>]=[\d.]+)?(; )?(?P<required>required)?\]$", re.DOTALL)
 _BARE = {"<str>": "TEXT", "<int>": "N", "<int range>": "N", "<float>": "N", "<float range>": "N", "<path>": "PATH"}  # of options whose value has no name
 FIRST_COLUMN = 30

@@ -94,8 +94,17 @@ class Call:
         return self.home.corp(self.corp_id)
 
 
+class _Told(Console):
+    """Where people are told of what goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence: who read has gone (`2>&1 | head`), the work has not. Rich would end the process there and then."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 CALL = Call()
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = _Told(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
@@ -205,8 +214,7 @@ def run(argv: list[str]) -> int:
         say(words.error_text(UsageError("ARGUMENT_BYTES", "an argument is not text in UTF-8", remedy="type it anew; a terminal set to UTF-8 helps"), LANG))
         return int(Exit.USAGE)
     logging.basicConfig(level=logging.ERROR)  # Beam warns on import about clouds nobody asked for
-    if "--" in argv:
-        at = argv.index("--")
+    if "--" in argv and "ingest" in argv[: (at := argv.index("--"))]:  # Beam's options; of other commands what is no option, whatever it begins with
         argv, CALL.after_dashes = argv[:at], argv[at + 1 :]
     try:
         from pipeline.cli.guard import guarded

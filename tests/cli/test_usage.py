@@ -7,10 +7,14 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
+from pipeline.cli.helptext import _lines
+from tests import firm
+from tests.cli.inside import Answer
 from tests.cli.liuhen import ROOT, liuhen
 
 CASES = [
@@ -49,6 +53,37 @@ def test_a_stream_that_the_caller_closed_is_no_error(closed: str) -> None:
     words = shlex.join([sys.executable, "-m", "pipeline.cli", "--help"])
     ended = subprocess.run(["/bin/sh", "-c", f"exec {words} {closed}"], capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        pytest.param(["--", "-5%"], 1, id="behind two dashes"),
+        pytest.param(["--limit", "3", "--", "--"], 0, id="two dashes themselves"),
+    ],
+)
+def test_what_begins_like_an_option_is_looked_for_behind_two_dashes(tmp_path: Path, call: list[str], found: int) -> None:
+    at = firm.home(tmp_path)
+    firm.run(at, firm.page(tmp_path, "a.json", {1: firm.message(1, "今天 -5%"), 2: firm.message(2, "今天 5%")}))
+    ended = Answer(at, "search", *call)
+    assert (ended.code, len(ended.rows)) == (0, found), ended.err
+
+
+def test_who_reads_what_is_told_may_go_and_the_command_ends_as_it_would(tmp_path: Path) -> None:
+    """Both streams in one pipe that nobody reads any more, as by `2>&1 | head -1`; the setting is written all the same."""
+    at = firm.home(tmp_path)
+    reads, writes = os.pipe()
+    os.close(reads)
+    call = [sys.executable, "-m", "pipeline.cli", "--home", str(at.path), "config", "set", "consent.withheld_days", "7"]
+    ended = subprocess.run(call, stdout=writes, stderr=writes, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    os.close(writes)
+    assert (ended.returncode, "withheld_days = 7\n" in (at.path / "liuhen.toml").read_text("utf-8")) == (0, True)
+
+
+@pytest.mark.parametrize("width", range(40, 100, 3))
+def test_no_path_is_torn_from_the_dot_that_it_begins_with(width: int) -> None:
+    lines = _lines("folder of the archive (default LIUHEN_HOME, else ./liuhen-home). End...", width)
+    assert "./liuhen-home)." in " ".join(lines) and not [line for line in lines if line.startswith((". ", "..."))], lines
 
 
 def test_the_list_of_commands_says_in_chinese_what_each_is_for() -> None:

@@ -140,6 +140,7 @@ def test_an_audit_is_found_by_its_name() -> None:
     [
         pytest.param("coverge", "did you mean coverage?", id="a slip"),
         pytest.param("finding-of", "findings-of-employee", id="half a name"),
+        pytest.param("unansweredd", "did you mean unanswered, consent-answers, unopened?", id="several, without a word of either language between them"),
         pytest.param("Coverage", "did you mean coverage?", id="names are in small letters"),
         pytest.param("天气", "`liuhen audit list` shows all of them", id="nothing near"),
     ],
