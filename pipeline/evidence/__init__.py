@@ -28,6 +28,7 @@
     stored_zip.py   the zip, without an object for each file
     bundle.py       the parts → a BagIt in a zip, the same bytes every time
     check.py        `verify CASE.zip`
+    packed.py       a zip's files, without an object for each
     check_files.py  a bundle's files, one at a time
     check_parts.py  checks of decryption, masks, the table
     check_shown.py  what pages must show of records

@@ -1,6 +1,6 @@
-"""A bundle's files while it is checked: read one at a time from the zip, never unpacked, never all in memory.
+"""A bundle's files while it is checked: read one at a time from the zip, never unpacked, never all in memory; nor are their names.
 
-Before: a bundle. After: check.py, check_trail.py.
+Before: packed.py. After: check.py, check_trail.py.
 
 Rules: (1) a name that we do not make, a second file of the same name, and whatever is no plain file is refused; folders that a packer adds are
 passed over: a bundle that was packed again holds the same files; (2) everything is in the manifest, nothing is beside it, and
@@ -9,19 +9,17 @@ nothing is in it that no bundle has (`_KNOWN`).
 
 from __future__ import annotations
 
-import lzma
 import re
-import zipfile
-import zlib
-from collections import Counter
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from hashlib import new, sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from pipeline.evidence.gathered import BAG
+from pipeline.evidence.packed import DEFLATED, STORED, BadZip, Entry, Packed
 
 _NAME = re.compile(r"(?:[0-9A-Za-z][0-9A-Za-z._-]*/)*[0-9A-Za-z][0-9A-Za-z._-]*")
 # Every file that a bundle may hold; whatever else lies in it was put in by somebody else, manifests that fit or not.
@@ -33,16 +31,14 @@ _KNOWN = re.compile(
     r"|redaction/log\.jsonl|source/pulls\.jsonl|verify/verify\.py|view/\d{4,}(?:-\d{3,})?\.(?:zh|en)\.html|view/\d{4,}-\d{3,}\.pdf)",
     re.ASCII,
 )
-PIECE = 1 << 20
+# Files of one record: folder, number, ending.
+_OF_RECORD = re.compile(r"data/(proofs|raw|decryption)/(\d{12})(\.json|\.(?:plain|envelope)\.json)", re.ASCII)
 # Larger than any file of a bundle that is read in one piece (media are not).
 LARGEST = 1 << 29
 # Of a zip: so many times its own size all of its files together, and packed in ways that are unpacked piece by piece (of others the standard
 # library unpacks at once whatever a megabyte holds). Bundles are stored; whoever packs one again gets a tenth of its size, not a hundredth.
 MOST_TIMES = 100
-WAYS_OF_PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# What a zip that is not whole makes the standard library raise: beside BadZipFile, NotImplementedError for a way of packing, a version or a
-# split archive that it does not know, RuntimeError for an entry that says it is encrypted (no password was given), EOFError where data end.
-BROKEN_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error, lzma.LZMAError)
+WAYS_OF_PACKING = (STORED, DEFLATED)
 
 
 class Fault(Exception):
@@ -56,49 +52,66 @@ def need(condition: object, what: str) -> None:
 
 
 class Files:
-    """The files of a bundle by their names below the bag."""
+    """The files of a bundle by their names below the bag. sizes: of those that are not one record's; numbers: of the records that have a file,
+    by (folder, ending); payload: (files below data/, bytes in them)."""
 
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
-        self.listed: dict[str, str] = {}
-        self._zip: zipfile.ZipFile | None = None
+        self.numbers: dict[tuple[str, str], array[int]] = {}
+        self.payload = (0, 0)
+        self._packed: Packed | None = None
+        self._source: BinaryIO | None = None
 
     def open(self, path: Path) -> None:
         """Look at what is in the zip."""
         try:
-            self._zip = zipfile.ZipFile(path)
-            entries = self._zip.infolist()
-            need(all(e.compress_type in WAYS_OF_PACKING for e in entries), "packed in a way that no bundle is")
-            need(sum(e.file_size for e in entries) <= MOST_TIMES * path.stat().st_size, f"unpacked it would be more than {MOST_TIMES} times as large: no bundle is")
-            for entry in entries:
-                base, _, name = entry.filename.partition("/")
-                if entry.is_dir() and not entry.file_size and base == BAG:
-                    continue
-                need(base == BAG and _NAME.fullmatch(name) and ".." not in name, f"a file name that is not ours: {entry.filename!r}")
-                need(name not in self.sizes, f"there twice: {name}")
-                need(entry.external_attr >> 28 in (0, 0o10), f"not a plain file: {name}")
-                self.sizes[name] = entry.file_size
-        except BROKEN_ZIP as error:
+            self._source = path.open("rb")
+            self._packed = Packed(self._source)
+            need(all(e.way in WAYS_OF_PACKING for e in self._packed), "packed in a way that no bundle is")
+            need(sum(e.size for e in self._packed) <= MOST_TIMES * path.stat().st_size, f"unpacked it would be more than {MOST_TIMES} times as large: no bundle is")
+            for entry in self._packed:
+                self._look(entry)
+            again = self._packed.twice()
+            need(again is None, f"there twice: {again}")
+        except (BadZip, OSError) as error:
             raise Fault(f"not a whole zip: {error}") from None
+
+    def _look(self, entry: Entry) -> None:
+        base, _, name = entry.name.partition("/")
+        if entry.folder and base == BAG:
+            return
+        need(base == BAG and _NAME.fullmatch(name) and ".." not in name, f"a file name that is not ours: {entry.name!r}")
+        need(entry.kind in (0, 0o10), f"not a plain file: {name}")
+        if found := _OF_RECORD.fullmatch(name):
+            self.numbers.setdefault((found[1], found[3]), array("Q")).append(int(found[2]))
+        else:
+            self.sizes[name] = entry.size
+        if name.startswith("data/"):
+            self.payload = (self.payload[0] + 1, self.payload[1] + entry.size)
 
     def close(self) -> None:
         """Let go of the zip."""
-        if self._zip is not None:
-            self._zip.close()
+        if self._source is not None:
+            self._source.close()
+
+    def _find(self, name: str) -> tuple[int, Entry]:
+        found = None if self._packed is None else self._packed.find(f"{BAG}/{name}")
+        if found is None:
+            raise Fault(f"missing: {name}")
+        return found
 
     def has(self, name: str) -> bool:
         """Whether there is such a file below data/."""
-        return f"data/{name}" in self.sizes
+        return self._packed is not None and self._packed.find(f"{BAG}/data/{name}") is not None
 
-    def pieces(self, name: str) -> Iterator[bytes]:
-        """Yield the bytes of a file of the bag."""
-        need(name in self.sizes and self._zip is not None, f"missing: {name}")
-        assert self._zip is not None
+    def pieces(self, name: str, *, most: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of a file of the bag. most: so many may be in it."""
         try:
-            with self._zip.open(f"{BAG}/{name}") as file:
-                while piece := file.read(PIECE):
-                    yield piece
-        except BROKEN_ZIP as error:
+            _, entry = self._find(name)
+            need(most is None or entry.size <= most, f"larger than any such file: {name}")
+            assert self._packed is not None
+            yield from self._packed.pieces(entry)
+        except (BadZip, OSError) as error:
             raise Fault(f"not a whole zip: {error}") from None
 
     def data(self, name: str) -> bytes:
@@ -107,8 +120,7 @@ class Files:
 
     def tag(self, name: str) -> bytes:
         """Return a small file of the bag, whole."""
-        need(self.sizes.get(name, 0) <= LARGEST, f"larger than any such file: {name}")
-        return b"".join(self.pieces(name))
+        return b"".join(self.pieces(name, most=LARGEST))
 
     def lines(self, name: str) -> Iterator[bytes]:
         """Yield the lines of a file below data/, each with its line feed."""
@@ -128,48 +140,68 @@ class Files:
         return map(as_object, self.lines(name))
 
     def below(self, folder: str, ending: str) -> list[str]:
-        """Return the names (below data/) in a folder that end so."""
+        """Return the names (below data/) in a folder that end so, but for those of one record."""
         return sorted(n.removeprefix("data/") for n in self.sizes if n.startswith(f"data/{folder}/") and n.endswith(ending))
+
+    def records(self, folder: str, ending: str = ".json") -> array[int]:
+        """Return the numbers of the records that have such a file, in order."""
+        return array("Q", sorted(self.numbers.get((folder, ending), ())))
 
     # -- the manifests -------------------------------------------------------------------------------------------------
 
     def check(self) -> bool:
         """Check that the files are those of the manifests; return whether the SM3 one could be checked (or there is none)."""
         need("bagit.txt" in self.sizes and self.tag("bagit.txt").startswith(b"BagIt-Version: 1.0\n"), "not a BagIt bag")
-        twins = [n for n, k in Counter(name.casefold() for name in self.sizes).items() if k > 1]
-        need(not twins, f"two names differ in case only: {twins}")
-        odd = sorted(n for n in self.sizes if not _KNOWN.fullmatch(n))
-        need(not odd, f"put in by somebody else, no bundle has such a file: {odd[:3]}")
-        payload = {n for n in self.sizes if n.startswith("data/")}
-        self._manifest("tagmanifest-sha256.txt", set(self.sizes) - payload - {"tagmanifest-sha256.txt"}, "sha256")
-        need(sum(self.sizes[n] for n in payload) <= 2 * self._stated(), "more than twice as large as bag-info.txt says")  # before it is all read
-        self.listed = self._manifest("manifest-sha256.txt", payload, "sha256")
-        oxum = f"Payload-Oxum: {sum(self.sizes[n] for n in payload)}.{len(payload)}\n".encode()
-        need(oxum in self.tag("bag-info.txt"), "bag-info.txt counts otherwise")
+        # No two of these names differ in case only.
+        odd = [n for n in self._samples() if not _KNOWN.fullmatch(n)]
+        need(not odd, f"put in by somebody else, no bundle has such a file: {sorted(odd)[:3]}")
+        files, size = self.payload
+        self._manifest("tagmanifest-sha256.txt", "sha256", lambda n: not n.startswith("data/") and n != "tagmanifest-sha256.txt")
+        need(size <= 2 * self._stated(), "more than twice as large as bag-info.txt says")  # before it is all read
+        self._manifest("manifest-sha256.txt", "sha256", _below_data)
+        need(f"Payload-Oxum: {size}.{files}\n".encode() in self.tag("bag-info.txt"), "bag-info.txt counts otherwise")
         if "manifest-sm3.txt" not in self.sizes:
             return True
         try:
             new("sm3")
         except ValueError:
             return False
-        self._manifest("manifest-sm3.txt", payload, "sm3")
+        self._manifest("manifest-sm3.txt", "sm3", _below_data)
         return True
+
+    def _samples(self) -> Iterator[str]:
+        """Yield the names of all files, of those of records one of each kind."""
+        yield from self.sizes
+        yield from (f"data/{folder}/{numbers[0]:012d}{ending}" for (folder, ending), numbers in self.numbers.items())
 
     def _stated(self) -> int:
         """Return how many bytes there are below data/, by what the bundle says of itself."""
         found = re.search(rb"^Payload-Oxum: ([0-9]{1,18})\.[0-9]+$", self.tag("bag-info.txt"), re.M)
         return int(found[1]) if found else 0
 
-    def _manifest(self, name: str, there: set[str], algorithm: str) -> dict[str, str]:
-        need(name in self.sizes, f"missing: {name}")
-        rows = [line.split("  ", 1) for line in self.tag(name).decode().splitlines()]
-        listed = {path: digest for digest, path in rows}
-        need(len(listed) == len(rows), f"{name} lists a file twice")
-        need(not set(listed) - there, f"missing: {sorted(set(listed) - there)[:3]}")
-        need(not there - set(listed), f"put in by somebody else: {sorted(there - set(listed))[:3]}")
-        for path, digest in listed.items():
+    def _manifest(self, name: str, algorithm: str, covers: Callable[[str], bool]) -> None:
+        """Check that every file which it must cover is listed, once, with its digest, and that nothing else is."""
+        assert self._packed is not None
+        listed = bytearray(len(self._packed))
+        for path, _ in self._listed(name):
+            at, _ = self._find(path)
+            need(covers(path), f"missing: {path}")
+            need(not listed[at], f"{name} lists a file twice")
+            listed[at] = True
+        for entry in self._packed:
+            path = entry.name.removeprefix(f"{BAG}/")
+            need(entry.folder or not covers(path) or listed[self._find(path)[0]], f"put in by somebody else: {path}")
+        for path, digest in self._listed(name):
             need(self.digest(path, algorithm) == digest, f"changed: {path}")
-        return listed
+
+    def _listed(self, name: str) -> Iterator[tuple[str, str]]:
+        """Yield (path, digest) of the lines of a manifest."""
+        rest = b""
+        for piece in self.pieces(name):
+            *whole, rest = (rest + piece).splitlines(keepends=True)
+            yield from map(_manifest_line, whole)
+        if rest:
+            yield _manifest_line(rest)
 
     def digest(self, name: str, algorithm: str = "sha256") -> str:
         """Return the digest of a file of the bag, hex."""
@@ -177,6 +209,15 @@ class Files:
         for piece in self.pieces(name):
             made.update(piece)
         return made.hexdigest()
+
+
+def _below_data(name: str) -> bool:
+    return name.startswith("data/")
+
+
+def _manifest_line(line: bytes) -> tuple[str, str]:
+    digest, _, path = line.decode().rstrip("\r\n").partition("  ")
+    return path, digest
 
 
 def as_object(data: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline import envelope, leaf
@@ -19,6 +19,7 @@ from pipeline.schema import leaf_schema
 
 MASKS = "redaction/log.jsonl"
 LARGEST_KEY_BITS = 16_384
+AT_ONCE = 8_192  # records whose masks are in memory
 
 
 def redacted(files: Files) -> bool:
@@ -26,18 +27,17 @@ def redacted(files: Files) -> bool:
     return f"data/{MASKS}" in files.sizes
 
 
-def decryption(files: Files, numbers: list[int]) -> None:
+def decryption(files: Files) -> None:
     """Check 12: every padded block opens under the public key to the sealed block, and the record to its words (decryption.py)."""
     keys = {}
     for name in files.below("decryption", ".json"):
-        if "/key-" in name:
-            key = files.object(name)
-            need(name == f"decryption/key-{key['version']:06d}.json", f"{name} is about another key")
-            keys[key["version"]] = _public(key, name)
-    proofs = {n for n in files.below("decryption", ".json") if "/key-" not in n}
-    sealed = {f"decryption/{n:012d}.json" for n in numbers if f"data/raw/{n:012d}.envelope.json" in files.sizes}
-    need(not proofs or proofs == sealed, f"proofs of decryption of no record, or records without: {sorted(proofs ^ sealed)[:3]}")
-    for name in sorted(proofs):
+        key = files.object(name)
+        need(name == f"decryption/key-{key['version']:06d}.json", f"{name} is about another key")
+        keys[key["version"]] = _public(key, name)
+    proofs, sealed = files.records("decryption"), files.records("raw", ".envelope.json")
+    odd = [f"decryption/{number:012d}.json" for number in sorted(set(proofs) ^ set(sealed))[:3]] if proofs and proofs != sealed else []
+    need(not odd, f"proofs of decryption of no record, or records without: {odd}")
+    for name in (f"decryption/{number:012d}.json" for number in proofs):
         _decrypts(files, files.object(name), keys, name)
 
 
@@ -67,15 +67,23 @@ def _decrypts(files: Files, proof: dict[str, Any], keys: dict[int, tuple[int, in
     need(opened and opened == files.data(f"raw/{number:012d}.plain.json"), f"{where}: the sealed bytes decrypt to other words")
 
 
-def masks(files: Files, numbers: list[int]) -> None:
+def masks(files: Files, numbers: Sequence[int]) -> None:
     """Check 13: what is closed is named in the log of masks with the digest of its group, and nothing else is; no bytes that show it."""
     if not redacted(files):
         return
     there = [n for n in files.sizes if n.startswith(("data/raw/", "data/media/", "data/custody/", "data/decryption/"))]
+    there += [f"data/{folder}/" for folder, _ in files.numbers if folder != "proofs"]
     need(not there, f"in a redacted set stands what it leaves out: {there[:3]}")
+    for start in range(0, max(len(numbers), 1), AT_ONCE):
+        _masks(files, numbers[start : start + AT_ONCE], first=not start, last=start + AT_ONCE >= len(numbers))
+
+
+def _masks(files: Files, numbers: Sequence[int], *, first: bool, last: bool) -> None:
+    """Check the masks of some records, in order; what lies before the first or behind the last record of all is told as theirs."""
     told: dict[tuple[int, str], set[str]] = {}
     for entry in files.objects(MASKS):
-        told.setdefault((entry["leaf"], entry["group"]), set()).add(entry["commitment"])
+        if (first or entry["leaf"] >= numbers[0]) and (last or entry["leaf"] <= numbers[-1]):
+            told.setdefault((entry["leaf"], entry["group"]), set()).add(entry["commitment"])
     for number in numbers:
         for name, group in files.object(f"proofs/{number:012d}.json")["groups"].items():
             digests = told.pop((number, name), set())

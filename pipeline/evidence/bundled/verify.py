@@ -13,7 +13,9 @@ Written from docs/formats.md, sections 9 and 13; shares no code with what made t
 """
 
 import argparse
+import array
 import base64
+import bisect
 import calendar
 import hashlib
 import html
@@ -22,11 +24,11 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 import zlib
 
 LABEL = b"liuhen-record-v1\0"
@@ -47,10 +49,15 @@ KNOWN = re.compile(
     r"|media/[0-9a-f]{64}\.bin|proofs/[0-9]{12}\.json|raw/[0-9]{12}\.(plain|envelope)\.json|redaction/log\.jsonl|source/pulls\.jsonl"
     r"|stamps/[0-9]{12}\.(pem|tsq|tsr)|verify/verify\.py|view/[0-9]{4,}(-[0-9]{3,})?\.(zh|en)\.html|view/[0-9]{4,}-[0-9]{3,}\.pdf)"
 )
+OF_RECORD = re.compile(r"data/(proofs|raw|decryption)/([0-9]{12})(\.json|\.plain\.json|\.envelope\.json)")
 MOST_TIMES = 100  # all files of a zip together are at most so many times its own size: bundles are stored, packed again a tenth
 MOST_BITS, MOST_EXPONENT = 16384, 1 << 32  # of an RSA key: more would only keep this machine busy
 LARGEST = 1 << 29  # larger than any file that is read in one piece; media are not
 PIECE = 1 << 20
+AT_ONCE = 10000  # records whose masks are in memory at a time
+# The directory of a zip, APPNOTE.TXT 6.3.10, 4.3.12: signature, versions, flags, way of packing, time, date, CRC-32, sizes, lengths, attributes, place.
+ENTRY = struct.Struct("<4s6H3L5H2L")
+ODD_FLAGS = 0x2061  # encrypted, patched, hidden: no bundle is
 CHECKS = [
     ("files", "文件齐全且与清单一致", "the files are those of the manifest"),
     ("checkpoints", "检查点签名有效，前后一致", "checkpoints are signed and each adds to the one before"),
@@ -91,67 +98,202 @@ def need(condition, what):
 
 
 class Files:
-    """The files of a bundle by their names below the bag, from a zip or a folder; read one at a time."""
+    """The files of a bundle by their names below the bag, from a zip or a folder; read one at a time.
+
+    Of a record's files 32 bytes each are held, else a bundle of a million records would not fit: a digest of the name, under a key drawn here
+    so that nobody can aim at another's, a mark, the place of its entry in the directory of the zip, the number of the record. Names and entries
+    are read again where they are needed. Of other files, which are few, the names and sizes are held."""
 
     def __init__(self, path):
-        self.sizes, self.zip, self.base = {}, None, path
+        self.key, self.known = os.urandom(32), [bytearray() for _ in range(4096)]
+        self.others, self.numbers = {}, {}  # name -> size; (folder, ending) -> numbers of records
+        self.count = self.payload = self.payload_size = 0
+        self.zip, self.base = None, path
         if os.path.isdir(path):
-            self.walk(path)
+            self.base = path if os.path.exists(os.path.join(path, "bagit.txt")) else os.path.join(path, "case")
+            for name, size in self.walk():
+                self.add(name, size, 0)
         else:
-            self.look(path)
+            try:
+                self.zip = open(path, "rb", buffering=0)  # noqa: SIM115 (until this program ends)
+                self.look(os.path.getsize(path))
+            except (Failed,) + BROKEN as error:
+                if self.zip:
+                    self.zip.close()
+                raise error if isinstance(error, Failed) else Failed("not a whole zip: " + str(error)) from None
 
-    def walk(self, path):
-        self.base = path if os.path.exists(os.path.join(path, "bagit.txt")) else os.path.join(path, "case")
+    # -- what is known of a name
+
+    def find(self, name):
+        """(digest, where such digests are, its place there or -1)."""
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16, key=self.key).digest()
+        known = self.known[(digest[0] << 8 | digest[1]) >> 4]
+        at = known.find(digest)
+        while at > 0 and at % 24:
+            at = known.find(digest, at + 1)
+        return digest, known, at
+
+    def add(self, name, size, place):
+        digest, known, at = self.find(name)
+        need(at < 0, "there twice: " + repr(name))
+        known += digest + place.to_bytes(8, "big")
+        found = OF_RECORD.fullmatch(name)
+        if found:
+            self.numbers.setdefault((found[1], found[3]), array.array("Q")).append(int(found[2]))
+        else:
+            self.others[name] = size
+        self.count += 1
+        if name.startswith("data/"):
+            self.payload, self.payload_size = self.payload + 1, self.payload_size + size
+
+    def __contains__(self, name):
+        return self.find(name)[2] >= 0
+
+    def mark(self, name, mark):
+        """Put a mark on a file; return the one that was there, None where there is no such file."""
+        _, known, at = self.find(name)
+        if at < 0:
+            return None
+        old, known[at + 16] = known[at + 16], mark
+        return old
+
+    def all(self):
+        """Yield the names of all files."""
+        if self.zip is None:
+            yield from (name for name, _ in self.walk())
+        else:
+            yield from (entry[0][5:] for entry in self.entries() if not folder(entry))
+
+    # -- a folder
+
+    def walk(self):
         for folder, folders, names in os.walk(self.base):
             for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
                 whole = os.path.join(folder, name)
                 short = os.path.relpath(whole, self.base).replace(os.sep, "/")
                 need(not os.path.islink(whole), "a link: " + repr(short))
                 need(os.path.isfile(whole), "not a plain file: " + repr(short))
-                self.sizes[short] = os.path.getsize(whole)
+                yield short, os.path.getsize(whole)
 
-    def look(self, path):
-        try:
-            self.zip = zipfile.ZipFile(path)
-            entries = self.zip.infolist()
-        except BROKEN as error:
-            raise Failed("not a whole zip: " + str(error)) from None
-        # Ways of packing that the standard library unpacks at once, whatever a megabyte holds, are refused.
-        need(all(i.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in entries), "packed in a way that no bundle is")
-        unpacked = sum(i.file_size for i in entries)
-        need(unpacked <= MOST_TIMES * os.path.getsize(path), "unpacked it would be more than %d times as large: no bundle is" % MOST_TIMES)
-        for entry in entries:
-            name = entry.filename
-            if name.endswith("/") and name.startswith("case/") and not entry.file_size:
-                continue  # folders, which whoever packs a bundle again adds
-            need(name.startswith("case/") and NAME.fullmatch(name) and ".." not in name, "a file name that is not ours: " + repr(name))
-            need(name[5:] not in self.sizes, "there twice: " + repr(name))
-            need((entry.external_attr >> 16) & 0o170000 in (0, 0o100000), "not a plain file: " + repr(name))
-            self.sizes[name[5:]] = entry.file_size
+    # -- a zip
 
-    def stored(self, name):
-        """The bytes of a file that lies in the zip as it is; None for any other."""
-        entry = self.zip.getinfo("case/" + name)
-        if entry.compress_type or entry.flag_bits & 0x2061 or entry.file_size != entry.compress_size or entry.file_size > PIECE:
-            return None
-        file = self.zip.fp
-        file.seek(entry.header_offset)
-        head = file.read(30)
-        shown = file.read(int.from_bytes(head[26:28], "little"))
-        need(head[:4] == b"PK\3\4" and shown == entry.orig_filename.encode("ascii"), "not a whole zip: " + name)
-        file.seek(int.from_bytes(head[28:30], "little"), 1)
-        data = file.read(entry.file_size)
-        need(len(data) == entry.file_size and zlib.crc32(data) == entry.CRC, "not a whole zip: bad CRC-32 for file " + repr(name))
+    def look(self, length):
+        self.directory(length)
+        unpacked, fault = 0, None
+        for entry in self.entries():
+            name, _, _, way, _, _, size, kind, _, place, _ = entry
+            # Ways of packing other than these unpack at once whatever a megabyte holds.
+            need(way in (0, 8), "packed in a way that no bundle is")
+            unpacked += size
+            if folder(entry) or fault:
+                continue  # folders are added by whoever packs a bundle again
+            try:
+                need(name.startswith("case/") and NAME.fullmatch(name) and ".." not in name, "a file name that is not ours: " + repr(name))
+                need(kind in (0, 0o100000), "not a plain file: " + repr(name))
+                self.add(name[5:], size, place)
+            except Failed as failed:
+                fault = failed
+        need(unpacked <= MOST_TIMES * length, "unpacked it would be more than %d times as large: no bundle is" % MOST_TIMES)
+        if fault:
+            raise fault
+
+    def directory(self, length):
+        """Find where the directory begins and ends, and how many bytes stand before the zip (4.3.14 to 4.3.16)."""
+        begin = max(length - 22 - 65535, 0)
+        tail = self.at(begin, 22 + 65535)
+        at = tail.rfind(b"PK\5\6", 0, max(len(tail) - 18, 0))
+        need(at >= 0, "not a whole zip: it has no directory")
+        self.end = begin + at
+        size, offset = struct.unpack_from("<2L", tail, at + 12)
+        if self.end >= 76 and self.at(self.end - 20, 4) == b"PK\6\7":
+            self.end -= 76
+            whole = self.at(self.end, 56)
+            need(whole[:4] == b"PK\6\6", "not a whole zip: its directory is not where it says")
+            size, offset = struct.unpack_from("<2Q", whole, 40)
+        self.begin = self.end - size
+        self.before = self.begin - offset
+        need(self.begin >= 0 and self.before >= 0, "not a whole zip: its directory is not where it says")
+
+    def at(self, place, size):
+        """So many bytes of the zip from a place on; fewer at its end."""
+        self.zip.seek(place)
+        data = self.zip.read(size)
+        while len(data) < size:
+            more = self.zip.read(size - len(data))
+            if not more:
+                break
+            data += more
         return data
 
-    def pieces(self, name):
-        need(name in self.sizes, "missing: " + name)
+    def entries(self):
+        """Yield the entries of the directory, which is read in pieces."""
+        place, data, at = self.begin, b"", 0
+        while place < self.end:
+            if len(data) - at < ENTRY.size + 3 * 65535:  # there is no longer one
+                data, at = self.at(place, min(PIECE, self.end - place)), 0
+            entry = self.entry(data, at, place)
+            yield entry
+            place, at = place + entry[-1], at + entry[-1]
+
+    def entry(self, data, at, place):
+        """(name, its bytes, flags, way of packing, CRC-32, packed size, size, kind, where it begins, place of this entry, length of this entry)."""
+        signature, _, version, flags, way, _, _, checksum, packed, size, named, extra, comment, _, _, attributes, offset = ENTRY.unpack_from(data, at)
+        length = ENTRY.size + named + extra + comment
+        right = signature == b"PK\1\2" and at + length <= len(data) and place + length <= self.end and version & 0xFF <= 63
+        need(right, "not a whole zip: its directory is broken")
+        raw = bytes(data[at + ENTRY.size : at + ENTRY.size + named])
+        name = raw.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
+        large = data[at + ENTRY.size + named : at + ENTRY.size + named + extra]
+        while len(large) >= 4:  # 4.5.3: numbers that do not fit into 32 bits
+            tag, count = struct.unpack_from("<2H", large)
+            if tag == 1:
+                numbers = iter(struct.unpack_from("<%dQ" % (min(count, len(large) - 4) // 8), large, 4))
+                size, packed, offset = [next(numbers, -1) if n == 0xFFFFFFFF else n for n in (size, packed, offset)]
+            large = large[4 + count :]
+        begin = offset + self.before
+        need(min(size, packed, offset) >= 0 and begin + packed <= self.end, "not a whole zip: its directory is broken")
+        return name, raw, flags, way, checksum, packed, size, attributes >> 16 & 0o170000, begin, place, length
+
+    def entry_of(self, name):
+        _, known, at = self.find(name)
+        need(at >= 0, "missing: " + name)
+        place = int.from_bytes(known[at + 17 : at + 24], "big")
+        data = self.at(place, min(256, self.end - place))
+        length = ENTRY.size + sum(struct.unpack_from("<3H", data, 28))
+        return self.entry(data if length <= len(data) else self.at(place, length), 0, place)
+
+    def unpacked(self, name, entry):
+        """Yield the bytes of a file of the zip in pieces; they have the length and the CRC-32 that the directory says."""
+        _, raw, flags, way, checksum, packed, size, _, begin, _, _ = entry
+        near = self.at(begin, 256 + min(packed, PIECE))  # its head, and all of it where it is small
+        same = near[:4] == b"PK\3\4" and near[26:28] == len(raw).to_bytes(2, "little") and near[30 : 30 + len(raw)] == raw
+        need(same and not flags & ODD_FLAGS, "not a whole zip: " + name)
+        start = 30 + len(raw) + int.from_bytes(near[28:30], "little")
+        if start + packed <= len(near):
+            pieces = [near[start : start + packed]]
+        else:
+            begin, end = begin + start, begin + start + packed
+            pieces = (self.at(at, min(PIECE, end - at)) for at in range(begin, end, PIECE))
+        count = made = 0
+        for piece in inflated(pieces) if way else pieces:
+            count, made = count + len(piece), zlib.crc32(piece, made)
+            need(count <= size, "not a whole zip: longer than its directory says: " + repr(name))
+            yield piece
+        need(count == size and made == checksum, "not a whole zip: bad CRC-32 for file " + repr(name))
+
+    # -- either
+
+    def pieces(self, name, most=None):
+        """Yield its bytes. most: so many are allowed."""
         try:
-            data = self.stored(name) if self.zip else None
-            if data is not None:
-                yield data
+            if self.zip:
+                entry = self.entry_of(name)
+                need(most is None or entry[6] <= most, "larger than any such file: " + name)
+                yield from self.unpacked(name, entry)
                 return
-            with self.zip.open("case/" + name) if self.zip else open(os.path.join(self.base, *name.split("/")), "rb") as file:
+            need(name in self, "missing: " + name)
+            with open(os.path.join(self.base, *name.split("/")), "rb") as file:
+                need(most is None or os.path.getsize(file.name) <= most, "larger than any such file: " + name)
                 piece = file.read(PIECE)
                 while piece:
                     yield piece
@@ -160,8 +302,7 @@ class Files:
             raise Failed("not a whole zip: " + str(error)) from None
 
     def data(self, name):
-        need(self.sizes.get(name, 0) <= LARGEST, "larger than any such file: " + name)
-        return b"".join(self.pieces(name))
+        return b"".join(self.pieces(name, LARGEST))
 
     def digest(self, name, algorithm="sha256"):
         made = hashlib.new(algorithm)
@@ -169,20 +310,35 @@ class Files:
             made.update(piece)
         return made.hexdigest()
 
-    def lines(self, name):
+    def lines(self, name, ended=True):
+        """Yield its lines. ended: whether the last one must have an end."""
         rest = b""
         for piece in self.pieces(name):
             whole = (rest + piece).split(b"\n")
             rest = whole.pop()
             need(len(rest) <= LARGEST, name + " has a line larger than any record")
-            for line in whole:
-                yield line
-        need(not rest, name + " is cut")
+            yield from whole
+        need(not (rest and ended), name + " is cut")
+        if rest:
+            yield rest
 
 
-# What the standard library raises on a zip that is not whole: beside BadZipFile, NotImplementedError for a way of packing or a version that it
-# does not know, RuntimeError for an entry that says it is encrypted, EOFError, OSError, ValueError and zlib.error for lengths and data that cannot be.
-BROKEN = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, zlib.error)
+def folder(entry):
+    return entry[0].endswith("/") and entry[0].startswith("case/") and not entry[6]
+
+
+def inflated(packed):
+    """Yield what was deflated, in pieces that are no larger than PIECE."""
+    made = zlib.decompressobj(-15)
+    for data in packed:
+        while data:
+            yield made.decompress(data, PIECE)
+            data = made.unconsumed_tail
+    yield made.flush()
+
+
+# What reading a zip that is not whole makes the standard library raise.
+BROKEN = (OSError, ValueError, OverflowError, struct.error, zlib.error)
 
 
 def parse(data, where):
@@ -408,15 +564,15 @@ class Bundle:
         self.key_line, self.roots = key, roots
         self.points = {}
         self.point = None
-        self.numbers = []
+        self.numbers = array.array("Q")  # of the records, in order
         self.origin = ""
         self.key = b""
         self.unchecked = []
         self.stamped = {}
         self.pages = {}  # (conversation, language) -> [(part, file)]
-        self.fields = {}  # leaf -> digest of the fields that its line must say again
+        self.fields = bytearray()  # digests of the fields that their lines must say again, 32 bytes each, in the order of the numbers
         self.faults = {}  # check -> what it will say: found while the records were read
-        self.redacted = "data/redaction/log.jsonl" in self.files.sizes
+        self.redacted = "data/redaction/log.jsonl" in self.files
 
     def skip(self, what, detail=""):
         if (what, detail) not in self.unchecked:
@@ -442,42 +598,56 @@ class Bundle:
         return self.object("proofs/%012d.json" % leaf)
 
     def names(self, folder, ending):
-        return sorted(n[5:] for n in self.files.sizes if n.startswith("data/" + folder + "/") and n.endswith(ending))
+        begin = "data/" + folder + "/"
+        return sorted(n[5:] for n in self.files.others if n.startswith(begin) and n.endswith(ending))
+
+    def numbers_in(self, folder, ending):
+        """The numbers of the records that have such a file, in order."""
+        return array.array("Q", sorted(self.files.numbers.get((folder, ending), ())))
+
+    def place(self, leaf):
+        """Where a record stands among the numbers; -1 where it has no proof."""
+        at = bisect.bisect_left(self.numbers, leaf)
+        return at if at < len(self.numbers) and self.numbers[at] == leaf else -1
 
     def check_files(self):
-        sizes = self.files.sizes
-        need("bagit.txt" in sizes and self.files.data("bagit.txt").startswith(b"BagIt-Version: 1.0\n"), "not a BagIt bag")
-        for name in sizes:
+        need("bagit.txt" in self.files and self.files.data("bagit.txt").startswith(b"BagIt-Version: 1.0\n"), "not a BagIt bag")
+        for name in self.files.others:
             need(NAME.fullmatch(name) and ".." not in name, "a file name that is not ours: " + repr(name))
+            # No two of these differ in case only.
             need(KNOWN.fullmatch(name), "put in by somebody else, no bundle has such a file: " + repr(name))
-        folded = [n.casefold() for n in sizes]
-        need(len(set(folded)) == len(folded), "two names differ in case only")
-        self.manifest("tagmanifest-sha256.txt", lambda n: not n.startswith("data/") and n != "tagmanifest-sha256.txt")
+        for folder, ending in self.files.numbers:
+            name = "data/%s/%012d%s" % (folder, self.files.numbers[folder, ending][0], ending)
+            need(KNOWN.fullmatch(name), "put in by somebody else, no bundle has such a file: " + repr(name))
+        there, count = self.files.payload_size, self.files.payload
+        self.manifest("tagmanifest-sha256.txt", 1, self.files.count - count - 1, lambda n: not n.startswith("data/") and n != "tagmanifest-sha256.txt")
         oxum = re.search(rb"^Payload-Oxum: (\d{1,18})\.(\d{1,18})$", self.files.data("bag-info.txt"), re.M)
-        there = sum(sizes[n] for n in sizes if n.startswith("data/"))
         need(oxum is None or there <= 2 * int(oxum[1]), "more than twice as large as bag-info.txt says")  # before it is all read
-        payload = self.manifest("manifest-sha256.txt", lambda n: n.startswith("data/"))
-        need(oxum and int(oxum[2]) == len(payload) and int(oxum[1]) == there, "bag-info.txt counts otherwise")
-        if "manifest-sm3.txt" in sizes:
+        self.manifest("manifest-sha256.txt", 2, count, lambda n: n.startswith("data/"))
+        need(oxum and int(oxum[2]) == count and int(oxum[1]) == there, "bag-info.txt counts otherwise")
+        if "manifest-sm3.txt" in self.files:
             if has_sm3():
-                self.manifest("manifest-sm3.txt", lambda n: n.startswith("data/"), "sm3")
+                self.manifest("manifest-sm3.txt", 3, count, lambda n: n.startswith("data/"), "sm3")
             else:
                 self.skip("sm3")
 
-    def manifest(self, name, covers, algorithm="sha256"):
-        listed = {}
-        for line in self.files.data(name).decode("utf-8", "replace").splitlines():
-            digest, _, path = line.partition("  ")
-            need(path not in listed, name + " lists twice " + repr(path))
-            listed[path] = digest
-        there = {n for n in self.files.sizes if covers(n)}
-        for path in sorted(set(listed) - there):
-            raise Failed("missing: " + repr(path))
-        for path in sorted(there - set(listed)):
-            raise Failed("put in by somebody else: " + repr(path))
-        for path, digest in listed.items():
+    def manifest(self, name, mark, count, covers, algorithm="sha256"):
+        """Every file that it must cover, of which there are `count`, is listed once, and nothing else. mark: put on what is listed."""
+        listed = 0
+        for path, _ in self.listed(name):
+            old = self.files.mark(path, mark) if covers(path) else None
+            need(old is not None, "missing: " + repr(path))
+            need(old != mark, name + " lists twice " + repr(path))
+            listed += 1
+        for path in self.files.all() if listed != count else ():
+            need(not covers(path) or self.files.mark(path, mark) == mark, "put in by somebody else: " + repr(path))
+        for path, digest in self.listed(name):
             need(self.files.digest(path, algorithm) == digest, "changed: " + repr(path))
-        return listed
+
+    def listed(self, name):
+        for line in self.files.lines(name, ended=False):
+            digest, _, path = line.rstrip(b"\r").decode("utf-8", "replace").partition("  ")
+            yield path, digest
 
     def check_checkpoints(self):
         line = self.data("checkpoints/log.vkey").decode("utf-8", "replace").strip()
@@ -538,12 +708,13 @@ class Bundle:
         return Point(said)
 
     def check_records(self):
-        for file in self.names("proofs", ".json"):
+        self.numbers = self.numbers_in("proofs", ".json")
+        for number in self.numbers:
+            file = "proofs/%012d.json" % number
             proof = self.object(file)
             need(file == "proofs/%012d.json" % proof["leaf"], file + " is about another leaf")
             fields = self.included(proof, "record " + str(proof["leaf"]))
-            self.numbers.append(proof["leaf"])
-            self.fields[proof["leaf"]] = told(fields)
+            self.fields += told(fields)
             if not self.redacted and "bytes" not in self.faults:  # here, so that each proof is read once
                 try:
                     self.bytes_of(proof["leaf"], proof, fields)
@@ -569,18 +740,20 @@ class Bundle:
         return fields
 
     def check_lines(self):
-        last, count, known = -1, 0, set(self.numbers)
+        last, count = -1, 0
         for line in self.lines():
             where = "record %s (msgid %s)" % (line["leaf"], line["msgid"])
             need(line["leaf"] > last, where + " is out of order")
             last, count = line["leaf"], count + 1
-            need(last in known, where + " has no proof")
-            if self.fields[last] != told(dict(line, fate="archived", media=declared(line))):
+            at = self.place(last)
+            need(at >= 0, where + " has no proof")
+            if self.fields[32 * at : 32 * at + 32] != told(dict(line, fate="archived", media=declared(line))):
                 self.differs(last, line, where)
             people = [line["sender_id"]] + line["recipient_ids"]
             pair = "|".join(sorted([line["sender_id"] or ""] + line["recipient_ids"][:1]))
             need(line["conversation_id"] == (line["room_id"] or pair) or len(people) != 2, where + " stands in another conversation")
-        need(count == len(known), "proofs without a record: %s" % sorted(known - {line["leaf"] for line in self.lines()})[:3])
+        if count != len(self.numbers):
+            raise Failed("proofs without a record: %s" % sorted(set(self.numbers) - {line["leaf"] for line in self.lines()})[:3])
 
     def differs(self, leaf, line, where):
         """Say in what a line is not what its proof commits to; a field of a closed group may be anything."""
@@ -593,17 +766,16 @@ class Bundle:
     def check_bytes(self):
         if "bytes" in self.faults:
             raise self.faults["bytes"]
-        raws = set(self.names("raw", ".json"))
-        for leaf in [] if self.redacted else self.numbers:
-            raws -= {"raw/%012d.plain.json" % leaf, "raw/%012d.envelope.json" % leaf}
-        need(not raws, "bytes of no record: " + ", ".join(sorted(raws)[:3]))
+        for ending in (".plain.json", ".envelope.json"):
+            for number in self.numbers_in("raw", ending):
+                need(not self.redacted and self.place(number) >= 0, "bytes of no record: raw/%012d%s" % (number, ending))
 
     def bytes_of(self, leaf, proof, fields):
         where, plain, sealed = "record %d" % leaf, "raw/%012d.plain.json" % leaf, "raw/%012d.envelope.json" % leaf
         salt, data = bytes.fromhex(proof["raw_salt"]), self.data(plain)
         need(hashlib.sha256(LABEL + b"raw\0" + salt + data).hexdigest() == fields["raw_commitment"], where + ": the opened bytes were changed")
         need(str(parse(data, plain).get("msgid")) == fields["msgid"], where + ": the opened bytes are of another message")
-        if "data/" + sealed not in self.files.sizes:
+        if "data/" + sealed not in self.files:
             need(fields["origin"] == "imported", where + ": the sealed bytes are missing")
             return
         data = self.data(sealed)
@@ -625,11 +797,13 @@ class Bundle:
 
     def check_counts(self):
         said = self.object("completeness/coverage.json")
-        there, here, recalled = {}, set(), 0
+        there, recalled = {}, 0
+        wanted = {"here": set(), "held": set()}  # the originals of recalls, by where they are said to be
         for line in self.lines():
             there[line["conversation_id"]] = there.get(line["conversation_id"], 0) + 1
-            here.add(line["msgid"])
             recalled += line["recalled_at_ms"] is not None
+            if line["kind"] == "recall" and line["original"] in wanted:
+                wanted[line["original"]].add(line["recalls_msgid"])
         need(said["leaves"] == self.point.size - self.point.before, "coverage.json is about another checkpoint")
         need(said["records"] == len(self.numbers), "coverage.json says %s records, there are %d" % (said["records"], len(self.numbers)))
         for one in said["conversations"]:
@@ -640,7 +814,8 @@ class Bundle:
         for line in self.lines():
             need(line["conversation_id"] not in there, "record %s stands in a conversation that is not listed" % line["leaf"])
         need(said["recalled"] == recalled, "other recalls than coverage.json says")
-        places = {"here": here, "held": {h["msgid"] for h in self.objects("completeness/held.jsonl")}}
+        places = {"here": {line["msgid"] for line in self.lines() if line["msgid"] in wanted["here"]}}
+        places["held"] = {h["msgid"] for h in self.objects("completeness/held.jsonl") if h["msgid"] in wanted["held"]}
         for line in self.lines():
             if line["kind"] == "recall":
                 need(line["original"] in ("here", "held", "outside", "unknown"), "recall %s does not say where its original is" % line["leaf"])
@@ -805,20 +980,20 @@ class Bundle:
 
     def check_decryption(self):
         """The padded block opens under the public key to the sealed block, and its inner key the record to its words."""
-        files = self.names("decryption", ".json")
         keys = {}
-        for file in files:
-            if "/key-" in file:
-                key = self.object(file)
-                need(file == "decryption/key-%06d.json" % key["version"], file + " is about another key")
-                need(len(key["n"]) <= MOST_BITS // 4 and type(key["e"]) is int, file + " is no RSA key")
-                n, e = int(key["n"], 16), key["e"]
-                need(n & 1 and n.bit_length() >= 1024 and 2 < e < MOST_EXPONENT and e & 1, file + " is no RSA key")
-                keys[key["version"]] = n, e
-        proofs = {f for f in files if "/key-" not in f}
-        sealed = {f.replace("raw/", "decryption/").replace(".envelope", "") for f in self.names("raw", ".envelope.json")}
-        need(not proofs or proofs == sealed, "proofs of decryption of no record, or records without: %s" % sorted(proofs ^ sealed)[:3])
-        for file in sorted(proofs):
+        for file in self.names("decryption", ".json"):
+            key = self.object(file)
+            need(file == "decryption/key-%06d.json" % key["version"], file + " is about another key")
+            need(len(key["n"]) <= MOST_BITS // 4 and type(key["e"]) is int, file + " is no RSA key")
+            n, e = int(key["n"], 16), key["e"]
+            need(n & 1 and n.bit_length() >= 1024 and 2 < e < MOST_EXPONENT and e & 1, file + " is no RSA key")
+            keys[key["version"]] = n, e
+        proofs, sealed = self.numbers_in("decryption", ".json"), self.numbers_in("raw", ".envelope.json")
+        if proofs and proofs != sealed:
+            odd = ["decryption/%012d.json" % number for number in sorted(set(proofs) ^ set(sealed))[:3]]
+            raise Failed("proofs of decryption of no record, or records without: %s" % odd)
+        for number in proofs:
+            file = "decryption/%012d.json" % number
             proof = self.object(file)
             where = "record %d" % proof["leaf"]
             need(file == "decryption/%012d.json" % proof["leaf"], file + " is about another record")
@@ -836,15 +1011,19 @@ class Bundle:
         if not self.redacted:
             return
         for folder in ("raw", "media", "custody", "decryption"):
-            need(not self.names(folder, ""), "in a redacted set stands what it leaves out: " + folder)
-        told = {}
+            there = self.names(folder, "") or [known for known in self.files.numbers if known[0] == folder]
+            need(not there, "in a redacted set stands what it leaves out: " + folder)
         for entry in self.objects("redaction/log.jsonl"):
-            told.setdefault((entry["leaf"], entry["group"]), set()).add(entry["commitment"])
-        for leaf in self.numbers:
-            for name, group in self.proof(leaf)["groups"].items():
-                right = told.pop((leaf, name), set()) == ({group["digest"]} if "digest" in group else set())
-                need(right, "record %d: the log of masks does not fit its %s" % (leaf, name))
-        need(not told, "masks of no record: %s" % sorted(told)[:3])
+            need(self.place(entry["leaf"]) >= 0 and entry["group"] in GROUPS, "masks of no record: %s %s" % (entry["leaf"], entry["group"]))
+        for start in range(0, len(self.numbers), AT_ONCE):
+            some, told = self.numbers[start : start + AT_ONCE], {}
+            for entry in self.objects("redaction/log.jsonl"):
+                if some[0] <= entry["leaf"] <= some[-1]:
+                    told.setdefault((entry["leaf"], entry["group"]), set()).add(entry["commitment"])
+            for leaf in some:
+                for name, group in self.proof(leaf)["groups"].items():
+                    right = told.get((leaf, name), set()) == ({group["digest"]} if "digest" in group else set())
+                    need(right, "record %d: the log of masks does not fit its %s" % (leaf, name))
 
     def check_table(self):
         pieces, data, at = self.pieces("02-messages.csv"), b"", 0

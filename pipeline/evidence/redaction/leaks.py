@@ -1,6 +1,6 @@
 """Looks for every masked value in every file of a redacted set, as a reader with a search box would, and as one with time would.
 
-Before: masking.py (the values), bundle.py (the zip). After: the command `export`, which keeps no set in which one is found.
+Before: masking.py (the values), bundle.py (the zip), packed.py (reads it). After: the command `export`, which keeps no set in which one is found.
 
 How a value is looked for:
  (1) in the text of each file as it can be taken out: JSON strings, table cells, HTML text and attributes, PDF pages and metadata (pypdf),
@@ -27,6 +27,7 @@ from typing import IO, Any, BinaryIO
 import ahocorasick_rs
 
 from pipeline.errors import UsageError, VerifyFailed
+from pipeline.evidence.packed import Entry, Packed
 
 SHORT = 5
 _UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
@@ -48,8 +49,8 @@ def leaks(source: BinaryIO, values: Iterable[str]) -> list[str]:
     long = sorted(v for v in wanted if not (v.isascii() and len(v) < SHORT))
     short = sorted(wanted - set(long))
     looking = _Values(long, short)
-    with zipfile.ZipFile(source) as archive:
-        return sorted(name for name in archive.namelist() if _found(name, archive, looking))
+    archive = Packed(source)
+    return sorted(entry.name for entry in archive if _found(entry, archive, looking))
 
 
 class _Values:
@@ -59,12 +60,33 @@ class _Values:
         self.long, self.short = (ahocorasick_rs.AhoCorasick(v) if v else None for v in (long, short))
 
 
-def _found(name: str, archive: zipfile.ZipFile, looking: _Values) -> bool:
+def _found(entry: Entry, archive: Packed, looking: _Values) -> bool:
     """Whether a value is in a file; files of lines, which may be long, are read line by line."""
+    name = entry.name
     if name.endswith((".jsonl", ".csv")):
-        with archive.open(name) as lines:
-            return any(_holds(text, looking.long) for text in chain([name], _texts_of_lines(name, lines))) or _said(name, archive, looking)
-    return looking.long is not None and any(_holds(text, looking.long) for text in [name, *texts_of(name, archive.read(name))])
+        lines = io.BufferedReader(_Raw(archive.pieces(entry)))
+        return any(_holds(text, looking.long) for text in chain([name], _texts_of_lines(name, lines))) or _said(entry, archive, looking)
+    return looking.long is not None and any(_holds(text, looking.long) for text in [name, *texts_of(name, archive.read(entry))])
+
+
+class _Raw(io.RawIOBase):
+    """Pieces of bytes as a file that is read from its beginning."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def _texts_of_lines(name: str, lines: IO[bytes]) -> Iterator[str]:
@@ -73,12 +95,11 @@ def _texts_of_lines(name: str, lines: IO[bytes]) -> Iterator[str]:
     return (text for line in lines for text in _strings(json.loads(line)))
 
 
-def _said(name: str, archive: zipfile.ZipFile, looking: _Values) -> bool:
-    if looking.short is None or not name.endswith("02-messages.jsonl"):
+def _said(entry: Entry, archive: Packed, looking: _Values) -> bool:
+    if looking.short is None or not entry.name.endswith("02-messages.jsonl"):
         return False
-    with archive.open(name) as lines:
-        records = map(json.loads, lines)
-        return any(_holds(text, looking.short) for r in records for text in (r["text"] or "", *(p["text"] or "" for p in r["parts"] or ())))
+    records = map(json.loads, io.BufferedReader(_Raw(archive.pieces(entry))))
+    return any(_holds(text, looking.short) for r in records for text in (r["text"] or "", *(p["text"] or "" for p in r["parts"] or ())))
 
 
 def _holds(text: str, machine: ahocorasick_rs.AhoCorasick | None) -> bool:

@@ -1,0 +1,211 @@
+"""The files of a zip without its directory in memory: of each, 16 bytes; its entry is read again where it is asked for.
+
+Before: a zip by anybody's hand. After: check_files.py, redaction/leaks.py. Source: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16, 4.5.3.
+Why not zipfile: it keeps a kilobyte for every file, and a bundle has three for each message.
+
+Rules: (1) what is not whole, lies beyond its directory, or is not what its directory says (length, CRC-32) is a BadZip, whatever was read of it
+before; (2) stored and deflated files alone, unpacked piece by piece; (3) bytes before the zip and behind its end are passed over, as by others.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from itertools import pairwise
+from secrets import token_bytes
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+PIECE = 1 << 20
+STORED, DEFLATED = 0, 8
+_NEWEST = 63  # version of the format, times ten
+_UNUSABLE = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 13  # encrypted, patched, strongly encrypted, masked
+_UTF8 = 1 << 11
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CENTRAL = struct.Struct("<4s6H3L5H2L")
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_FIND64 = struct.Struct("<4sLQL")
+_SEE_EXTRA = 0xFFFFFFFF
+_LONGEST = 0xFFFF  # of a name, an extra field, a comment
+_NEAR = 256  # bytes in which an entry of ours lies, and what stands before a file
+
+
+class BadZip(Exception):
+    """It is not whole; the words say what is not."""
+
+
+class Entry(NamedTuple):
+    """One file as the directory has it. place: of this entry; begin: of the file, both in bytes from the beginning; kind: of a Unix file, 0 for none."""
+
+    name: str
+    written: bytes
+    flags: int
+    way: int
+    checksum: int
+    packed: int
+    size: int
+    kind: int
+    begin: int
+    place: int
+    length: int
+
+    @property
+    def folder(self) -> bool:
+        """Whether it is a folder, of which nothing is told but its name."""
+        return self.name.endswith("/") and not self.size
+
+
+class Packed:
+    """A zip on a seekable file. Raises BadZip, here and wherever it reads."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source, self._key = source, token_bytes(16)
+        self._size = source.seek(0, 2)
+        # Where the directory begins and ends, and how many bytes stand before the zip.
+        self._begin, self._end, self._before = self._directory()
+        keys, places = array("Q"), array("Q")
+        for entry in self:
+            keys.append(self._digest(entry.name))
+            places.append(entry.place)
+        order = np.argsort(np.frombuffer(keys, np.uint64), kind="stable")
+        self._keys, self._places = np.frombuffer(keys, np.uint64)[order], np.frombuffer(places, np.uint64)[order]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Yield the entries in the order of the directory."""
+        place = self._begin
+        while place < self._end:
+            data, at = self._read(place, min(PIECE, self._end - place)), 0
+            # What begins here but may not end here is read with the next piece.
+            while at < len(data) and (place + len(data) == self._end or len(data) - at >= _CENTRAL.size + 3 * _LONGEST):
+                entry = self._entry(data, at, place + at)
+                yield entry
+                at += entry.length
+            place += at
+
+    def find(self, name: str) -> tuple[int, Entry] | None:
+        """Return (place among all files, from 0; the entry) of the first file of this name; None when there is none."""
+        key = np.uint64(self._digest(name))
+        at = int(np.searchsorted(self._keys, key))
+        while at < len(self._keys) and self._keys[at] == key:
+            entry = self._entry_at(int(self._places[at]))
+            if entry.name == name:
+                return at, entry
+            at += 1
+        return None
+
+    def twice(self) -> str | None:
+        """Return the name of a file that is there twice; None when there is none."""
+        alike = np.flatnonzero(self._keys[1:] == self._keys[:-1]).tolist()
+        for at in alike:
+            entries = [self._entry_at(int(place)) for place in self._places[at : at + 3]]  # a third one is by chance alone
+            names = sorted(entry.name for entry in entries if not entry.folder)
+            if again := [one for one, other in pairwise(names) if one == other]:
+                return again[0]
+        return None
+
+    def pieces(self, entry: Entry) -> Iterator[bytes]:
+        """Yield the bytes of a file, a piece at a time (rule 1)."""
+        near = self._read(entry.begin, _NEAR + min(entry.packed, PIECE))
+        if len(near) < _LOCAL.size:
+            raise BadZip(f"{entry.name} begins behind its end")
+        signature, *_, named, extra = _LOCAL.unpack_from(near)
+        start = _LOCAL.size + named + extra
+        if signature != b"PK\3\4" or near[_LOCAL.size : _LOCAL.size + named] != entry.written or entry.flags & _UNUSABLE or entry.way not in (STORED, DEFLATED):
+            raise BadZip(f"{entry.name} is not where the directory says, or cannot be read")
+        packed: Iterable[bytes] = [near[start : start + entry.packed]] if start + entry.packed <= len(near) else self._far(entry.begin + start, entry.packed)
+        size = checksum = 0
+        for piece in _inflated(packed) if entry.way == DEFLATED else packed:
+            size, checksum = size + len(piece), zlib.crc32(piece, checksum)
+            if size > entry.size:
+                break
+            yield piece
+        if (size, checksum) != (entry.size, entry.checksum):
+            raise BadZip(f"bad CRC-32 or length of {entry.name}")
+
+    def read(self, entry: Entry) -> bytes:
+        """Return the bytes of a file, whole."""
+        return b"".join(self.pieces(entry))
+
+    # -- reading
+
+    def _read(self, place: int, size: int) -> bytes:
+        self._source.seek(place)
+        return self._source.read(size)
+
+    def _far(self, begin: int, size: int) -> Iterator[bytes]:
+        return (self._read(at, min(PIECE, begin + size - at)) for at in range(begin, begin + size, PIECE))
+
+    def _digest(self, name: str) -> int:
+        """Return what stands for a name: under a key drawn here, so that nobody can make many names alike."""
+        return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=self._key).digest())
+
+    def _directory(self) -> tuple[int, int, int]:
+        """Return (where the directory begins, where it ends, bytes before the zip)."""
+        begin = max(self._size - _END.size - _LONGEST, 0)
+        tail = self._read(begin, _END.size + _LONGEST)
+        at = tail.rfind(b"PK\5\6", 0, max(len(tail) - _END.size + 4, 0))
+        if at < 0:
+            raise BadZip("it has no directory")
+        end = begin + at
+        *_, size, offset, _ = _END.unpack_from(tail, at)
+        far = end - _FIND64.size - _END64.size
+        if far >= 0 and self._read(end - _FIND64.size, 4) == b"PK\6\7":
+            end = far
+            signature, *_, size, offset = _END64.unpack(self._read(end, _END64.size))
+            size = size if signature == b"PK\6\6" else end + 1
+        if not 0 <= offset <= end - size:
+            raise BadZip("its directory is not where it says")
+        return end - size, end, end - size - offset
+
+    def _entry_at(self, place: int) -> Entry:
+        data = self._read(place, min(_NEAR, self._end - place))
+        length = _CENTRAL.size + sum(struct.unpack_from("<3H", data, 28))
+        return self._entry(data if length <= len(data) else self._read(place, length), 0, place)
+
+    def _entry(self, data: bytes, at: int, place: int) -> Entry:
+        if at + _CENTRAL.size > len(data):
+            raise BadZip("its directory is cut")
+        signature, _, version, flags, way, _, _, checksum, packed, size, named, extra, comment, _, _, kind, begin = _CENTRAL.unpack_from(data, at)
+        length = _CENTRAL.size + named + extra + comment
+        if signature != b"PK\1\2" or at + length > len(data) or version & 0xFF > _NEWEST:
+            raise BadZip("its directory is broken")
+        start = at + _CENTRAL.size
+        written = data[start : start + named]
+        size, packed, begin = _large(data[start + named : start + named + extra], size, packed, begin)
+        if min(size, packed, begin) < 0 or self._before + begin + packed > self._end:
+            raise BadZip("its directory names what lies behind it")
+        name = written.decode("utf-8" if flags & _UTF8 else "cp437", "backslashreplace")
+        return Entry(name, written, flags, way, checksum, packed, size, kind >> 28, begin + self._before, place, length)
+
+
+def _large(extra: bytes, *told: int) -> tuple[int, ...]:
+    """Return numbers of an entry, those that do not fit into 32 bits from its extra field (4.5.3)."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<2H", extra)
+        if kind == 1:
+            numbers = iter(struct.unpack_from(f"<{min(length, len(extra) - 4) // 8}Q", extra, 4))
+            told = tuple(next(numbers, -1) if n == _SEE_EXTRA else n for n in told)
+        extra = extra[4 + length :]
+    return told
+
+
+def _inflated(packed: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what was deflated, in pieces no larger than PIECE (rule 2)."""
+    unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for piece in packed:
+            rest = piece
+            while rest:
+                yield unpacking.decompress(rest, PIECE)
+                rest = unpacking.unconsumed_tail
+        yield unpacking.flush()
+    except zlib.error as error:
+        raise BadZip(str(error)) from None

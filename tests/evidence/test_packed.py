@@ -1,0 +1,141 @@
+"""A zip is read as `zipfile` reads it, without its directory in memory; what is broken is refused by both verifiers and ends."""
+
+from __future__ import annotations
+
+import io
+import random
+import runpy
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.evidence.packed import BadZip, Packed
+from tests.evidence.bag import SCRIPT
+
+VERIFIER: dict[str, Any] = runpy.run_path(str(SCRIPT))
+FILES = {
+    "case/bagit.txt": b"BagIt-Version: 1.0\n", "case/data/media/leer.bin": b"", "case/data/a.json": b"{}" * 900_000,
+    "case/data/b.json": random.Random(8).randbytes(2_500_000),
+}  # fmt: skip
+
+
+def made(way: int, *, large: bool = False, comment: bytes = b"", before: bytes = b"") -> bytes:
+    """A zip by the standard library."""
+    sink = io.BytesIO()
+    sink.write(before)
+    with zipfile.ZipFile(sink, "a" if before else "w", way) as packed:
+        packed.comment = comment
+        packed.writestr("case/data/", b"")
+        for name, data in FILES.items():
+            with packed.open(name, "w", force_zip64=large) as file:
+                file.write(data)
+    return sink.getvalue()
+
+
+class Pipe(io.BytesIO):
+    """A sink that cannot go back: the sizes stand behind the files."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: Any) -> int:
+        raise io.UnsupportedOperation
+
+
+def piped() -> bytes:
+    sink = Pipe()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in FILES.items():
+            packed.writestr(name, data)
+    return sink.getvalue()
+
+
+def far() -> bytes:
+    """With the numbers of its directory in 64 bits, as a zip of more than 4 GiB has them."""
+    data = made(zipfile.ZIP_STORED)
+    *_, count, _, size, offset, _ = struct.unpack("<4s4H2LH", data[-22:])
+    end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset) + struct.pack("<4sLQL", b"PK\6\7", 0, len(data) - 22, 1)
+    return data[:-22] + end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+
+
+ZIPS = {
+    "stored": lambda: made(zipfile.ZIP_STORED), "deflated": lambda: made(zipfile.ZIP_DEFLATED), "with sizes in 64 bits": lambda: made(zipfile.ZIP_STORED, large=True),
+    "with a comment": lambda: made(zipfile.ZIP_DEFLATED, comment=b"how a directory ends" * 50),
+    "behind other bytes": lambda: made(zipfile.ZIP_STORED, before=b"#!/bin/sh\n" * 99),
+    "written into a pipe": piped, "with a far directory": far,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", ZIPS.values(), ids=ZIPS)
+def test_every_file_is_read_as_it_was_packed(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    data = make()
+    packed = Packed(io.BytesIO(data))
+    assert {e.name: packed.read(e) for e in packed if not e.folder} == FILES and packed.twice() is None
+    assert all(packed.find(name) for name in FILES) and packed.find("case/data/c.json") is None
+    (tmp_path / "case.zip").write_bytes(data)
+    files = VERIFIER["Files"](str(tmp_path / "case.zip"))
+    try:
+        assert {f"case/{n}": files.data(n) for n in files.all()} == FILES and "data/c.json" not in files
+    finally:
+        files.zip.close()
+
+
+def test_a_piece_is_no_larger_than_a_megabyte() -> None:
+    packed = Packed(io.BytesIO(made(zipfile.ZIP_DEFLATED)))
+    assert max(len(piece) for entry in packed for piece in packed.pieces(entry)) == 1 << 20
+
+
+def test_a_name_that_is_there_twice_is_told() -> None:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as packed, pytest.warns(UserWarning):
+        for name in ("a/", "a/", "b", "c", "b"):
+            packed.writestr(name, b"")
+    assert Packed(sink).twice() == "b"
+
+
+def small() -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("case/bagit.txt", b"BagIt-Version: 1.0\n")
+        packed.writestr("case/data/02-messages.jsonl", b"{}\n" * 30)
+    return sink.getvalue()
+
+
+def ours(data: bytes) -> dict[str, bytes] | None:
+    try:
+        packed = Packed(io.BytesIO(data))
+        return {e.name.removeprefix("case/"): packed.read(e) for e in packed if e.way in (0, 8)}
+    except BadZip:
+        return None
+
+
+def theirs(path: Path) -> dict[str, bytes] | None:
+    failed = VERIFIER["Failed"]
+    try:
+        files = VERIFIER["Files"](str(path))
+    except failed:
+        return None
+    try:
+        return {n: files.data(n) for n in files.all()}
+    except failed:
+        return None
+    finally:
+        files.zip.close()
+
+
+def test_no_bit_of_it_makes_a_reader_go_on_for_ever_or_read_what_is_not_there(tmp_path: Path) -> None:
+    """Bits of a small zip turned, one at a time, in each of its bytes or the next: what is read is what was packed, or it is refused by its words."""
+    data, path = small(), tmp_path / "case.zip"
+    whole = {"bagit.txt": b"BagIt-Version: 1.0\n", "data/02-messages.jsonl": b"{}\n" * 30}
+    assert ours(data) == whole
+    contents = set(whole.values())
+    for at in range(0, len(data) * 8, 13):
+        turned = bytearray(data)
+        turned[at // 8] ^= 1 << at % 8
+        path.write_bytes(turned)
+        for read in (ours(bytes(turned)), theirs(path)):
+            assert read is None or set(read.values()) <= contents, at
