@@ -23,6 +23,7 @@ from pipeline.errors import UsageError
 from pipeline.evidence import check_pages, check_parts
 from pipeline.evidence.check_files import Fault, Files, need
 from pipeline.evidence.check_trail import Trail
+from pipeline.evidence.packed import BadZip
 from pipeline.evidence.stamp_check import Stamp
 from pipeline.schema import leaf_schema
 
@@ -92,7 +93,7 @@ def check(path: Path, *, key: str | None = None, roots: Sequence[x509.Certificat
 def _fault(step: Callable[[], None]) -> str:
     try:
         step()
-    except Fault as fault:
+    except (Fault, BadZip) as fault:
         return str(fault) if len(str(fault)) <= MOST_WORDS else f"{str(fault)[:MOST_WORDS]}…"  # a msgid may be megabytes
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError, msgspec.DecodeError) as error:
         return f"malformed: {type(error).__name__}"

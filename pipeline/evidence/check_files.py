@@ -35,6 +35,7 @@ _KNOWN = re.compile(
 _OF_RECORD = re.compile(r"data/(proofs|raw|decryption)/(\d{12})(\.json|\.(?:plain|envelope)\.json)", re.ASCII)
 # Larger than any file of a bundle that is read in one piece (media are not).
 LARGEST = 1 << 29
+LONGEST_LINE = 1 << 16  # of a manifest
 # Of a zip: so many times its own size all of its files together, and packed in ways that are unpacked piece by piece (of others the standard
 # library unpacks at once whatever a megabyte holds). Bundles are stored; whoever packs one again gets a tenth of its size, not a hundredth.
 MOST_TIMES = 100
@@ -96,7 +97,7 @@ class Files:
 
     def _find(self, name: str) -> tuple[int, Entry]:
         found = None if self._packed is None else self._packed.find(f"{BAG}/{name}")
-        if found is None:
+        if found is None or found[1].folder:
             raise Fault(f"missing: {name}")
         return found
 
@@ -198,7 +199,8 @@ class Files:
         """Yield (path, digest) of the lines of a manifest."""
         rest = b""
         for piece in self.pieces(name):
-            *whole, rest = (rest + piece).splitlines(keepends=True)
+            *whole, rest = (rest + piece).split(b"\n")
+            need(len(rest) <= LONGEST_LINE, f"{name} has a line larger than any of its kind")
             yield from map(_manifest_line, whole)
         if rest:
             yield _manifest_line(rest)
@@ -216,7 +218,7 @@ def _below_data(name: str) -> bool:
 
 
 def _manifest_line(line: bytes) -> tuple[str, str]:
-    digest, _, path = line.decode().rstrip("\r\n").partition("  ")
+    digest, _, path = line.rstrip(b"\r").decode("utf-8", "replace").partition("  ")
     return path, digest
 
 

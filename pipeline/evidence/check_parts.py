@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import math
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from pipeline.schema import leaf_schema
 
 MASKS = "redaction/log.jsonl"
 LARGEST_KEY_BITS = 16_384
-AT_ONCE = 8_192  # records whose masks are in memory
+AT_ONCE = 100_000  # records whose masks are in memory
 
 
 def redacted(files: Files) -> bool:
@@ -75,14 +76,16 @@ def masks(files: Files, numbers: Sequence[int]) -> None:
     there += [f"data/{folder}/" for folder, _ in files.numbers if folder != "proofs"]
     need(not there, f"in a redacted set stands what it leaves out: {there[:3]}")
     for start in range(0, max(len(numbers), 1), AT_ONCE):
-        _masks(files, numbers[start : start + AT_ONCE], first=not start, last=start + AT_ONCE >= len(numbers))
+        some = numbers[start : start + AT_ONCE]
+        begin, end = some[0] if start else -math.inf, numbers[start + AT_ONCE] if start + AT_ONCE < len(numbers) else math.inf
+        _masks(files, some, begin, end)
 
 
-def _masks(files: Files, numbers: Sequence[int], *, first: bool, last: bool) -> None:
-    """Check the masks of some records, in order; what lies before the first or behind the last record of all is told as theirs."""
+def _masks(files: Files, numbers: Sequence[int], begin: float, end: float) -> None:
+    """Check the masks of some records: those whose leaf is at or behind `begin` and before `end`, where the next ones begin."""
     told: dict[tuple[int, str], set[str]] = {}
     for entry in files.objects(MASKS):
-        if (first or entry["leaf"] >= numbers[0]) and (last or entry["leaf"] <= numbers[-1]):
+        if begin <= entry["leaf"] < end:
             told.setdefault((entry["leaf"], entry["group"]), set()).add(entry["commitment"])
     for number in numbers:
         for name, group in files.object(f"proofs/{number:012d}.json")["groups"].items():

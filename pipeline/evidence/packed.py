@@ -88,6 +88,8 @@ class Packed:
                 entry = self._entry(data, at, place + at)
                 yield entry
                 at += entry.length
+            if not at:
+                raise BadZip("its directory is cut")  # it became shorter while it was read
             place += at
 
     def find(self, name: str) -> tuple[int, Entry] | None:
@@ -137,8 +139,11 @@ class Packed:
     # -- reading
 
     def _read(self, place: int, size: int) -> bytes:
-        self._source.seek(place)
-        return self._source.read(size)
+        try:
+            self._source.seek(place)
+            return self._source.read(size)
+        except OSError as error:
+            raise BadZip(str(error)) from None
 
     def _far(self, begin: int, size: int) -> Iterator[bytes]:
         return (self._read(at, min(PIECE, begin + size - at)) for at in range(begin, begin + size, PIECE))
@@ -167,6 +172,8 @@ class Packed:
 
     def _entry_at(self, place: int) -> Entry:
         data = self._read(place, min(_NEAR, self._end - place))
+        if len(data) < _CENTRAL.size:
+            raise BadZip("its directory is cut")
         length = _CENTRAL.size + sum(struct.unpack_from("<3H", data, 28))
         return self._entry(data if length <= len(data) else self._read(place, length), 0, place)
 
@@ -188,12 +195,14 @@ class Packed:
 
 def _large(extra: bytes, *told: int) -> tuple[int, ...]:
     """Return numbers of an entry, those that do not fit into 32 bits from its extra field (4.5.3)."""
-    while len(extra) >= 4:
-        kind, length = struct.unpack_from("<2H", extra)
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        at += 4
         if kind == 1:
-            numbers = iter(struct.unpack_from(f"<{min(length, len(extra) - 4) // 8}Q", extra, 4))
+            numbers = iter(struct.unpack_from(f"<{min(length, len(extra) - at) // 8}Q", extra, at))
             told = tuple(next(numbers, -1) if n == _SEE_EXTRA else n for n in told)
-        extra = extra[4 + length :]
+        at += length
     return told
 
 
@@ -206,6 +215,8 @@ def _inflated(packed: Iterable[bytes]) -> Iterator[bytes]:
             while rest:
                 yield unpacking.decompress(rest, PIECE)
                 rest = unpacking.unconsumed_tail
+            if unpacking.eof:
+                break  # what follows would only be kept in memory
         yield unpacking.flush()
     except zlib.error as error:
         raise BadZip(str(error)) from None

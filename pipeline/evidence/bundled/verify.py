@@ -53,8 +53,9 @@ OF_RECORD = re.compile(r"data/(proofs|raw|decryption)/([0-9]{12})(\.json|\.plain
 MOST_TIMES = 100  # all files of a zip together are at most so many times its own size: bundles are stored, packed again a tenth
 MOST_BITS, MOST_EXPONENT = 16384, 1 << 32  # of an RSA key: more would only keep this machine busy
 LARGEST = 1 << 29  # larger than any file that is read in one piece; media are not
+LINE = 1 << 16  # longer than any line of a manifest
 PIECE = 1 << 20
-AT_ONCE = 10000  # records whose masks are in memory at a time
+AT_ONCE = 100000  # records whose masks are in memory at a time
 # The directory of a zip, APPNOTE.TXT 6.3.10, 4.3.12: signature, versions, flags, way of packing, time, date, CRC-32, sizes, lengths, attributes, place.
 ENTRY = struct.Struct("<4s6H3L5H2L")
 ODD_FLAGS = 0x2061  # encrypted, patched, hidden: no bundle is
@@ -229,7 +230,7 @@ class Files:
         """Yield the entries of the directory, which is read in pieces."""
         place, data, at = self.begin, b"", 0
         while place < self.end:
-            if len(data) - at < ENTRY.size + 3 * 65535:  # there is no longer one
+            if len(data) - at < min(ENTRY.size + 3 * 65535, self.end - place):  # there is no longer one
                 data, at = self.at(place, min(PIECE, self.end - place)), 0
             entry = self.entry(data, at, place)
             yield entry
@@ -237,19 +238,22 @@ class Files:
 
     def entry(self, data, at, place):
         """(name, its bytes, flags, way of packing, CRC-32, packed size, size, kind, where it begins, place of this entry, length of this entry)."""
+        need(at + ENTRY.size <= len(data), "not a whole zip: its directory is cut")
         signature, _, version, flags, way, _, _, checksum, packed, size, named, extra, comment, _, _, attributes, offset = ENTRY.unpack_from(data, at)
         length = ENTRY.size + named + extra + comment
         right = signature == b"PK\1\2" and at + length <= len(data) and place + length <= self.end and version & 0xFF <= 63
         need(right, "not a whole zip: its directory is broken")
         raw = bytes(data[at + ENTRY.size : at + ENTRY.size + named])
         name = raw.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
-        large = data[at + ENTRY.size + named : at + ENTRY.size + named + extra]
-        while len(large) >= 4:  # 4.5.3: numbers that do not fit into 32 bits
-            tag, count = struct.unpack_from("<2H", large)
+        more = at + ENTRY.size + named
+        end = more + extra
+        while more + 4 <= end:  # 4.5.3: numbers that do not fit into 32 bits
+            tag, count = struct.unpack_from("<2H", data, more)
+            more += 4
             if tag == 1:
-                numbers = iter(struct.unpack_from("<%dQ" % (min(count, len(large) - 4) // 8), large, 4))
+                numbers = iter(struct.unpack_from("<%dQ" % (min(count, end - more) // 8), data, more))
                 size, packed, offset = [next(numbers, -1) if n == 0xFFFFFFFF else n for n in (size, packed, offset)]
-            large = large[4 + count :]
+            more += count
         begin = offset + self.before
         need(min(size, packed, offset) >= 0 and begin + packed <= self.end, "not a whole zip: its directory is broken")
         return name, raw, flags, way, checksum, packed, size, attributes >> 16 & 0o170000, begin, place, length
@@ -310,13 +314,13 @@ class Files:
             made.update(piece)
         return made.hexdigest()
 
-    def lines(self, name, ended=True):
-        """Yield its lines. ended: whether the last one must have an end."""
+    def lines(self, name, most=LARGEST, ended=True):
+        """Yield its lines. most: bytes of one; ended: whether the last one must have an end."""
         rest = b""
         for piece in self.pieces(name):
             whole = (rest + piece).split(b"\n")
             rest = whole.pop()
-            need(len(rest) <= LARGEST, name + " has a line larger than any record")
+            need(len(rest) <= most, name + " has a line larger than any of its kind")
             yield from whole
         need(not (rest and ended), name + " is cut")
         if rest:
@@ -334,6 +338,8 @@ def inflated(packed):
         while data:
             yield made.decompress(data, PIECE)
             data = made.unconsumed_tail
+        if made.eof:
+            break  # what follows would only be kept in memory
     yield made.flush()
 
 
@@ -645,7 +651,7 @@ class Bundle:
             need(self.files.digest(path, algorithm) == digest, "changed: " + repr(path))
 
     def listed(self, name):
-        for line in self.files.lines(name, ended=False):
+        for line in self.files.lines(name, LINE, ended=False):
             digest, _, path = line.rstrip(b"\r").decode("utf-8", "replace").partition("  ")
             yield path, digest
 
