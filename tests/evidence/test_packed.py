@@ -8,14 +8,15 @@ import runpy
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.evidence.check_files import Files
-from pipeline.evidence.packed import BadZip, Packed
+from pipeline.evidence.check_files import Fault, Files
+from pipeline.evidence.packed import BadZip, Packed, _inflated
 from tests.evidence.bag import SCRIPT
 
 VERIFIER: dict[str, Any] = runpy.run_path(str(SCRIPT))
@@ -174,3 +175,54 @@ def test_no_bit_of_it_makes_a_reader_go_on_for_ever_or_read_what_is_not_there(tm
         path.write_bytes(turned)
         for read in (ours(bytes(turned)), theirs(path)):
             assert read is None or set(read.values()) <= contents, at
+
+
+def end(data: bytes, **changed: int) -> bytes:
+    """With other numbers in the end record."""
+    told = dict(zip(("signature", "disk", "of", "here", "count", "size", "offset", "comment"), struct.unpack("<4s4H2LH", data[-22:]), strict=True))
+    return data[:-22] + struct.pack("<4s4H2LH", *(told | changed).values())
+
+
+def entry(data: bytes, place: int, form: str, number: int) -> bytes:
+    """With another number in the first entry of the directory."""
+    turned = bytearray(data)
+    struct.pack_into(form, turned, struct.unpack("<L", data[-6:-2])[0] + place, number)
+    return bytes(turned)
+
+
+ZIP = small()
+BROKEN = {
+    "nothing": b"", "no zip": b"hello" * 99, "cut in its end": ZIP[:-1], "cut in its directory": ZIP[:-40], "its first half": ZIP[: len(ZIP) // 2],
+    "an end within the comment": end(ZIP, comment=30) + b"PK\5\6" + b"\xff" * 26, "a second end": ZIP + ZIP[-22:],
+    "a directory larger than the file": end(ZIP, size=0xFFFFFFFF), "one that begins late": end(ZIP, offset=len(ZIP)), "one a byte short": end(ZIP, size=99),
+    "a far directory of 2^64 bytes": far()[:-58] + b"\xff" * 16 + far()[-42:], "a far directory of another kind": far()[:-98] + b"PK\6\5" + far()[-94:],
+    "no entry": entry(ZIP, 0, "<L", 0), "a name as long as can be": entry(ZIP, 28, "<H", 0xFFFF), "a later version": entry(ZIP, 6, "<H", 99),
+    "packed size behind its end": entry(ZIP, 20, "<L", 0xFFFFFFFE), "begins behind its end": entry(ZIP, 42, "<L", 0xFFFFFFF0),
+    "64 bits that are not there": entry(ZIP, 42, "<L", 0xFFFFFFFF), "begins elsewhere": entry(ZIP, 42, "<L", 1), "encrypted": entry(ZIP, 8, "<H", 1),
+    "another way of packing": entry(ZIP, 10, "<H", 99), "stored, it says": entry(ZIP, 10, "<H", 0), "another checksum": entry(ZIP, 16, "<L", 1),
+    "longer than it is": entry(ZIP, 24, "<L", 20), "shorter than it is": entry(ZIP, 24, "<L", 18), "a thousand times as long": entry(ZIP, 24, "<L", 1 << 20),
+    "a link": entry(ZIP, 38, "<L", 0o120777 << 16), "a name with a zero": ZIP.replace(b"case/bagit.txt", b"case/bagit\0txt"),
+    "a name that climbs": ZIP.replace(b"case/bagit.txt", b"case/../it.txt"), "no UTF-8": entry(ZIP.replace(b"case/bagit.txt", b"case/bagit\xfftxt"), 8, "<H", 0x800),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
+def test_what_is_broken_is_refused_by_both_in_their_words(tmp_path: Path, data: bytes) -> None:
+    (path := tmp_path / "case.zip").write_bytes(data)
+    files = Files()
+    try:
+        with pytest.raises(Fault):
+            files.open(path)
+            files.tag("bagit.txt")
+    finally:
+        files.close()
+    assert theirs(path) is None
+
+
+def test_what_follows_the_end_of_a_stream_is_not_kept() -> None:
+    """64 MiB behind the last byte of a deflated file, which `zlib` would keep until it is let go."""
+    made = zlib.compressobj(wbits=-15)
+    stream = made.compress(b"{}") + made.flush()
+    for inflated in (_inflated, VERIFIER["inflated"]):
+        left = iter([stream + bytes(1 << 20), *[bytes(1 << 20)] * 63])
+        assert b"".join(inflated(left)) == b"{}" and len(list(left)) == 63
