@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import VerifyFailed
+from pipeline.evidence import check_files, check_parts
 from pipeline.evidence.redaction import leaks
 from pipeline.evidence.redaction.masking import Choices
 from pipeline.evidence.redaction.rules import Rules, masked
@@ -180,6 +181,22 @@ def test_both_verifiers_name_what_was_changed(files: Files, tmp_path: Path, dama
     changed = dict(files)
     damage(changed)
     refused_by_both(tmp_path, zipped(changed), named)
+
+
+def test_masks_are_looked_at_in_parts_and_none_lies_between_two(redacted: bytes, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_parts, "AT_ONCE", 1)
+    (tmp_path / "case.zip").write_bytes(redacted)
+    opened, masked_one = check_files.Files(), leaf_of(files, 3)
+    opened.open(tmp_path / "case.zip")
+    try:
+        numbers = opened.records("proofs").tolist()
+        check_parts.masks(opened, numbers)
+        others = [n for n in numbers if n != masked_one]
+        assert others[0] < masked_one < others[-1]
+        with pytest.raises(check_files.Fault, match="masks of no record"):
+            check_parts.masks(opened, others)
+    finally:
+        opened.close()
 
 
 def test_a_full_set_may_not_hide_anything(full: Files, files: Files, tmp_path: Path) -> None:
