@@ -183,10 +183,13 @@ def remove(path: Path, *, sync_folder: bool = True) -> None:
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Remove what killed writers left under temporary names in `folder`; what a writer is at work on stays."""
+    """Remove what killed writers left under temporary names in `folder`; what a writer is at work on stays, and what another user wrote."""
     for path in folder.glob(".*.part"):
         with storage(f"removing {path.name}"), suppress(FileNotFoundError, BlockingIOError):
-            handle = os.open(path, os.O_RDWR)  # NFS gives this lock to none who could not write (flock(2))
+            try:
+                handle = os.open(path, os.O_RDWR)  # NFS gives this lock to none who could not write (flock(2))
+            except PermissionError:
+                continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path)

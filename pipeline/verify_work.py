@@ -34,8 +34,8 @@ BATCH_ROWS = 32_768
 # malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 MOST_PROCESSES = 8
-# Numbers of files wait in a pipe, which holds 64 KiB (pipe(7)); where there are more files, one number stands for several.
-_NUMBER_BYTES, _MOST_NUMBERS = 4, 8_192
+# Numbers of files wait in a pipe, which may hold no more than a page (pipe(7), pipe-user-pages-soft); where there are more files, one number stands for several.
+_NUMBER_BYTES, _MOST_NUMBERS = 4, 1_024
 
 
 @dataclass

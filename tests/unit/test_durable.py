@@ -97,6 +97,20 @@ def test_a_sweep_locks_what_it_opened_for_writing_as_nfs_asks(tmp_path: Path, mo
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_sweep_leaves_what_another_user_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".a.part").write_bytes(b"of root")
+    opened = os.open
+
+    def denied(path: Any, flags: int, *args: Any, **named: Any) -> int:
+        if str(path).endswith(".a.part"):
+            raise PermissionError(errno.EACCES, "denied")
+        return opened(path, flags, *args, **named)
+
+    monkeypatch.setattr(os, "open", denied)
+    durable.sweep_temporary(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [".a.part"]
+
+
 def test_a_sweep_takes_what_a_killed_writer_left(tmp_path: Path) -> None:
     words = "import os, signal, sys; from pathlib import Path; from pipeline import durable\n"
     words += "os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\ndurable.write_once(Path(sys.argv[1]), b'x')"
