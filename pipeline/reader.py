@@ -5,7 +5,8 @@ Before: lake.py, sql/views/. After: audit.py, the commands `sql`, `audit`, `stat
 Rules: (1) one version for all views of a command; (2) one file of each kind is opened before DuckDB scans, which finds
 files that are gone; scans are started without the interpreter lock (scans.py: readers hung without that); (3) no spilling to disk,
 no access to files, configuration locked; (4) results are fetched whole, never left streaming; (5) a file that was compacted away
-and unlinked since the version was opened leads to one more try, on the newest version; (6) a view is made when a query first names it, since making
+or erased, and unlinked, since the version was opened leads to another try, on the newest version, as long as there is a newer one: erasures may follow
+each other faster than a question is answered; (6) a view is made when a query first names it, since making
 all of them takes longer than most questions: whoever takes `connection` itself finds all of them.
 """
 
@@ -37,6 +38,7 @@ KEPT = {
     "lake_messages_recalled": "CREATE VIEW lake_messages_recalled AS FROM lake_messages",
     "lake_doubled": "CREATE VIEW lake_doubled AS FROM lake_doubled_kept",
 }
+FAILURES = (duckdb.Error, OSError, ArchiveError)  # what a file that is gone may come out as
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
     "autoinstall_known_extensions": False,
@@ -73,18 +75,24 @@ class Reader:
         self._as_of_ms = as_of_ms
         self._complete = False  # whether somebody took the connection itself: he finds every view, on a newer version too
         self._datasets: dict[str, ds.Dataset] = {}  # of each kind, as it is registered but for `about` and `of_person`
-        try:
-            self._open()
-        except durable.Vanished:
-            self.close()
-            self._open()
+        self._open()
 
     def _open(self) -> None:
-        """Open the newest version; raises Vanished when a file of it was unlinked meanwhile."""
-        self._stamp = hidden.stamp(self.home, self.corp_id)
+        """Open the newest version, and a newer one each time that files of it are gone meanwhile (rule 5)."""
+        while True:
+            self._stamp = hidden.stamp(self.home, self.corp_id)
+            self.snapshot: Snapshot = self.lake.snapshot()
+            self._duck, self._made = duckdb.connect(config=SETTINGS), set[str]()
+            try:
+                return self._connect()
+            except FAILURES:
+                self.close()
+                if not self._outrun():
+                    raise
+
+    def _connect(self) -> None:
+        """Put the views over the version; raises Vanished when a file of it was unlinked."""
         self.kept: dict[str, Any] = {}  # what a question keeps for the next one on the same version
-        self.snapshot: Snapshot = self.lake.snapshot()
-        self._duck, self._made = duckdb.connect(config=SETTINGS), set[str]()
         self._duck.execute("SET TimeZone = 'Asia/Shanghai'")
         self._duck.execute("SET enable_progress_bar = false")  # it would go to stdout, into the results
         self._register(self._months)
@@ -294,22 +302,30 @@ class Reader:
             yield
 
     def steady(self, ask: Callable[[], T]) -> T:
-        """Return what `ask` returns, asked once more on the newest version when files of the one that was opened are gone (rule 5)."""
+        """Return what `ask` returns, asked again on the newest version when files of the one that was opened are gone (rule 5)."""
         return self._asked(ask)
 
     def _asked(self, ask: Callable[[], T]) -> T:
-        """Ask; once more on the newest version when files of the one that was opened are gone: their rows lie in others now (rule 5)."""
+        """Ask; again on the newest version each time that files of the one that was opened are gone: their rows lie in others now (rule 5)."""
         if hidden.stamp(self.home, self.corp_id) != self._stamp:  # something went out of view since: not even a running reader shows it
-            self.close()
-            self._open()
-        try:
-            return ask()
-        except (duckdb.Error, OSError, ArchiveError):
-            if all((self.lake.root / f.path).exists() for f in self.snapshot.files):
-                raise
+            self._reopen()
+        while True:
+            try:
+                return ask()
+            except FAILURES:
+                if not self._outrun():
+                    raise
+            self._reopen()
+
+    def _outrun(self) -> bool:
+        """Return whether files of the version are gone because there is a newer one: a file that is missing in the newest is a damage."""
+        if all((self.lake.root / f.path).exists() for f in self.snapshot.files):
+            return False
+        return self.lake.snapshot().version > self.snapshot.version
+
+    def _reopen(self) -> None:
         self.close()
         self._open()
-        return ask()
 
     def close(self) -> None:
         """Close the connection."""

@@ -379,6 +379,22 @@ def test_old_files_stay_ten_minutes_and_a_reader_of_an_older_version_goes_on(hom
         assert reader.rows(query) == told and reader.arrow(query).num_rows == len(told)  # re-opened, once
 
 
+@pytest.mark.parametrize("step", [pytest.param("_register", id="it opens"), pytest.param("_with", id="it asks")])
+def test_erasures_that_follow_each_other_while_a_reader(home: Home, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    told, real = firm.values(home, "select seq from messages order by seq"), getattr(Reader, step)
+    gone, todo = told[:4], told[:4]
+
+    def erase_first(*asked: Any) -> Any:
+        if todo:
+            stores.purge(home, CORP, {("sealed", todo.pop())})
+        return real(*asked)
+
+    monkeypatch.setattr(Reader, step, erase_first)
+    with Reader(home, CORP) as asking:
+        found = asking.rows("SELECT seq FROM messages ORDER BY seq")
+    assert not todo and [r["seq"] for r in found] == [n for n in told if n not in gone]
+
+
 def test_a_file_that_is_missing_without_a_reason_is_still_an_error(home: Home) -> None:
     lake = home.lake(CORP)
     with Reader(home, CORP) as reader:
