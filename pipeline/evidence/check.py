@@ -139,7 +139,7 @@ class _Bag:
     def records(self) -> None:
         for number in self.files.records("proofs"):
             proof = self.proof(number)
-            need(proof["leaf"] == number, f"proofs/{number:012d}.json is about another leaf")
+            need(_number(proof) == number, f"proofs/{number:012d}.json is about another leaf")
             self.included(proof, f"record {number}")
             self.numbers.append(number)
 
@@ -165,13 +165,13 @@ class _Bag:
         return fields
 
     def listed(self) -> None:
-        numbers = array("Q", (line["leaf"] for line in self.lines()))
+        numbers = array("Q", (_number(line) for line in self.lines()))
         need(all(one < next_ for one, next_ in pairwise(numbers)), "records are out of order or there twice")
         odd = [] if numbers == self.numbers else sorted(set(numbers) ^ set(self.numbers))[:3]
         need(not odd, f"records without proof, or proofs without record: {odd}")
         for line in self.lines():
             where, fields = f"record {line['leaf']} (msgid {line['msgid']})", _fields(self.proof(line["leaf"]))
-            other = [name for name in SAME if name in fields and line[name] != fields[name]]
+            other = [name for name in SAME if name in fields and not _alike(line[name], fields[name])]
             need(not other, f"{where}: {', '.join(other)} is not what was committed to")
             need(fields["fate"] == "archived", f"{where} was not archived")
             pair = "|".join(sorted([line["sender_id"] or "", *line["recipient_ids"][:1]]))
@@ -229,17 +229,29 @@ class _Bag:
 
     def decisions(self) -> None:
         for one in self.held():
-            where = f"held record {one['leaf']}"
+            where = f"held record {_number(one)}"
             if one["proof"] is None:
                 need(one["fate"] in ("restricted", "removed"), f"{where} has no proof of its decision")
                 continue
             fields = self.included(one["proof"], where)
-            same = one["proof"]["leaf"] == one["leaf"] and all(fields[n] == one[n] for n in ("origin", "seq", "msgid", "fate", "reason"))
+            same = one["proof"]["leaf"] == one["leaf"] and all(_alike(fields[n], one[n]) for n in ("origin", "seq", "msgid", "fate", "reason"))
             need(same, f"{where} is not what was decided")
 
 
 def _opening(files: Files, opening: dict[str, Any]) -> None:
     check_parts.opening(files, opening)
+
+
+def _number(said: dict[str, Any]) -> int:
+    """Return the number of a record; `true` is none, though Python takes it for 1."""
+    number = said["leaf"]
+    need(type(number) is int, f"the number of a record is none: {str(number)[:20]!r}")
+    return int(number)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are the same, and so written."""
+    return bool(one == other) and (type(one) is type(other) is not list or msgspec.json.encode(one) == msgspec.json.encode(other))
 
 
 def _fields(proof: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ Before: a zip by anybody's hand. After: check_files.py, redaction/leaks.py. Sour
 Why not zipfile: it keeps a kilobyte for every file, and a bundle has three for each message.
 
 Rules: (1) what is not whole, lies beyond its directory, or is not what its directory says (length, CRC-32) is a BadZip, whatever was read of it
-before; (2) stored and deflated files alone, unpacked piece by piece; (3) bytes before the zip and behind its end are passed over, as by others.
+before; (2) stored and deflated files alone, unpacked piece by piece; (3) bytes before the zip and behind its end are passed over, as by others;
+(4) what two readers could read in two ways is refused: ends that say different things of one directory, files that lie over each other.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _FIND64 = struct.Struct("<4sLQL")
 _SEE_EXTRA = 0xFFFFFFFF
 _LONGEST = 0xFFFF  # of a name, an extra field, a comment
+_ONES = (0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)  # "see the far end", of each number of the near one
+_COUNTS = 1 << 16  # after as many files some packers begin again at 0, and write no far end
+_OTHERWISE = "its ends say different things of its directory"
 _NEAR = 256  # bytes in which an entry of ours lies, and what stands before a file
 
 
@@ -67,11 +71,13 @@ class Packed:
         self._source, self._key = source, token_bytes(16)
         self._size = source.seek(0, 2)
         # Where the directory begins and ends, and how many bytes stand before the zip.
-        self._begin, self._end, self._before = self._directory()
+        self._begin, self._end, self._before, told = self._directory()
         keys, places = array("Q"), array("Q")
         for entry in self:
             keys.append(self._digest(entry.name))
             places.append(entry.place)
+        if told not in (len(keys), len(keys) % _COUNTS):
+            raise BadZip(f"its end counts {told} files, its directory {len(keys)}")
         order = np.argsort(np.frombuffer(keys, np.uint64), kind="stable")
         self._keys, self._places = np.frombuffer(keys, np.uint64)[order], np.frombuffer(places, np.uint64)[order]
 
@@ -113,6 +119,22 @@ class Packed:
                 return again[0]
         return None
 
+    def over_each_other(self) -> bool:
+        """Whether two files share bytes, or one and the directory (rule 4)."""
+        begins, ends = array("Q"), array("Q", [0])
+        for entry in self:
+            begins.append(entry.begin)
+            ends.append(self._ends(entry))
+        begins.append(self._begin)
+        # With both in order: apart exactly when as many have ended as have begun before, wherever one begins.
+        return bool((np.sort(np.frombuffer(ends, np.uint64)) > np.sort(np.frombuffer(begins, np.uint64))).any())
+
+    def _ends(self, entry: Entry) -> int:
+        """Return where the bytes of a file end; its own head says how long that is."""
+        lengths = self._read(entry.begin + _LOCAL.size - 4, 4).ljust(4, b"\0")
+        name, extra = struct.unpack("<2H", lengths)
+        return entry.begin + _LOCAL.size + int(name) + int(extra) + entry.packed
+
     def pieces(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of a file, a piece at a time (rule 1)."""
         near = self._read(entry.begin, _NEAR + min(entry.packed, PIECE))
@@ -152,23 +174,36 @@ class Packed:
         """Return what stands for a name: under a key drawn here, so that nobody can make many names alike."""
         return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=self._key).digest())
 
-    def _directory(self) -> tuple[int, int, int]:
-        """Return (where the directory begins, where it ends, bytes before the zip)."""
+    def _directory(self) -> tuple[int, int, int, int]:
+        """Return (where the directory begins, where it ends, bytes before the zip, files that its end counts)."""
         begin = max(self._size - _END.size - _LONGEST, 0)
         tail = self._read(begin, _END.size + _LONGEST)
         at = tail.rfind(b"PK\5\6", 0, max(len(tail) - _END.size + 4, 0))
         if at < 0:
             raise BadZip("it has no directory")
         end = begin + at
-        *_, size, offset, _ = _END.unpack_from(tail, at)
+        told: tuple[int, ...] = _END.unpack_from(tail, at)[1:-1]
         far = end - _FIND64.size - _END64.size
-        if far >= 0 and self._read(end - _FIND64.size, 4) == b"PK\6\7":
-            end = far
-            signature, *_, size, offset = _END64.unpack(self._read(end, _END64.size))
-            size = size if signature == b"PK\6\6" else end + 1
+        if far >= 0 and self._read(far + _END64.size, 4) == b"PK\6\7":
+            end, told = far, self._far_end(far, told)
+        disk, first, here, count, size, offset = told
         if not 0 <= offset <= end - size:
             raise BadZip("its directory is not where it says")
-        return end - size, end, end - size - offset
+        if disk or first or here != count:
+            raise BadZip(_OTHERWISE)
+        return end - size, end, end - size - offset, count
+
+    def _far_end(self, place: int, near: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the numbers of the end in 64 bits; each is that of the near end, where it is not all ones (4.4.1.4)."""
+        data = self._read(place, _END64.size + _FIND64.size)
+        signature, length, _, _, *told = _END64.unpack_from(data)
+        _, _, found, _ = _FIND64.unpack_from(data, _END64.size)
+        if signature != b"PK\6\6":
+            raise BadZip("its directory is not where it says")
+        alike = all(n in (m, ones) for n, m, ones in zip(near, told, _ONES, strict=True))
+        if not alike or length != _END64.size - 12 or found != told[-2] + told[-1]:
+            raise BadZip(_OTHERWISE)
+        return tuple(told)
 
     def _entry_at(self, place: int) -> Entry:
         data = self._read(place, min(_NEAR, self._end - place))

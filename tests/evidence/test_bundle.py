@@ -271,6 +271,24 @@ def _on_pages(old: bytes, new: bytes) -> Callable[[Files], None]:
     return damage
 
 
+def _written(name: str, written: Callable[[int], object]) -> Callable[[Files], None]:
+    """Writes a number of the first record in another way, that Python takes for the same one."""
+
+    def damage(files: Files) -> None:
+        edit_lines(files, lambda rows: rows[1].update({name: written(rows[1][name])}))
+
+    return damage
+
+
+def _proof_of(written: Callable[[int], object]) -> Callable[[Files], None]:
+    """Writes the number of record 1 otherwise where its proof says it."""
+
+    def damage(files: Files) -> None:
+        edit(files, "data/proofs/000000000001.json", lambda proof: proof.update(leaf=written(proof["leaf"])))
+
+    return damage
+
+
 def _twice(files: Files) -> None:
     files[at(files, 1, "")] = files[at(files, 1, "")].replace(b'{"commitment"', b'{"leaf":0,"commitment"', 1)
 
@@ -311,6 +329,13 @@ DAMAGES = {
     "a page with words in a comment": (_on_pages(b"<main>", b"<main><!-- "), "view/0001.zh.html"),
     "a page with a script": (_on_pages(b"</body>", b"<script>1</script></body>"), "view/0001.zh.html"),
     "a page with words outside": (_on_pages(b"</main>", "别的话</main>".encode()), "what we do not write"),
+    "a record's number with a point": (_written("leaf", float), "a number that is not whole: 1.0"),
+    "a record's number that is no number": (_written("leaf", bool), ""),
+    "a record's number with a point in its proof": (_proof_of(float), "a number that is not whole: 1.0"),
+    "a record's number that is no number in its proof": (_proof_of(bool), ""),
+    "a number of WeCom with a point": (_written("seq", float), "a number that is not whole: "),
+    "a number of WeCom that is no number": (_written("key_version", bool), "key_version is not what was committed to"),
+    "a count with a point": (lambda files: edit(files, "data/completeness/coverage.json", lambda said: said.update(records=float(said["records"]))), "not whole"),
     "a file more, in the manifests too": (lambda files: files.update({"data/extra.txt": b"x"}), "no bundle has such a file"),
     "a page of no conversation, in the manifests too": (
         lambda files: files.update({"data/view/0009.zh.html": files["data/view/0001.zh.html"]}), "a page of no conversation: view/0009.zh.html",

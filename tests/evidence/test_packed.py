@@ -65,11 +65,21 @@ def far() -> bytes:
     return data[:-22] + end + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
 
 
+def backwards() -> bytes:
+    """With its files in the directory in another order than in the zip."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as packed:
+        for name, data in FILES.items():
+            packed.writestr(name, data)
+        packed.filelist.reverse()
+    return sink.getvalue()
+
+
 ZIPS = {
     "stored": lambda: made(zipfile.ZIP_STORED), "deflated": lambda: made(zipfile.ZIP_DEFLATED), "with sizes in 64 bits": lambda: made(zipfile.ZIP_STORED, large=True),
     "with a comment": lambda: made(zipfile.ZIP_DEFLATED, comment=b"how a directory ends" * 50),
     "behind other bytes": lambda: made(zipfile.ZIP_STORED, before=b"#!/bin/sh\n" * 99),
-    "written into a pipe": piped, "with a far directory": far,
+    "written into a pipe": piped, "with a far directory": far, "with its directory backwards": backwards,
 }  # fmt: skip
 
 
@@ -217,6 +227,74 @@ def test_what_is_broken_is_refused_by_both_in_their_words(tmp_path: Path, data: 
     finally:
         files.close()
     assert theirs(path) is None
+
+
+def alone() -> bytes:
+    """One file of 19 bytes."""
+    with zipfile.ZipFile(sink := io.BytesIO(), "w") as packed:
+        packed.writestr("case/bagit.txt", b"BagIt-Version: 1.0\n")
+    return sink.getvalue()
+
+
+def hidden(where: str, *, first: bool = False) -> bytes:
+    """A file whose bytes are also a part of another: of its words, of its head, or before its directory. first: told before the other."""
+    inner = alone()
+    told = zipfile.ZipFile(io.BytesIO(inner)).filelist[0]
+    part = inner[: 30 + len(told.filename) + told.file_size]
+    outer = zipfile.ZipInfo("case/data/a.json")
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as packed:
+        if where == "head":
+            outer.extra = struct.pack("<2H", 0x9999, len(part)) + part
+        packed.writestr(outer, part if where == "words" else b"{}")
+        told.header_offset = sink.getvalue().index(part)
+        packed.filelist.insert(0 if first else 1, told)
+    return sink.getvalue()
+
+
+FAR, OVER, OTHERWISE = far(), "lie over each other", "its ends say different things"
+TWO_WAYS = {
+    "a file in the words of another": (hidden("words"), OVER), "told before it": (hidden("words", first=True), OVER), "in its head": (hidden("head"), OVER),
+    "in its head, told before it": (hidden("head", first=True), OVER),
+    "a file that reaches into the directory": (entry(alone(), 20, "<L", 29), OVER),
+    "one file more, it counts": (end(ZIP, here=3, count=3), "its end counts 3 files, its directory 2"),
+    "one file less": (end(ZIP, here=1, count=1), "its end counts 1 files, its directory 2"),
+    "other files on this disk": (end(ZIP, here=1), OTHERWISE), "a second disk": (end(ZIP, disk=1), OTHERWISE), "a directory on a second one": (end(ZIP, of=1), OTHERWISE),
+    "two ends, two counts": (end(FAR, here=4, count=4), OTHERWISE), "two ends, two sizes": (end(FAR, size=99), OTHERWISE),
+    "two ends, two places": (end(FAR, offset=99), OTHERWISE), "a far end that is somewhere else": (FAR[:-34] + bytes(8) + FAR[-26:], OTHERWISE),
+    "a far end that is longer": (FAR[:-94] + b"\x2d" + FAR[-93:], OTHERWISE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWO_WAYS)
+def test_what_two_readers_could_read_in_two_ways_is_refused_by_both_in_the_same_words(tmp_path: Path, name: str) -> None:
+    data, words = TWO_WAYS[name]
+    (path := tmp_path / "case.zip").write_bytes(data)
+    files = Files()
+    try:
+        with pytest.raises(Fault, match=words):
+            files.open(path)
+    finally:
+        files.close()
+    with pytest.raises(VERIFIER["Failed"], match=words):
+        VERIFIER["Files"](str(path))
+
+
+def test_the_ends_of_a_far_directory_may_say_the_same_twice() -> None:
+    *_, count, _, size, offset, _ = struct.unpack("<4s4H2LH", made(zipfile.ZIP_STORED)[-22:])
+    assert len(Packed(io.BytesIO(end(FAR, here=count, count=count, size=size, offset=offset)))) == len(FILES) + 1
+
+
+@pytest.mark.slow
+def test_a_packer_that_begins_to_count_again_is_understood(tmp_path: Path) -> None:
+    """65,537 files, of which the end of some packers counts one."""
+    data = many(tmp_path / "many.zip", 65_537).read_bytes()
+    near = end(data, here=1, count=1, size=struct.unpack("<Q", data[-58:-50])[0], offset=struct.unpack("<Q", data[-50:-42])[0])
+    (tmp_path / "case.zip").write_bytes(near[:-98] + near[-22:])
+    assert len(Packed(io.BytesIO((tmp_path / "case.zip").read_bytes()))) == 65_537
+    files = VERIFIER["Files"](str(tmp_path / "case.zip"))
+    files.zip.close()
+    assert files.count == 65_537
 
 
 def test_what_follows_the_end_of_a_stream_is_not_kept() -> None:

@@ -179,9 +179,10 @@ class Files:
     # -- a zip
 
     def look(self, length):
-        self.directory(length)
-        unpacked, fault = 0, None
+        told = self.directory(length)
+        unpacked, count, fault = 0, 0, None
         for entry in self.entries():
+            count += 1
             name, _, _, way, _, _, size, kind, _, place, _ = entry
             # Ways of packing other than these unpack at once whatever a megabyte holds.
             need(way in (0, 8), "packed in a way that no bundle is")
@@ -194,26 +195,52 @@ class Files:
                 self.add(name[5:], size, place)
             except Failed as failed:
                 fault = failed
+        # Some packers begin again at 0 after 65535 files.
+        need(told in (count, count % 65536), "not a whole zip: its end counts %d files, its directory %d" % (told, count))
         need(unpacked <= MOST_TIMES * length, "unpacked it would be more than %d times as large: no bundle is" % MOST_TIMES)
+        need(self.apart(), "two of its files lie over each other: no bundle's do")
         if fault:
             raise fault
 
     def directory(self, length):
-        """Find where the directory begins and ends, and how many bytes stand before the zip (4.3.14 to 4.3.16)."""
+        """Find where the directory begins and ends, and how many bytes stand before the zip (4.3.14 to 4.3.16); return how many files it counts."""
         begin = max(length - 22 - 65535, 0)
         tail = self.at(begin, 22 + 65535)
         at = tail.rfind(b"PK\5\6", 0, max(len(tail) - 18, 0))
         need(at >= 0, "not a whole zip: it has no directory")
         self.end = begin + at
-        size, offset = struct.unpack_from("<2L", tail, at + 12)
+        said = near = struct.unpack_from("<4H2L", tail, at + 4)  # disks, files here, files, bytes of the directory, its place
+        same = True
         if self.end >= 76 and self.at(self.end - 20, 4) == b"PK\6\7":
             self.end -= 76
-            whole = self.at(self.end, 56)
+            whole = self.at(self.end, 76)
             need(whole[:4] == b"PK\6\6", "not a whole zip: its directory is not where it says")
-            size, offset = struct.unpack_from("<2Q", whole, 40)
-        self.begin = self.end - size
-        self.before = self.begin - offset
+            said = struct.unpack_from("<2L4Q", whole, 16)
+            # 4.4.1.4: what fits into the near end stands there too; the far one is where the locator says.
+            same = all(near[n] in (said[n], 0xFFFF if n < 4 else 0xFFFFFFFF) for n in range(6))
+            same = same and struct.unpack_from("<Q", whole, 4)[0] == 44 and struct.unpack_from("<Q", whole, 64)[0] == said[4] + said[5]
+        self.begin = self.end - said[4]
+        self.before = self.begin - said[5]
         need(self.begin >= 0 and self.before >= 0, "not a whole zip: its directory is not where it says")
+        need(same and said[:2] == (0, 0) and said[2] == said[3], "not a whole zip: its ends say different things of its directory")
+        return said[3]
+
+    def apart(self):
+        """Whether no two files share a byte, and none one with the directory. In most zips they stand in the order of the directory; where they do
+        not, their begins and their ends are put in order: apart when as many have ended as have begun before, wherever one begins."""
+        last, ordered = 0, True
+        for begin, end in self.places():
+            ordered, last = ordered and last <= begin, max(last, end)
+        if not ordered:
+            begins, ends = sorted(b for b, _ in self.places()), sorted(e for _, e in self.places())
+            ordered = all(ends[n - 1] <= begins[n] for n in range(1, len(begins)))
+        return ordered and last <= self.begin
+
+    def places(self):
+        """Yield (where it begins, where it ends) of each file; its own head says how long that is."""
+        for entry in self.entries():
+            lengths = struct.unpack("<2H", self.at(entry[8] + 26, 4).ljust(4, b"\0"))
+            yield entry[8], entry[8] + 30 + sum(lengths) + entry[5]
 
     def at(self, place, size):
         """So many bytes of the zip from a place on; fewer at its end."""
@@ -347,15 +374,19 @@ def inflated(packed):
 BROKEN = (OSError, ValueError, OverflowError, struct.error, zlib.error)
 
 
-def parse(data, where):
-    """Return a JSON value; a key that is there twice is refused."""
+def parse(data, where, ours=False):
+    """Return a JSON value; a key that is there twice is refused. ours: what liuhen wrote, whose numbers are whole and written as such."""
 
     def pairs(given):
         need(len(dict(given)) == len(given), where + " says one thing twice")
         return dict(given)
 
+    def broken(number):
+        need(not ours, where + " holds a number that is not whole: " + number[:20])
+        return float(number)
+
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_constant=lambda c: need(False, where + " holds " + c))
+        return json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_float=broken, parse_constant=lambda c: need(False, where + " holds " + c))
     except (ValueError, RecursionError):
         raise Failed(where + " is not JSON") from None
 
@@ -381,6 +412,11 @@ def has_sm3():
 def canonical(fields):
     safe = {k: str(v) if isinstance(v, int) and not isinstance(v, bool) and v > 2**53 else v for k, v in fields.items()}
     return json.dumps(safe, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def alike(one, other):
+    """Whether two values are the same as they are written: `true` is not 1."""
+    return canonical({"": one}) == canonical({"": other})
 
 
 def group_digest(group, one):
@@ -591,11 +627,11 @@ class Bundle:
         return self.files.pieces("data/" + name)
 
     def object(self, name):
-        return parse(self.data(name), name)
+        return parse(self.data(name), name, ours=True)
 
     def objects(self, name):
         for number, line in enumerate(self.files.lines("data/" + name), 1):
-            yield parse(line, "%s line %d" % (name, number))
+            yield parse(line, "%s line %d" % (name, number), ours=True)
 
     def lines(self):
         return self.objects("02-messages.jsonl")
@@ -718,7 +754,7 @@ class Bundle:
         for number in self.numbers:
             file = "proofs/%012d.json" % number
             proof = self.object(file)
-            need(file == "proofs/%012d.json" % proof["leaf"], file + " is about another leaf")
+            need(type(proof["leaf"]) is int and proof["leaf"] == number, file + " is about another leaf")
             fields = self.included(proof, "record " + str(proof["leaf"]))
             self.fields += told(fields)
             if not self.redacted and "bytes" not in self.faults:  # here, so that each proof is read once
@@ -749,7 +785,7 @@ class Bundle:
         last, count = -1, 0
         for line in self.lines():
             where = "record %s (msgid %s)" % (line["leaf"], line["msgid"])
-            need(line["leaf"] > last, where + " is out of order")
+            need(type(line["leaf"]) is int and line["leaf"] > last, where + " is out of order")
             last, count = line["leaf"], count + 1
             at = self.place(last)
             need(at >= 0, where + " has no proof")
@@ -765,7 +801,7 @@ class Bundle:
         """Say in what a line is not what its proof commits to; a field of a closed group may be anything."""
         fields = fields_of(self.proof(leaf))
         for name in SAME:
-            need(name not in fields or line[name] == fields[name], "%s: %s is not what was committed to" % (where, name))
+            need(name not in fields or alike(line[name], fields[name]), "%s: %s is not what was committed to" % (where, name))
         need(fields["fate"] == "archived", where + " was not archived")
         need(canonical({"m": declared(line)}) == canonical({"m": fields["media"]}), where + ": other files than were committed to")
 
@@ -833,13 +869,14 @@ class Bundle:
         need(said["held"] == count, "coverage.json says %s records are held back, %d are listed" % (said["held"], count))
         for one in self.objects("completeness/held.jsonl"):
             where = "held record %s" % one["leaf"]
+            need(type(one["leaf"]) is int, where + " has no number")
             if one["proof"] is None:
                 need(one["fate"] in ("restricted", "removed"), where + " has no proof of its decision")
                 continue
             need(one["proof"]["leaf"] == one["leaf"], where + ": the proof is of another")
             fields = self.included(one["proof"], where)
             for name in ("origin", "seq", "msgid", "fate", "reason"):
-                need(fields[name] == one[name], "%s: %s is not what was decided" % (where, name))
+                need(alike(fields[name], one[name]), "%s: %s is not what was decided" % (where, name))
 
     def check_views(self):
         """Every page is as we write it, and each message on it says the words, people, time, labels and files of its record."""
