@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 import duckdb
@@ -39,6 +40,10 @@ RESERVED_NAME = re.compile(r"(lake|duckdb|pragma|sqlite|pg|information_schema)(_
 # (2) What may stand where a query stands, (3) where a table stands. Anything else is refused, also what a later DuckDB adds.
 QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"})
 TABLES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT"})
+# How deep the parser's tree of a query may nest, three levels for each SELECT within another: Python 3.11 reads not much more, and later ones whatever it is.
+MOST_LEVELS = 900
+# A bracket, or what is none: strings and all else.
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|([\[\]{}])|[^"\[\]{}]+')
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\((\s*(ANALYZE|FORMAT\s+\w+)\s*,?)+\s*\))?", re.IGNORECASE)
 # Errors whose words come from the query and the catalogue alone; the words of others may quote values.
 _WORDS_OF_QUERY = (duckdb.ParserException, duckdb.SyntaxException, duckdb.BinderException, duckdb.CatalogException)
@@ -133,12 +138,23 @@ def _tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
     except duckdb.Error as error:
         raise _not_select() from error
     try:
+        if _levels(text) > MOST_LEVELS:
+            raise RecursionError
         tree = json.loads(text)
     except RecursionError:
         raise UsageError("SQL_SYNTAX", "the query nests too deep", remedy="name its parts: WITH part AS (SELECT …)") from None
     if tree["error"] or len(tree["statements"]) != 1:
         raise _not_select()
     return tree
+
+
+def _levels(text: str) -> int:
+    """Return how deep brackets of a JSON text nest, or how many there are where these are few."""
+    opened = text.count("[") + text.count("{")
+    if opened <= MOST_LEVELS:
+        return opened
+    steps = (1 if bracket in "[{" else -1 for bracket in _BRACKET.sub(r"\1", text))
+    return max(accumulate(steps))
 
 
 def _check(tree: Any) -> None:

@@ -250,6 +250,28 @@ def test_a_query_that_nests_too_deep_is_refused_and_not_a_crash(connection: duck
     assert refusal(connection, deep).code == "SQL_SYNTAX"
 
 
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        pytest.param("[]" * 1000, 1, id="beside each other"),
+        pytest.param("[{" * 500 + "}]" * 500, 1000, id="in each other"),
+        pytest.param('["[[[", {"}": "\\"[[[", "\\\\": [1]}]' + "{}" * 900, 3, id="brackets in strings are none"),
+        pytest.param("[[]]", 2, id="few"),
+    ],
+)
+def test_how_deep_a_tree_nests_is_counted_alike_by_every_python(text: str, levels: int) -> None:
+    assert sqlguard._levels(text) == levels
+
+
+@pytest.mark.parametrize(("subqueries", "code"), [pytest.param(260, "", id="that is allowed"), pytest.param(320, "SQL_SYNTAX", id="that is not")])
+def test_queries_nest_as_deep_as_they_may(connection: duckdb.DuckDBPyConnection, subqueries: int, code: str) -> None:
+    text = "SELECT * FROM " + "(SELECT * FROM " * subqueries + "messages" + ")" * subqueries
+    if code:
+        assert refusal(connection, text).code == code
+    else:
+        sqlguard.guard(connection, text)
+
+
 def test_looking_at_a_query_does_not_look_at_files(tmp_path: Path) -> None:
     open_connection = duckdb.connect()
     missing = tmp_path / "not-there.csv"
