@@ -2,16 +2,17 @@
 
 Before: lake.py, sql/views/. After: audit.py, the commands `sql`, `audit`, `status`, `conversation`.
 
-Rules: (1) one version for all views of a command; (2) one file of each kind is opened before DuckDB scans, which finds
+Rules: (1) one version for all views of a command; (2) one file of each kind that is asked is opened before DuckDB scans, which finds
 files that are gone; scans are started without the interpreter lock (scans.py: readers hung without that); (3) no spilling to disk,
 no access to files, configuration locked; (4) results are fetched whole, never left streaming; (5) a file that was compacted away
 or erased, and unlinked, since the version was opened leads to another try, on the newest version, as long as there is a newer one: erasures may follow
-each other faster than a question is answered; (6) a view is made when a query first names it, since making
-all of them takes longer than most questions: whoever takes `connection` itself finds all of them.
+each other faster than a question is answered; (6) a view is made, and a kind registered, when a query first names it, since
+doing so for all of them takes longer than most questions: whoever takes `connection` itself finds all of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -38,6 +39,8 @@ KEPT = {
     "lake_messages_recalled": "CREATE VIEW lake_messages_recalled AS FROM lake_messages",
     "lake_doubled": "CREATE VIEW lake_doubled AS FROM lake_doubled_kept",
 }
+ADDED = ("lake_context", "lake_rest_kept", "lake_doubled_kept")  # internal tables beside those of the kinds
+TABLES = frozenset([*ADDED, *(f"{audit.INTERNAL}{kind}" for kind in schema.KINDS)])
 FAILURES = (duckdb.Error, OSError, ArchiveError)  # what a file that is gone may come out as
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
@@ -74,7 +77,6 @@ class Reader:
         self._lexicon = lexicon
         self._as_of_ms = as_of_ms
         self._complete = False  # whether somebody took the connection itself: he finds every view, on a newer version too
-        self._datasets: dict[str, ds.Dataset] = {}  # of each kind, as it is registered but for `about` and `of_person`
         self._open()
 
     def _open(self) -> None:
@@ -82,7 +84,7 @@ class Reader:
         while True:
             self._stamp = hidden.stamp(self.home, self.corp_id)
             self.snapshot: Snapshot = self.lake.snapshot()
-            self._duck, self._made = duckdb.connect(config=SETTINGS), set[str]()
+            self._duck, self._made, self._registered = duckdb.connect(config=SETTINGS), set[str](), set[str]()
             try:
                 return self._connect()
             except FAILURES:
@@ -91,59 +93,79 @@ class Reader:
                     raise
 
     def _connect(self) -> None:
-        """Put the views over the version; raises Vanished when a file of it was unlinked."""
+        """Look at the version as the person sees it; raises Vanished when a file that tells this was unlinked."""
         self.kept: dict[str, Any] = {}  # what a question keeps for the next one on the same version
+        self._datasets: dict[str, ds.Dataset] = {}  # of each kind that was asked, as it is registered but for `about` and `of_person`
+        self._visible = hidden.visible(self.lake, self.snapshot)
+        self.view = scoped.View(self.lake, self.snapshot, self.access, self._visible)
+        self.whole = self.view.scope.everything  # whether nothing is hidden from this reader
         self._duck.execute("SET TimeZone = 'Asia/Shanghai'")
         self._duck.execute("SET enable_progress_bar = false")  # it would go to stdout, into the results
-        self._register(self._months)
         self._duck.execute(audit.context_sql(self.corp_id))
-        self._duck.register("lake_rest_kept", self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot, self.home.damaged), None))
-        self._duck.register("lake_doubled_kept", doubled.Doubled(self.home.path, self.lake, self.snapshot, self.home.damaged))
         if self._lexicon:
-            earlier_packs.use(self.connection, self._lexicon)
+            self._complete = True
+            earlier_packs.use(self._with(""), self._lexicon)
         self._duck.execute("SET enable_external_access = false")
         self._duck.execute("SET lock_configuration = true")
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The connection, with every view."""
+        """The connection, with every view and every kind."""
         self._complete = True
-        return self._with(())
+        return self._asked(lambda: self._with(""))
 
-    def _with(self, views: Iterable[str]) -> duckdb.DuckDBPyConnection:
-        """Return the connection, with these views and those that they ask (rule 6)."""
-        wanted = frozenset[str]().union(*map(audit.view_needs, audit.view_names() if self._complete else views)) - self._made
-        for name in filter(wanted.__contains__, audit.view_names()):
-            self._duck.execute(KEPT.get(name) or audit.view_sql(name))
-            self._made.add(name)
+    def _with(self, query: str) -> duckdb.DuckDBPyConnection:
+        """Return the connection, with what a query names of views and kinds and with all that they ask (rule 6)."""
+        self._make(audit.view_names() if self._complete else audit.named_views(query))
+        self._register(TABLES if self._complete else named_tables(query))
         return self._duck
 
-    def _register(self, months: Sequence[str] | None) -> None:
-        visible = hidden.visible(self.lake, self.snapshot)
-        self.view = view = scoped.View(self.lake, self.snapshot, self.access)
-        self.whole = view.scope.everything  # whether nothing is hidden from this reader
-        for kind in schema.KINDS:
-            by_month = months if "dt" in schema.kind(kind).arrow.names and kind not in ("records", "recalls") else None
-            files = self.snapshot.of(kind, months=by_month)
-            dataset = self._dataset(kind, files)
-            if files:
-                _open_one(dataset)
-            self._datasets[kind] = dataset
-            self._put(kind, dataset, visible, again=False)
-        self._duck.register("lake_context", self._context())
+    def _make(self, views: Iterable[str]) -> None:
+        wanted = frozenset[str]().union(*map(audit.view_needs, views)) - self._made
+        for name in filter(wanted.__contains__, audit.view_names()):
+            statement = KEPT.get(name) or audit.view_sql(name)
+            self._register(named_tables(statement))
+            self._duck.execute(statement)
+            self._made.add(name)
+
+    def _register(self, tables: Iterable[str]) -> None:
+        """Let DuckDB see these internal tables, each after one of its files was opened (rule 2); raises Vanished when it was unlinked."""
+        for table in sorted({*tables} - self._registered):
+            if table in ADDED:
+                self._duck.register(table, self._added(table))
+            else:
+                kind = table.removeprefix(audit.INTERNAL)
+                dataset = self._whole(kind)
+                if self._files(kind):
+                    _open_one(dataset)
+                self._put(kind, dataset, again=False)
+            self._registered.add(table)
+
+    def _added(self, table: str) -> ds.Dataset:
+        if table == "lake_rest_kept":
+            return self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot, self.home.damaged), None)
+        return doubled.Doubled(self.home.path, self.lake, self.snapshot, self.home.damaged) if table == "lake_doubled_kept" else self._context()
+
+    def _files(self, kind: str) -> list[DataFile]:
+        by_month = self._months if "dt" in schema.kind(kind).arrow.names and kind not in ("records", "recalls") else None
+        return self.snapshot.of(kind, months=by_month)
+
+    def _whole(self, kind: str) -> ds.Dataset:
+        """Return all that there is of a kind, whoever reads."""
+        if kind not in self._datasets:
+            self._datasets[kind] = self._dataset(kind, self._files(kind))
+        return self._datasets[kind]
 
     def _dataset(self, kind: str, files: Sequence[DataFile]) -> ds.Dataset:
         if kind == "messages":
             return counted.Messages(self.home.path, self.lake, self.snapshot, files, damaged=self.home.damaged)
         return self.lake.dataset(kind, files)
 
-    def _put(self, kind: str, dataset: ds.Dataset, visible: pc.Expression | None, *, again: bool) -> None:
+    def _put(self, kind: str, dataset: ds.Dataset, *, again: bool) -> None:
         """Register what the person may see of a kind. again: in the place of what was registered before."""
-        if again:  # its columns may have other types: views keep those of the whole kind
-            self._with(audit.views_over(f"lake_{kind}"))
         if self._as_of_ms is not None and kind in LEARNED:  # what was learned later is not told (evidence as of a checkpoint)
             dataset = dataset.filter(ds.field(LEARNED[kind]) <= pa.scalar(self._as_of_ms, pa.timestamp("ms", "UTC")))
-        seen = self.view.of(kind, dataset, visible if kind in hidden.KINDS else None)  # on the data itself: no query comes past it
+        seen = self.view.of(kind, dataset, self._visible if kind in hidden.KINDS else None)  # on the data itself: no query comes past it
         gone = [c for c in dataset.schema.names if c not in seen.schema.names]
         self._duck.register(f"lake_{kind}" + ("_seen" if gone else ""), seen)
         if gone and not again:
@@ -152,15 +174,19 @@ class Reader:
     @contextmanager
     def _instead(self, datasets: Mapping[str, ds.Dataset]) -> Iterator[None]:
         """Look, inside the block, into these datasets instead of all that there is of their kinds."""
-        visible, before = hidden.visible(self.lake, self.snapshot), self.snapshot
-        for kind, dataset in datasets.items():
-            self._put(kind, dataset, visible, again=True)
+        before = self._duck
+        self.steady(lambda: self._register(f"{audit.INTERNAL}{kind}" for kind in datasets))
+        if self._duck is before:  # a version that was opened meanwhile is whole: the datasets are of the one before it
+            for kind, dataset in datasets.items():
+                if dataset.schema != self._whole(kind).schema:  # views keep the types of the whole kind
+                    self._make(audit.views_over(f"{audit.INTERNAL}{kind}"))
+                self._put(kind, dataset, again=True)
         try:
             yield
         finally:
-            if self.snapshot is before:  # a version that was opened meanwhile is whole
+            if self._duck is before:
                 for kind in datasets:
-                    self._put(kind, self._datasets[kind], visible, again=True)
+                    self._put(kind, self._whole(kind), again=True)
 
     @contextmanager
     def about(self, conversation_id: str) -> Iterator[None]:
@@ -196,7 +222,7 @@ class Reader:
 
     def messages(self) -> counted.Messages:
         """Return the messages of this version, those too that may not be seen: for what narrows a question alone."""
-        whole = self._datasets["messages"]
+        whole = self._whole("messages")
         assert isinstance(whole, counted.Messages)
         return whole
 
@@ -220,7 +246,7 @@ class Reader:
         """Return the rows of one of our own queries as dictionaries."""
 
         def asked() -> list[dict[str, Any]]:
-            cursor = self._with(audit.named_views(query)).execute(query, dict(parameters or {}))
+            cursor = self._with(query).execute(query, dict(parameters or {}))
             names = [d[0] for d in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -229,7 +255,7 @@ class Reader:
     def arrow(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Return the whole result of a query as an Arrow table; raises UsageError SQL_FAILED when it cannot be answered."""
         try:
-            found: pa.Table = self._asked(lambda: self._with(audit.named_views(query)).sql(query, params=dict(parameters or {})).to_arrow_table())
+            found: pa.Table = self._asked(lambda: self._with(query).sql(query, params=dict(parameters or {})).to_arrow_table())
             return found
         except duckdb.Error as error:
             raise sqlguard.failed(error, query) from error
@@ -253,14 +279,14 @@ class Reader:
     def of_findings(self, ids: Sequence[str], first: date, last: date) -> Iterator[None]:
         """Look, inside the block, only at findings with these ids, on Beijing days `first` to `last`."""
         days = (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") <= pa.scalar(last))
-        with self._instead({"matches": self._datasets["matches"].filter(days & ds.field("finding_id").isin(pa.array(ids, pa.string())))}):
+        with self._instead({"matches": self._whole("matches").filter(days & ds.field("finding_id").isin(pa.array(ids, pa.string())))}):
             yield
 
     @contextmanager
     def of_people(self, ids: Collection[str]) -> Iterator[None]:
         """Look, inside the block, only at what is known of the people with these ids, given in lower case."""
         known = pc.utf8_lower(ds.field("userid")).isin(pa.array(sorted(ids), pa.string()))
-        with self._instead({"people": self._datasets["people"].filter(known)}):
+        with self._instead({"people": self._whole("people").filter(known)}):
             yield
 
     @contextmanager
@@ -336,6 +362,11 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def named_tables(query: str) -> frozenset[str]:
+    """Return the internal tables whose names stand in a query or a view, in any case."""
+    return TABLES.intersection(re.findall(r"\w+", query.lower()))
 
 
 def _without(kind: str, gone: Sequence[str]) -> str:

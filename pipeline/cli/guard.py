@@ -13,6 +13,7 @@ import typer
 import typer.main
 
 from pipeline.cli import usage
+from pipeline.cli.given import taken_as_given
 from pipeline.cli.helptext import Help
 from pipeline.cli.root import CALL, LANG, t
 from pipeline.errors import ArchiveError, NotAllowed, UsageError
@@ -24,6 +25,7 @@ def guarded(group: Any) -> Any:
     """Return the command line with every command behind its check."""
     kept = _kept()
     group.context_class.formatter_class = Help
+    taken_as_given(group)
     for name, command in leaves(group):
         if command.callback is not None:
             command.callback = _checked(name, command.callback)

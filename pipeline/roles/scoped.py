@@ -33,20 +33,18 @@ Mask = Callable[[pa.RecordBatch], pa.Array]
 
 
 class View:
-    """The lake as one person sees it, over one snapshot. hidden: the condition that `hidden.py` puts on some kinds."""
+    """The lake as one person sees it, over one snapshot. hidden: the condition that `hidden.py` puts on some kinds, messages among them, or None."""
 
-    def __init__(self, lake: Lake, snapshot: Snapshot, access: Access) -> None:
+    def __init__(self, lake: Lake, snapshot: Snapshot, access: Access, hidden: pc.Expression | None) -> None:
         self.lake, self.snapshot, self.access = lake, snapshot, access
         person = access.person if access.mode == "roles" else None
         bound = person is not None and bool(person.departments or person.employee or person.manager)
         self.scope = scope_of(person, _people(lake, snapshot), _handovers(lake, snapshot)) if bound else RowScope()
         self._keys: dict[str, dict[str, pa.Array]] = {}
-        self._hidden: pc.Expression | None = None
+        self._hidden = hidden  # what follows the message leaves out what messages do
 
     def of(self, kind: str, dataset: ds.Dataset, hidden: pc.Expression | None) -> ds.Dataset:
         """Return the dataset of a kind as the person sees it; itself when nothing is hidden. hidden: a condition on its rows, or None."""
-        if kind == "messages":
-            self._hidden = hidden
         dropped = () if self.access.clear else schema.kind(kind).second_key
         mask = None if self.scope.everything else self._mask(kind)
         if mask is None and not dropped:

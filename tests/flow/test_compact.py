@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -379,7 +380,9 @@ def test_old_files_stay_ten_minutes_and_a_reader_of_an_older_version_goes_on(hom
         assert reader.rows(query) == told and reader.arrow(query).num_rows == len(told)  # re-opened, once
 
 
-@pytest.mark.parametrize("step", [pytest.param("_register", id="it opens"), pytest.param("_with", id="it asks")])
+@pytest.mark.parametrize(
+    "step", [pytest.param("_connect", id="it opens"), pytest.param("_register", id="it looks at a kind"), pytest.param("_with", id="it asks")]
+)
 def test_erasures_that_follow_each_other_while_a_reader(home: Home, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     told, real = firm.values(home, "select seq from messages order by seq"), getattr(Reader, step)
     gone, todo = told[:4], told[:4]
@@ -393,6 +396,23 @@ def test_erasures_that_follow_each_other_while_a_reader(home: Home, monkeypatch:
     with Reader(home, CORP) as asking:
         found = asking.rows("SELECT seq FROM messages ORDER BY seq")
     assert not todo and [r["seq"] for r in found] == [n for n in told if n not in gone]
+
+
+@pytest.mark.parametrize(
+    "narrowed", [pytest.param(lambda r: r._only(), id="messages"), pytest.param(lambda r: r.of_findings([], date(2026, 1, 1), date(2027, 1, 1)), id="findings")]
+)
+def test_a_reader_whose_files_went_before_a_question_is_narrowed_looks_at_the_newest_version_whole(home: Home, later: Any, narrowed: Any) -> None:
+    with Reader(home, CORP) as reader:
+        opened = reader.snapshot.version
+        compact.run(home, CORP)
+        later(11 * MINUTE)
+        assert purges.run(home, CORP)
+        with narrowed(reader):
+            assert reader.snapshot.version > opened
+            found = reader.rows("SELECT seq FROM messages ORDER BY seq"), reader.rows("SELECT finding_id FROM matches ORDER BY 1")
+        again = reader.rows("SELECT seq FROM messages ORDER BY seq"), reader.rows("SELECT finding_id FROM matches ORDER BY 1")
+    assert found == again == (firm.rows(home, "SELECT seq FROM messages ORDER BY seq"), firm.rows(home, "SELECT finding_id FROM matches ORDER BY 1"))
+    assert found[0] and found[1]
 
 
 def test_a_file_that_is_missing_without_a_reason_is_still_an_error(home: Home) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from pipeline import schema
 from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.roles import acting, actors
@@ -15,6 +17,7 @@ from pipeline.roles.rowscope import RowScope, Spell, below, scope_of
 from pipeline.roles.scoped import seen
 from pipeline.search import hits, index
 from pipeline.search.question import Question
+from tests import firm
 from tests.firm import CORP, T0
 from tests.roles import homes
 
@@ -120,6 +123,27 @@ def test_a_search_chooses_among_what_may_be_seen(archive: tuple[Home, dict[str, 
         newest = hits.look(reader, Question(text="保", limit=1)).hits
         said = reader.rows("SELECT seq FROM messages WHERE text LIKE '%保%' ORDER BY sent_at DESC LIMIT 1")
     assert [h.seq for h in newest] == [r["seq"] for r in said]
+
+
+@pytest.mark.slow
+def test_a_decision_on_what_went_out_of_view_is_not_shown_to_who_asks_nothing_else(tmp_path: Path) -> None:
+    at = homes.archive(tmp_path)
+    lake, found = at.lake(CORP), firm.rows(at, "SELECT DISTINCT seq, first(finding_id) AS id FROM matches WHERE seq IN (1, 9) GROUP BY seq ORDER BY seq")
+    tables = [_rows("reviews", finding_id=[r["id"] for r in found]), _rows("hidden", origin=["sealed"], seq=[1])]
+    kinds = ["reviews", "hidden"]
+    lake.commit(lake.snapshot(), [lake.write(table, kind) for table, kind in zip(tables, kinds, strict=True)], (), what="restrict")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("LIUHEN_TOKEN", homes.people(at, ["shanghai"])["shanghai"])
+        access = acting.access_of(at.path)
+    with Reader(at, CORP, access=access) as reader:
+        assert reader.rows("SELECT finding_id FROM lake_reviews") == [{"finding_id": found[1]["id"]}]
+
+
+def _rows(kind: str, **columns: list[Any]) -> pa.Table:
+    """Rows of a kind: what is not given is null, or nothing in particular."""
+    n = len(next(iter(columns.values())))
+    others = {c.name: [None if c.null else "x" if c.type == "string" else 0] * n for c in schema.kind(kind).columns if c.name not in columns}
+    return schema.table(kind, columns | others)
 
 
 @pytest.mark.slow

@@ -231,11 +231,21 @@ def test_a_reader_makes_what_a_question_names_and_everything_for_who_takes_its_c
     listed = "SELECT view_name FROM duckdb_views() WHERE view_name IN (SELECT unnest($names)) ORDER BY 1"
     known = {"names": list(audit.view_names())}
     with Reader(firm.home(tmp_path), firm.CORP) as reader:
-        assert reader.rows(listed, known) == []
+        assert reader.rows(listed, known) == [] and tables(reader) == set()
         assert reader.rows("SELECT count(*) AS n FROM Rooms") == [{"n": 0}] and [r["view_name"] for r in reader.rows(listed, known)] == ["rooms"]
+        assert tables(reader) == {"lake_rooms"}
         assert reader.arrow("SELECT count(*) AS n FROM matches")["n"].to_pylist() == [0]
         assert [r["view_name"] for r in reader.rows(listed, known)] == sorted({"rooms", "matches", "lake_doubled", "lake_newest_scans"})
+        assert tables(reader) == {"lake_rooms", "lake_matches", "lake_doubled_kept", "lake_scans"}
+        assert reader.rows("SELECT count(*) AS n FROM Lake_Seats, lake_context") == [{"n": 0}] and {"lake_seats", "lake_context"} < tables(reader)
         assert [name for (name,) in reader.connection.execute(listed, known).fetchall()] == sorted(audit.view_names())
+        assert tables(reader) == {f"lake_{kind}" for kind in schema.KINDS} | {"lake_context", "lake_rest_kept", "lake_doubled_kept"}
+
+
+def tables(reader: Reader) -> set[str]:
+    """What a reader has let DuckDB see of the lake."""
+    known = {f"lake_{kind}" for kind in schema.KINDS} | {"lake_context", "lake_rest_kept", "lake_doubled_kept"}
+    return {r["view_name"] for r in reader.rows("SELECT view_name FROM duckdb_views()")} & known
 
 
 def test_users_can_ask_every_view_that_is_not_internal() -> None:
