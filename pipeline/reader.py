@@ -41,6 +41,7 @@ KEPT = {
 }
 ADDED = ("lake_context", "lake_rest_kept", "lake_doubled_kept")  # internal tables beside those of the kinds
 TABLES = frozenset([*ADDED, *(f"{audit.INTERNAL}{kind}" for kind in schema.KINDS)])
+FEW_GROUPS = 200  # row groups: to read the words of so many takes a quarter of a second
 FAILURES = (duckdb.Error, OSError, ArchiveError)  # what a file that is gone may come out as
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
@@ -268,12 +269,31 @@ class Reader:
             return self.arrow(asked.sql, values)
 
     @contextmanager
-    def of_records(self, seqs: Collection[int], first: date, last: date) -> Iterator[None]:
-        """Look, inside the block, only at messages with these seqs, of any origin, on Beijing days `first` to `last`: the others are not read."""
-        days = (ds.field("dt") >= pa.scalar(first)) & (ds.field("dt") <= pa.scalar(last))
+    def of_records(self, seqs: Collection[int], days: Collection[date]) -> Iterator[None]:
+        """Look, inside the block, only at messages with these seqs, of any origin, on these Beijing days: the others are not read."""
+        on_days = ds.field("dt").isin(pa.array(sorted(days), pa.date32()))
         wanted = pa.array(sorted(seqs), pa.uint64())
-        with self._only(days & ds.field("seq").isin(wanted), rows=self.steady(lambda: self.messages().may_hold("seq", wanted, days))):
+        few = self._of_days(days)
+        if few is not None:
+            with self._instead({"messages": few.only(on_days & ds.field("seq").isin(wanted))}):
+                yield
+            return
+        range_ = (ds.field("dt") >= pa.scalar(min(days))) & (ds.field("dt") <= pa.scalar(max(days)))
+        with self._only(on_days & ds.field("seq").isin(wanted), rows=self.steady(lambda: self.messages().may_hold("seq", wanted, range_))):
             yield
+
+    def _of_days(self, days: Collection[date]) -> counted.Messages | None:
+        """Return the messages in row groups that may hold some of these days, None where these are so many that a look at all seqs is sooner."""
+        from pipeline.search.candidates import groups_of_days
+
+        if self._months is not None:
+            return None
+
+        def some() -> counted.Messages | None:
+            groups = groups_of_days(self, days)
+            return self.messages().in_groups(groups) if sum(map(len, groups.values())) <= FEW_GROUPS else None
+
+        return self.steady(some)
 
     @contextmanager
     def of_findings(self, ids: Sequence[str], first: date, last: date) -> Iterator[None]:

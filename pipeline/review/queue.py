@@ -96,7 +96,7 @@ def items(reader: Reader, wanted: Wanted) -> list[Item]:
     ids, seqs = [row["finding_id"] for row in which], {row["seq"] for row in which}
     with reader.of_findings(ids, first, last):
         rows = reader.rows(_ROWS, {**at, "ids": ids})
-    with reader.of_records(seqs, first, last):
+    with reader.of_records(seqs, set(days)):
         parts = {(row["origin"], row["seq"]): row["parts"] for row in reader.rows(_TEXTS, {"first": first, "last": last, "seqs": sorted(seqs)})}
     return [_item(row, parts.get((row["origin"], row["seq"]))) for row in rows]
 

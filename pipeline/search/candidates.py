@@ -10,6 +10,7 @@ damaged or of something else answers nothing: every group of its file is a candi
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -149,6 +150,23 @@ def groups_of_conversation(reader: Reader, conversation_id: str) -> dict[str, li
         if candidate.file.bucket == own or candidate.file.bucket not in layout.BUCKETS:
             found.setdefault(candidate.file.path, []).append(candidate.group)
     return {path: sorted(groups) for path, groups in found.items()}
+
+
+def groups_of_days(reader: Reader, days: Collection[date]) -> dict[str, list[int]]:
+    """Return the row groups that may hold messages of some Beijing days, ascending, by the path of their file."""
+    files, found = files_of(reader), {}
+    wanted = sorted(day.toordinal() - EPOCH for day in days)
+    for file in files.snapshot.of("messages"):
+        if file.rows and _holds_one(*days_of_month(file.month), wanted):
+            held = [n for n, group in _groups(files, file, [], Seen()) if _holds_one(group.first, group.last, wanted)]
+            found.update({file.path: held} if held else {})
+    return found
+
+
+def _holds_one(first: int, last: int, days: Sequence[int]) -> bool:
+    """Whether one of some ascending days lies between two."""
+    at = bisect_left(days, first)
+    return at < len(days) and days[at] <= last
 
 
 def groups_of_person(reader: Reader, person: str) -> dict[str, list[int]]:

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from pipeline import audit, compact, ingest, schema, stamps
+from pipeline import reader as reader_module
 from pipeline.directory import Entry
 from pipeline.home import Home
 from pipeline.lakerows import people_table
@@ -274,16 +275,18 @@ def test_rows_that_may_hold_words_are_told_without_reading_all_words(archive: Ho
 
 
 @pytest.mark.parametrize("beside", [pytest.param(True, id="kept beside the files"), pytest.param(False, id="from data files alone")])
-def test_messages_of_some_seqs_and_days_are_the_same_looked_at_alone(archive: Home, beside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("few", [pytest.param(0, id="by their seqs"), pytest.param(200, id="by row groups of their days")])
+def test_messages_of_some_seqs_and_days_are_the_same_looked_at_alone(archive: Home, beside: bool, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "FEW_GROUPS", few)
     query, wanted = "SELECT seq, origin, dt, parts, recalled_by FROM messages ORDER BY ALL", {3, 30, 200, 400, 405, 503, 9_999}
     if not beside:
         monkeypatch.setattr(narrow, "read", lambda *_: None)
     with Reader(archive, firm.CORP) as reader:
         everything = reader.rows(query)
         days = sorted({row["dt"] for row in everything})
-        for first, last in ((days[0], days[-1]), (days[0], days[0]), (days[-1], days[-1])):
-            with reader.of_records(wanted, first, last):
-                assert reader.rows(query) == [row for row in everything if row["seq"] in wanted and first <= row["dt"] <= last]
+        for some in (days, days[:1], days[-1:], [days[0], days[-1]]):
+            with reader.of_records(wanted, some):
+                assert reader.rows(query) == [row for row in everything if row["seq"] in wanted and row["dt"] in some]
         assert reader.rows(query) == everything
     assert {row["seq"] for row in everything} >= wanted - {9_999}
 
