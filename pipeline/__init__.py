@@ -96,6 +96,7 @@ It is settled
 
 It is kept
     layout.py            which bucket a row belongs to, where row groups end
+    rewriting.py         the rows of a file again, but for some
     compact.py           many small files → one a month and bucket
     trusted_clock.py     the clock that destruction by time goes by
     logcare.py           checkpoints of the log, and the end of old entries

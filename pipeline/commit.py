@@ -24,7 +24,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commitrows, compact, consent, durable, manifests, newest_ids, purges, room, settle, trusted_clock
+from pipeline import clock, commitrows, compact, consent, durable, manifests, newest_ids, purges, rewriting, room, settle, trusted_clock
 from pipeline.commitrows import Commit
 from pipeline.consent import ConsentPolicy
 from pipeline.directory import Directory
@@ -412,12 +412,13 @@ class Plan:
         if not gone:
             return
         for file in self.snapshot.of(kind, buckets=None if bucket is None else [bucket]):
-            rest = self.lake.without(file, gone)
-            if rest is None:
+            rows = rewriting.found(self.lake, file, gone)
+            if rows is None:
                 continue
             self.removes.append(file)
-            if rest.num_rows:
-                self._write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
+            written = rewriting.again(self.lake, file, rows, token=secrets.token_hex(8))
+            self.written += [written] if written is not None else []
+            self.adds += [written] if written is not None else []
 
     def _write_own(self, events: Sequence[Event]) -> None:
         now = clock.now_ms()

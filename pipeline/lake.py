@@ -24,7 +24,7 @@ import os
 import re
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cache
@@ -404,15 +404,6 @@ class Lake:
         key = filekeys.in_bytes(data)
         if key is None or key not in self.keyring.names(key):  # a worker that missed a new generation: committed, its rows could not be read
             raise VerifyFailed("FILE_KEY_GONE", f"the key of a file of kind {file.kind} is not in the keyring any more", remedy="run the same command again")
-
-    def without(self, file: DataFile, gone: Collection[tuple[str, int | None]]) -> pa.Table | None:
-        """Return the rows of `file` that are not among `gone` (origin, seq), or None when it holds none of those."""
-        low, high = file.stats.get("seq", (0, 1 << 63))
-        if not any(seq is not None and low <= seq <= high for _, seq in gone):
-            return None
-        names = self.read(file.kind, [file], columns=["origin", "seq"])  # most files that are asked hold none of them: the rest is not read
-        mask = [row not in gone for row in zip(names["origin"].to_pylist(), names["seq"].to_pylist(), strict=True)]
-        return None if all(mask) else self.read(file.kind, [file]).filter(pa.array(mask))
 
     def dataset(
         self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None, whole: Mapping[str, Sequence[str]] | None = None

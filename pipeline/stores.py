@@ -167,12 +167,7 @@ def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tupl
     made, lost = Change(home, lake, snapshot), 0
     try:
         for file in [f for kind in LAKE_KINDS for f in snapshot.of(kind)]:
-            rest = lake.without(file, wanted)
-            if rest is None:
-                continue
-            lost += file.rows - rest.num_rows
-            made.removes.append(file)
-            made.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
+            lost += made.without(file, wanted)
         noted = made.list_files()
         version = room.commit(home, lake, snapshot, made.adds, made.removes, what="purge")
     except (CommitConflict, VerifyFailed, UsageError, durable.Vanished):

@@ -1,6 +1,6 @@
 """One planned commit of rows and files, made anew when another one comes first.
 
-Before: lake.py, purges.py, room.py. After: hiding.py, moving.py, resealing.py, destroying.py, stores.py.
+Before: lake.py, rewriting.py, purges.py, room.py. After: hiding.py, moving.py, resealing.py, destroying.py, stores.py.
 Killed anywhere: before the commit nothing has happened but files that no commit names, and the list that was written before each of them names
 their token and folder; after it the list says what to unlink.
 """
@@ -8,16 +8,16 @@ their token and folder; after it the list says what to unlink.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pyarrow as pa
 
-from pipeline import purges, room
+from pipeline import purges, rewriting, room
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
-from pipeline.layout import FileWriter
 from pipeline.purges import Noted
+from pipeline.rewriting import Key
 
 TRIES = 200
 
@@ -39,16 +39,25 @@ class Change:
             self._announce(kind, month, bucket, lexicon)
             self.adds.append(self.lake.write(table, kind, month=month, bucket=bucket, lexicon=lexicon, token=self.token))
 
-    def rewrite(self, file: DataFile, rest: pa.Table) -> None:
-        """Write sorted rows in place of a compacted file, with the row groups of its kind."""
+    def without(self, file: DataFile, keys: Collection[Key], taken: list[pa.Table] | None = None) -> int:
+        """Plan a file without the rows of these records; a file that has none stays. Return how many rows go; taken: gets them."""
+        gone = rewriting.found(self.lake, file, keys)
+        if gone is not None:
+            self.again(file, gone, taken)
+        return rewriting.count(gone)
+
+    def again(self, file: DataFile, gone: pa.ChunkedArray | None = None, taken: list[pa.Table] | None = None) -> None:
+        """Plan a file anew, under the newest key of its unit, without the rows that `gone` tells (None: with all of them)."""
+        self.removes.append(file)
         self._announce(file.kind, file.month, file.bucket, file.lexicon)
-        writer = FileWriter(self.lake, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon, token=self.token)
-        try:
-            writer.write(rest)
-            self.adds.append(writer.close())
-        except BaseException:
-            writer.abandon()
-            raise
+        written = rewriting.again(self.lake, file, gone, token=self.token, taken=taken)
+        self.adds += [written] if written is not None else []
+
+    def instead(self, file: DataFile, rows: pa.Table) -> None:
+        """Plan a file with these sorted rows, at least one, in place of its own."""
+        self.removes.append(file)
+        self._announce(file.kind, file.month, file.bucket, file.lexicon)
+        self.adds.append(rewriting.put(self.lake, file, (r for r in [rows]), token=self.token))
 
     def _announce(self, kind: str, month: str, bucket: str, lexicon: str) -> None:
         folder = f"kind={kind}/month={month}/bucket={bucket}/lexicon={lexicon}"

@@ -18,8 +18,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import holds, manifests, purges, trusted_clock
-from pipeline.consenting import change, fates, moving, resealing
+from pipeline import holds, manifests, purges, rewriting, trusted_clock
+from pipeline.consenting import change, fates, resealing
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Key
 from pipeline.consenting.precedence import Cover, outcome
@@ -140,7 +140,7 @@ def keep_for(home: Home, corp_id: str, hold: Hold) -> int:
                 continue  # kept already; what a hold kept that ended since may be this one's too
             table = lake.read(KIND, [file])
             covered = _covered(home, corp_id, snapshot, table, hold)
-            mask = moving.among(table, covered)
+            mask = rewriting.among(table, covered)
             if covered and pc.any(mask).as_py():
                 made.removes.append(file)
                 made.write(table.filter(pc.invert(mask)), KIND, month=file.month, bucket=file.bucket)

@@ -1,6 +1,6 @@
 """Restricted rows lie under keys of their own: they are moved there out of the archive's files, and back when no refusal counts any more.
 
-Before: hiding.py (they are out of view already), layout.py. After: reader.py finds nothing of them in any file it opens.
+Before: hiding.py (they are out of view already), rewriting.py. After: reader.py finds nothing of them in any file it opens.
 
 Rules: (1) one commit takes every row of the hidden records out of messages, sealed, matches and media, puts it into `restricted`, and empties
 `hidden`; (2) only files of the months and buckets of these records are rewritten; (3) a row comes back column by column as it was;
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import clock, consent, layout, schema
+from pipeline import clock, consent, layout, rewriting, schema
 from pipeline.commitrows import table as rows_table
 from pipeline.consenting import candidates, change, fates, hidden, judging
 from pipeline.consenting.candidates import Stored
@@ -67,8 +67,7 @@ def _moving(lake: Lake, snapshot: Snapshot, places: Sequence[Row], made: Change)
     refs = {key: rows[-1]["scope_ref"] for key, rows in known.items()}
     taken: dict[str, list[Row]] = defaultdict(list)
     for file in _files(snapshot, wanted):
-        out = _take_out(lake, file, keys, made)
-        for row in out:
+        for row in _take_out(file, keys, made):
             taken[file.month].append(_boxed(file, row))
     _name(taken, refs)
     for month, rows in sorted(taken.items()):
@@ -83,40 +82,11 @@ def _files(snapshot: Snapshot, wanted: dict[str, set[str]]) -> Iterable[DataFile
             yield file
 
 
-def _take_out(lake: Lake, file: DataFile, keys: set[Key], made: Change) -> list[Row]:
+def _take_out(file: DataFile, keys: set[Key], made: Change) -> list[Row]:
     """Return the rows of these records in a file, and plan the file without them; a file that has none stays."""
-    low, high = file.stats.get("seq", (0, 1 << 63))
-    if not any(low <= seq <= high for _, seq in keys):
-        return []
-    whole = lake.read(file.kind, [file])
-    mask = among(whole, keys)
-    if not pc.any(mask).as_py():
-        return []
-    made.removes.append(file)
-    rest = whole.filter(pc.invert(mask))
-    if rest.num_rows:
-        put_back(made, file, rest)
-    return _plain(whole.filter(mask))
-
-
-def among(rows: pa.Table, keys: Iterable[Key]) -> pa.ChunkedArray:
-    """Return which rows belong to these records."""
-    by_origin: dict[str, list[int]] = defaultdict(list)
-    for origin, seq in keys:
-        by_origin[origin].append(seq)
-    mask = pa.chunked_array([pa.array([False] * rows.num_rows, pa.bool_())])
-    for origin, seqs in by_origin.items():
-        own = pc.and_(pc.equal(rows["origin"], origin), pc.is_in(rows["seq"], value_set=pa.array(seqs, pa.uint64())))
-        mask = pc.or_(mask, pc.fill_null(own, False))
-    return mask
-
-
-def put_back(made: Change, file: DataFile, rest: pa.Table) -> None:
-    """Write rows in place of a file as what it was: a hot one small, a compacted one with the row groups of its kind."""
-    if layout.is_hot(file) or file.bucket not in layout.buckets_of(file.kind):
-        made.write(rest, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon)
-    else:
-        made.rewrite(file, rest)
+    taken: list[pa.Table] = []
+    made.without(file, keys, taken)
+    return [row for rows in taken for row in _plain(rows)]
 
 
 def _plain(rows: pa.Table) -> list[Row]:
@@ -203,7 +173,7 @@ def _restoring(lake: Lake, snapshot: Snapshot, back: dict[Key, Fated], run_id: s
     returning: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for file in snapshot.of("restricted"):
         whole = lake.read("restricted", [file])
-        mask = among(whole, back)
+        mask = rewriting.among(whole, back)
         if not pc.any(mask).as_py():
             continue
         made.removes.append(file)

@@ -16,12 +16,11 @@ from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import answers, clock, consent, settle, trusted_clock
+from pipeline import answers, clock, consent, rewriting, settle, trusted_clock
 from pipeline.commitrows import table as rows_table
-from pipeline.consenting import change, fates, judging, moving
+from pipeline.consenting import change, fates, judging
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Fated, Key
 from pipeline.consenting.judging import Move, Rules
@@ -116,7 +115,7 @@ def sealed_rows(lake: Lake, file: DataFile, chosen: Iterable[Key]) -> list[Row]:
     if not set(lake.keyring.names(f"{lake.corp_id}/{file.kind.split('_')[0]}/{file.month}#")):
         return []  # its day's key was destroyed
     table = lake.read(file.kind, [file])
-    return fates.in_ms(table.filter(moving.among(table, chosen))).to_pylist()  # type: ignore[no-any-return]
+    return fates.in_ms(table.filter(rewriting.among(table, chosen))).to_pylist()  # type: ignore[no-any-return]
 
 
 def judged_pages(bench: Workbench, rows: Iterable[Row]) -> Iterable[GatedPage]:
@@ -196,11 +195,7 @@ def _take_out(lake: Lake, snapshot: Snapshot, kind: str, keys: set[Key], made: C
     for file in snapshot.of(kind):
         if not lake.keyring.names(f"{lake.corp_id}/{kind.split('_')[0]}/{file.month}#"):
             continue
-        table = lake.read(kind, [file])
-        mask = moving.among(table, keys)
-        if pc.any(mask).as_py():
-            made.removes.append(file)
-            made.write(table.filter(pc.invert(mask)), kind, month=file.month, bucket=file.bucket)
+        made.without(file, keys)
 
 
 def _write_rows(

@@ -24,10 +24,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import clock, commitrows, durable, filekeys, layout, manifests, purges, stores
+from pipeline import clock, commitrows, durable, filekeys, layout, manifests, purges, rewriting, stores
 from pipeline.approvals import store as approvals
 from pipeline.commit import new_run_id
-from pipeline.consenting import change, fates, hidden, moving
+from pipeline.consenting import change, fates, hidden
 from pipeline.consenting.candidates import Stored
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Fated, Key
@@ -165,10 +165,7 @@ def _unhide(home: Home, corp_id: str, keys: Collection[Key]) -> None:
     def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         files = snapshot.of("hidden")
         for file in files:
-            rest = lake.without(file, keys)
-            if rest is not None:
-                made.removes.append(file)
-                made.write(rest, "hidden")
+            made.without(file, keys)
         return bool(made.removes)
 
     change.commit(home, corp_id, plan, what="remove")
@@ -179,7 +176,7 @@ def _unhide(home: Home, corp_id: str, keys: Collection[Key]) -> None:
 
 def _units(lake: Lake, keys: Collection[Key]) -> dict[str, int]:
     """Return the units that hold rows of these records, with the generation of their keys."""
-    units = {unit_of(lake, f) for kind in CONTENT for f in lake.snapshot().of(kind) if lake.without(f, keys) is not None}
+    units = {unit_of(lake, f) for kind in CONTENT for f in lake.snapshot().of(kind) if rewriting.found(lake, f, keys) is not None}
     return {unit: generation_of(lake.keyring.current(unit)) for unit in sorted(units)}
 
 
@@ -205,8 +202,7 @@ def _renew(home: Home, corp_id: str, units: Collection[str]) -> None:
 
     def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
         for file in [f for f in snapshot.files if old(lake, f)]:
-            made.removes.append(file)
-            moving.put_back(made, file, lake.read(file.kind, [file]))
+            made.again(file)
         return bool(made.removes)
 
     change.commit(home, corp_id, plan, what="renew keys")
@@ -253,12 +249,7 @@ def _out_of_directory(home: Home, corp_id: str, customer: str) -> dict[str, int]
 
 def counted(lake: Lake, snapshot: Snapshot, keys: Collection[Key], kinds: Iterable[str] = CONTENT) -> dict[str, int]:
     """Return how many rows of each kind belong to these records."""
-    found: dict[str, int] = {}
-    for kind in kinds:
-        for file in snapshot.of(kind):
-            rest = lake.without(file, keys)
-            if rest is not None:
-                found[kind] = found.get(kind, 0) + file.rows - rest.num_rows
-    return found
+    counts = {kind: sum(rewriting.count(rewriting.found(lake, file, keys)) for file in snapshot.of(kind)) for kind in kinds}
+    return {kind: n for kind, n in counts.items() if n}
 
 

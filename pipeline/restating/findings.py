@@ -19,7 +19,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.consenting import moving
 from pipeline.consenting.change import Change
 from pipeline.match.context import finding_key
 from pipeline.rescan import months, stored
@@ -44,8 +43,7 @@ def restate(bench: Workbench, month: str, changed: Mapping[Key, Judged], made: C
         there |= set(table["finding_id"].to_pylist()) if current else set()
         anew = _anew(table, changed, heard, holding if current else None)
         if anew is not None:
-            made.removes.append(file)
-            moving.put_back(made, file, anew)
+            made.instead(file, anew)
     _add(bench, month, [row for row in found if finding_key(bench.corp_id, row.finding.rule_id, row.spans) not in there], made, now_ms)
 
 

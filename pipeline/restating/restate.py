@@ -188,6 +188,5 @@ def _changed(bench: Workbench, month: str, who: Whose, note: Note) -> Iterator[J
 def _rewrite(bench: Workbench, month: str, changed: dict[tuple[str, int], Judged], made: Change) -> None:
     columns = {key: j.columns(bench.policy.version, bench.snapshot.version) for key, j in changed.items()}
     for file, table in rows.holding(made.lake, bench.snapshot.of("messages", months=[month]), set(changed)):
-        made.removes.append(file)
-        moving.put_back(made, file, rows.rewritten(table, columns))
+        made.instead(file, rows.rewritten(table, columns))
     findings.restate(bench, month, changed, made, now_ms=clock.now_ms())

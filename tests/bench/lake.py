@@ -281,14 +281,16 @@ def indexing(home: str) -> dict[str, Any]:
 
 
 def rewriting(home: str) -> dict[str, Any]:
-    """Read the fullest month-bucket and write it again, as taking one record out does: seconds, rows."""
+    """Write the fullest month-bucket again without one record, as an erasure does: seconds, rows."""
+    from pipeline import rewriting
+
     lake = Home(Path(home)).lake(firm.CORP)
     file = max(lake.snapshot().of("messages"), key=lambda f: f.rows)
+    one = lake.read("messages", [file], columns=["origin", "seq"]).slice(file.rows // 2, 1).to_pylist()[0]
     begun, cpu = _now()
-    writer = layout.FileWriter(lake, "messages", month=file.month, bucket=file.bucket, lexicon=file.lexicon, token="0" * 16)
-    writer.write(lake.read("messages", [file]))
-    written = writer.close()
+    written = rewriting.again(lake, file, rewriting.found(lake, file, {(one["origin"], one["seq"])}), token="0" * 16)
     ended, used = _now()
+    assert written is not None and written.rows == file.rows - 1
     lake.purge([written])
     return {"wall": ended - begun, "cpu": used - cpu, "rows": written.rows, "bytes": written.size}
 

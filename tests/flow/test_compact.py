@@ -220,6 +220,19 @@ def test_what_comes_after_a_compaction_is_moved_into_the_same_files(compacted: H
     assert len({f.path for f in after} - before) == 1, "only the bucket of the one conversation is written again"
 
 
+def test_what_loses_rows_keeps_the_row_groups_of_its_kind(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(layout.GROUP_ROWS, "messages", 2)
+    compact.run(home, CORP)
+    lake = home.lake(CORP)
+    before = {f.path for f in lake.snapshot().files}
+    stores.purge(home, CORP, {("sealed", n) for n in (2, 103, 214)})
+    anew = [f for f in lake.snapshot().of("messages") if f.path not in before and f.rows > 2]
+    assert anew, "none of the three lay beside others"
+    for file in anew:
+        with lake.opened(file) as opened:
+            assert {opened.metadata.row_group(n).num_rows for n in range(opened.metadata.num_row_groups)} <= {1, 2}
+
+
 def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_buckets(home: Home, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     ranges = []
     monkeypatch.setattr(compact, "_SAMPLE_ROWS", 1)

@@ -196,15 +196,6 @@ def test_the_second_key_covers_raw_and_clear_text_only(lake: Lake) -> None:
             fresh.read("messages", [file], columns=[column])
 
 
-def test_rows_are_taken_out_by_origin_and_seq(lake: Lake) -> None:
-    table = filled("messages", 2).set_column(1, pa.field("seq", pa.uint64(), nullable=False), pa.array([7, 8], pa.uint64()))
-    file = lake.write(table, "messages", month="2026-11", bucket="hot")
-    assert lake.without(file, {(MARK, 9)}) is None
-    assert lake.without(file, {("sealed", 7)}) is None
-    rest = lake.without(file, {(MARK, 7)})
-    assert rest is not None and rest["seq"].to_pylist() == [8]
-
-
 def test_a_missing_log_is_one_clear_sentence(tmp_path: Path) -> None:
     FileMaster.create(tmp_path / "master.key")
     lake = Lake(tmp_path / "nothing", "ww1", Keyring(tmp_path / "keyring.json", FileMaster(tmp_path / "master.key")))
