@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,7 +32,7 @@ import pyarrow.compute as pc
 from pipeline import durable, generations, layout, logcare, manifests, purges, schema
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot, reading
+from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
 from pipeline.layout import FileReader, FileWriter, Span, buckets_of, is_hot, rows_of
 
 HOT_FILES = 64
@@ -313,7 +314,8 @@ def _ranges(lake: Lake, step: Step, inputs: Sequence[DataFile], group: frozenset
     if step.bucket or rows_of(inputs) <= (most := _rows_a_range(lake, step.kind, inputs)):
         return [_Range(Span(None, None), wanted)]
     lead = schema.kind(step.kind).order[0]
-    values = pc.drop_null(lake.read(step.kind, inputs, columns=[lead])[lead].combine_chunks())
+    read = [lake.read(step.kind, [f], columns=[lead])[lead] for f in inputs]  # one by one: a scan's threads keep what they took
+    values = pc.drop_null(pa.chunked_array(chain.from_iterable(c.chunks for c in read)).combine_chunks())
     values = values.take(pc.array_sort_indices(values))
     most = most * len(buckets_of(step.kind)) // len(group)  # the rows of other buckets are not kept
     found = list(_cut(values, _ends(values, most), most, sorted(group), wanted))
@@ -348,8 +350,8 @@ def _cut(values: pa.Array, ends: Iterable[Any], most: int, buckets: Sequence[str
 
 
 def _rows_a_range(lake: Lake, kind: str, inputs: Sequence[DataFile]) -> int:
-    with reading(kind):
-        sample = lake.dataset(kind, inputs[:1]).head(_SAMPLE_ROWS)
+    first = next((t for f in inputs for t in FileReader(lake, f).tables(schema.kind(kind).order[0], Span(None, None)) if t.num_rows), None)
+    sample = (first or schema.kind(kind).arrow.empty_table()).slice(0, _SAMPLE_ROWS)
     rows: int = RANGE_BYTES * max(1, sample.num_rows) // max(1, sample.nbytes)
     return max(_SAMPLE_ROWS, rows)
 
