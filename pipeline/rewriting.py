@@ -144,4 +144,4 @@ def _read_out(kept: Iterable[pa.Table], file: DataFile) -> None:
 
 
 def _lost(file: DataFile, stay: int, came: int) -> VerifyFailed:
-    return VerifyFailed("ROWS_LOST", f"{stay} rows of a file of kind {file.kind} stay, {came} came out", remedy="report it; nothing was changed")
+    return VerifyFailed("ROWS_LOST", f"{stay} rows of kind {file.kind} went in, {came} came out", remedy="report it; nothing was changed")
