@@ -4,7 +4,8 @@ Before: filekeys.py, keyring.py, lake.py. After: purges.py, compact.py.
 
 Rules, each with a test:
  (1) A month's hot key gets its next generation when no committed file lies under the newest one and a file that did was taken out.
- (2) The second key of a generation is made first: a file under hot key g lies under second keys of g or later, never earlier.
+ (2) The second key of a generation is made first: a file under hot key g lies under second keys of g or later, never earlier, whoever
+     advances beside it: each generation is made once.
  (3) A generation ends when no file that is committed, waits in a manifest, or waits to be unlinked lies under it or an older one;
      a file whose key cannot be told holds all of them.
  (4) Whoever lost the race, a worker with an old keyring in memory, cannot do harm: a commit refuses files whose key is gone.
@@ -33,11 +34,8 @@ def advance(lake: Lake, snapshot: Snapshot, gone: Iterable[str]) -> None:
 
 
 def _next(keyring: Keyring, unit: str, generation: int) -> None:
-    second = f"{unit}!2"
-    while (found := _generations(keyring, second)) == [] or max(found) < generation:  # rule 2
-        keyring.next_generation(second)
-    while max(_generations(keyring, unit)) < generation:
-        keyring.next_generation(unit)
+    keyring.reach(f"{unit}!2", generation)  # rule 2
+    keyring.reach(unit, generation)
 
 
 def _generations(keyring: Keyring, unit: str) -> list[int]:

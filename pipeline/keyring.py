@@ -74,7 +74,7 @@ class Keyring:
         self._root: tuple[Wrapping | None, bytes] = (None, b"")  # the wrapping it came from, the root key
         self._checked = ""  # the MAC of the file that was found right
         self._opening = threading.Lock()
-        self._stamp = (0, 0)
+        self._stamp = (0, 0, 0)
         self._take(KeyringFile(version=VERSION, id=secrets.token_hex(8)))
         self._reload()
 
@@ -97,8 +97,9 @@ class Keyring:
         for name in sorted(file.keys, key=generation_of):
             latest[unit_of(name)] = name
         self._file, self._latest = file, latest
-        for name in [n for n in self._plain if n not in file.keys]:
-            self._plain.pop(name, None)
+        for name in self._plain.copy():  # at once: other threads of a scan add keys meanwhile
+            if name not in file.keys:
+                self._plain.pop(name, None)
 
     def _fits(self, file: KeyringFile, seen: Witness | None) -> None:
         if self._master.id not in [root.master for root in file.roots]:
@@ -117,7 +118,7 @@ class Keyring:
     def _refresh(self) -> None:
         try:
             stat = os.stat(self.path)
-            if (stat.st_ino, stat.st_mtime_ns) == self._stamp:
+            if kf.stamp_of(stat) == self._stamp:
                 return
         except FileNotFoundError:
             pass
@@ -198,7 +199,7 @@ class Keyring:
     def get(self, name: str) -> bytes:
         """Return the 32 bytes of key `name`; raises UsageError KEY_DESTROYED, VerifyFailed KEY_LOST or KEY_UNKNOWN when there is none."""
         self._refresh()
-        key = self._plain.get(name)
+        key = self._plain.get(name) if name in self._file.keys else None  # another thread may have put it there after it was destroyed
         if key is None:
             key = self._plain[name] = self._open_entry(name)
         return key
@@ -234,6 +235,13 @@ class Keyring:
             raise UsageError("KEY_FIXED", f"the key {unit} names people and messages and has one generation", remedy="rotate the master key instead")
         with self._locked():
             return self._add(unit)
+
+    def reach(self, unit: str, generation: int) -> None:
+        """Make keys of `unit` until its newest one has at least this generation. Looked up and made under one lock: of two callers who want the same
+        one, the second makes nothing."""
+        with self._locked():
+            while (newest := self._latest.get(unit)) is None or generation_of(newest) < generation:
+                self._add(unit)
 
     def destroy(self, name: str) -> None:
         """Forget key `name` durably: nothing written under it can be read again, here or in any copy. An absent one is fine."""

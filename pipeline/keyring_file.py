@@ -100,7 +100,13 @@ def read_witness(path: Path | None) -> Witness | None:
         raise VerifyFailed("KEYRING_WITNESS_DAMAGED", f"{WITNESS} is not readable", remedy="restore it from the newest backup of the home") from error
 
 
-def read_file(path: Path) -> tuple[KeyringFile, tuple[int, int]] | None:
+def stamp_of(stat: os.stat_result) -> tuple[int, int, int]:
+    """Return what tells a keyring file from its successors: two of them may come within one tick of the file system's clock, and the second one
+    take the number of the file before both; but it says more."""
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def read_file(path: Path) -> tuple[KeyringFile, tuple[int, int, int]] | None:
     """Return what a keyring file holds, still wrapped, and what tells it from its successors; None where there is no file."""
     try:
         with open(path, "rb") as handle:
@@ -108,7 +114,7 @@ def read_file(path: Path) -> tuple[KeyringFile, tuple[int, int]] | None:
         version = msgspec.json.decode(data, type=_Version).version
         if version != VERSION:
             raise UsageError("KEYRING_VERSION", f"the keyring has format {version}, expected {VERSION}", remedy="use the version of liuhen that wrote it")
-        return msgspec.json.decode(data, type=KeyringFile), (stat.st_ino, stat.st_mtime_ns)
+        return msgspec.json.decode(data, type=KeyringFile), stamp_of(stat)
     except FileNotFoundError:
         return None
     except OSError as error:

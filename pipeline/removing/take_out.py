@@ -184,8 +184,7 @@ def _next_keys(lake: Lake, units: Mapping[str, int]) -> None:
     """Make the next generation of every unit, unless that was done before; the second key first, as in generations.py."""
     for unit, before in units.items():
         for name in [f"{unit}!2", unit] if lake.keyring.names(f"{unit}!2#") else [unit]:
-            if generation_of(lake.keyring.current(name)) <= before:
-                lake.keyring.next_generation(name)
+            lake.keyring.reach(name, before + 1)
 
 
 def unit_of(lake: Lake, file: DataFile) -> str:

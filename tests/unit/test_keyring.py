@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,66 @@ def test_a_key_destroyed_by_another_process_is_gone_from_memory_too(folder: Path
     other.destroy("u#0")
     with pytest.raises(UsageError, match="it was destroyed at 20"):
         warm.open(box, context=b"c")
+
+
+def test_a_key_that_another_thread_opened_just_before_it_was_destroyed_opens_nothing_afterwards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = ring(folder), ring(folder)
+    name, other = here.current("u"), here.current("v")
+    real = Keyring._open_entry
+
+    def opened(self: Keyring, wanted: str) -> bytes:
+        key = real(self, wanted)
+        if wanted == name and self is here:
+            there.destroy(name)
+            here.get(other)  # another thread of the same process looks, and finds the new file
+        return key
+
+    monkeypatch.setattr(Keyring, "_open_entry", opened)
+    here.get(name)
+    with pytest.raises(UsageError) as refused:
+        here.get(name)
+    assert refused.value.code == "KEY_DESTROYED"
+
+
+def test_a_keyring_changes_while_other_threads_take_keys_from_it(folder: Path) -> None:
+    here, there = ring(folder), ring(folder)
+    names = [here.current(f"u{n}") for n in range(3)]
+
+    class Opened(dict[str, bytes]):
+        """The keys that are open; whoever goes through them step by step meets another thread."""
+
+        def __iter__(self) -> Iterator[str]:
+            for name in super().__iter__():
+                self[f"of another thread, after {name}"] = b""
+                yield name
+
+    here._plain = Opened({name: here.get(name) for name in names})
+    there.current("new")
+    assert here.get(names[0]) and here.names("new") == ["new#0"]
+
+
+def test_two_changes_within_one_tick_of_the_clock_are_seen_though_the_number_of_the_file_comes_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_fstat, real_stat = os.fstat, os.stat
+
+    def as_before(stat: os.stat_result) -> os.stat_result:
+        return os.stat_result([stat.st_mode, 7, *stat[2:10]], {"st_mtime_ns": 1_000_000_000, "st_atime_ns": 0, "st_ctime_ns": 0})
+
+    monkeypatch.setattr(os, "fstat", lambda *args: as_before(real_fstat(*args)))
+    monkeypatch.setattr(os, "stat", lambda *args, **more: as_before(real_stat(*args, **more)))
+    here, there = ring(folder), ring(folder)
+    name = here.current("u")
+    here.get(name)
+    there.destroy(name)
+    with pytest.raises(UsageError):
+        here.get(name)
+
+
+def test_two_who_want_the_same_generation_make_it_once(folder: Path) -> None:
+    one, two = ring(folder), ring(folder)
+    one.current("u")
+    one.reach("u", 1)
+    two.reach("u", 1)
+    assert one.names("u#") == two.names("u#") == ["u#0", "u#1"]
 
 
 def test_a_new_generation_of_another_process_is_used_at_once(folder: Path) -> None:
