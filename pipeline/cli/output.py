@@ -193,7 +193,7 @@ def _summed() -> Iterator[_Summed]:
             yield below
     finally:
         above.detach()  # flushed, and what lies below stays open
-        below.flush()
+        below.close()  # flushed too, now: Python 3.13 tells when what is forgotten cannot be flushed, and standard output may be closed by then
 
 
 def _piped(write: Callable[[], int]) -> int:

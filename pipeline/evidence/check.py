@@ -193,12 +193,12 @@ class _Bag:
             where, plain, sealed = f"record {number}", f"raw/{number:012d}.plain.json", f"raw/{number:012d}.envelope.json"
             label = leaf_schema().label.encode() + b"\0raw\0" + bytes.fromhex(proof["raw_salt"])
             need(sha256(label + self.files.data(plain)).hexdigest() == fields["raw_commitment"], f"{where}: the opened bytes were changed")
-            need(str(self.files.object(plain).get("msgid")) == fields["msgid"], f"{where}: the opened bytes are of another message")
+            need(str(self.files.received(plain).get("msgid")) == fields["msgid"], f"{where}: the opened bytes are of another message")
             if not self.files.has(sealed):
                 need(fields["origin"] == "imported", f"{where}: the sealed bytes are missing")
                 continue
             need(sha256(self.files.data(sealed)).hexdigest() == fields["sealed_sha256"], f"{where}: the sealed bytes were changed")
-            outer = self.files.object(sealed)
+            outer = self.files.received(sealed)
             need((outer["seq"], outer["msgid"]) == (fields["seq"], fields["msgid"]), f"{where}: the sealed bytes are of another record")
 
     def media(self) -> None:

@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from pipeline import hostile_json
+from pipeline.errors import RecordError
 from pipeline.evidence.gathered import BAG
 from pipeline.evidence.packed import DEFLATED, STORED, BadZip, Entry, Packed
 
@@ -135,7 +137,15 @@ class Files:
 
     def object(self, name: str) -> dict[str, Any]:
         """Return the JSON object in a file."""
-        return as_object(self.data(name), ours=not name.startswith("raw/"))
+        return as_object(self.data(name), ours=True)
+
+    def received(self, name: str) -> dict[str, Any]:
+        """Return the JSON object that WeCom wrote, read as leniently as when it was archived; raises Fault."""
+        try:
+            value, _ = hostile_json.decode(self.data(name))
+        except RecordError as error:
+            raise Fault(f"{name}: {error.detail}") from None
+        return dict(value)
 
     def objects(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of a file of lines."""

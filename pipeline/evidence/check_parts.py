@@ -54,7 +54,7 @@ def _decrypts(files: Files, proof: dict[str, Any], keys: dict[int, tuple[int, in
     number = proof["leaf"]
     where = f"record {number}"
     need(name == f"decryption/{number:012d}.json", f"{name} is about another record")
-    outer = files.object(f"raw/{number:012d}.envelope.json")
+    outer = files.received(f"raw/{number:012d}.envelope.json")
     need(outer["publickey_ver"] == proof["key_version"] and proof["key_version"] in keys, f"{where}: the proof of decryption is under another key")
     modulus, exponent = keys[proof["key_version"]]
     block, sealed = bytes.fromhex(proof["block"]), b64decode(outer["encrypt_random_key"], validate=True)

@@ -631,6 +631,33 @@ def test_what_the_customer_saw_is_told_apart_from_the_name_inside_the_firm(tmp_p
     assert (ours, code) == ("", 0), words
 
 
+def _of(n: int, more: str = "", text: str = "好的") -> bytes:
+    """A message as bytes. more: what stands after its other fields."""
+    said = f'"msgid":"m{n}","action":"send","from":"zhangsan","tolist":["wmA"],"roomid":"","msgtime":{firm.T0 + n * 1000},"msgtype":"text"'
+    return f'{{{said},"text":{{"content":"{text}"}}{more}}}'.encode()
+
+
+# What archived messages look like that no strict parser reads: the source's own, and what other parsers make of JSON.
+LENIENT = {
+    "a control character": _of(1, text="换行\x11也会"), "a line break in a string": _of(2, text="第一行\n第二行"), "no number": _of(3, ',"x":NaN,"y":-Infinity'),
+    "one name twice": _of(4, ',"x":1,"x":2'), "words twice": _of(5, ',"text":{"content":"后来的"}'), "a numeral of 5,000 digits": _of(6, ',"x":' + "9" * 5000),
+    "a numeral beyond a double": _of(7, ',"x":1e999'), "half a character": _of(8, text="\\ud83d"),
+}  # fmt: skip
+
+
+def test_what_was_archived_though_no_strict_parser_reads_it_passes_both_verifiers(tmp_path: Path) -> None:
+    at = firm.home(tmp_path)
+    items = [firm.item(n, data, msgid=f"m{n}") for n, data in enumerate(LENIENT.values(), 1)]
+    odd = firm.item(9, _of(9)).replace(b'{"seq"', b'{"x":1,"x":' + b"9" * 5000 + b',"seq"')
+    assert firm.fates(firm.run(at, firm.page(tmp_path, "p.json", [*items, odd]))) == {"archived": 9}
+    matter.begin(at, firm.CORP, "2026-0142", title="保单纠纷", reason="投诉", review_on=None)
+    checkpoint.make(at, firm.CORP)
+    data = export(at, customer="wmA")
+    assert [line["text"] for line in lines(unzipped(data))][4:6] == ["后来的", "好的"]
+    ours, (code, words) = verdicts(tmp_path, data)
+    assert (ours, code) == ("", 0), (ours, words)
+
+
 def test_a_long_conversation_is_shown_in_parts_that_both_verifiers_check(archive: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.evidence import views
 

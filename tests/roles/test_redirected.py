@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline import sheets
-from pipeline.cli import root
+from pipeline.cli import output, root
 from pipeline.home import Home
 from tests import firm
 from tests.cli.inside import Answer
@@ -55,6 +55,15 @@ def as_person(at: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
 def extracts(at: Home) -> list[dict[str, Any]]:
     custody = Home(at.path).custody
     return [custody.params(e) for e in custody.entries() if e.command == "extract"]
+
+
+def test_what_summed_up_an_output_leaves_nothing_to_flush_behind() -> None:
+    """Standard output may be closed before what wrote to it is forgotten: Python 3.13 says so aloud."""
+    with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as out, redirect_stdout(out):
+        with output._summed() as below:
+            print("第1句")
+        assert below.closed and not out.closed and below.size == len("第1句\n".encode())
+        assert below.sum.hexdigest() == hashlib.sha256("第1句\n".encode()).hexdigest()
 
 
 @pytest.mark.parametrize(

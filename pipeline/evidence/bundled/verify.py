@@ -391,6 +391,18 @@ def parse(data, where, ours=False):
         raise Failed(where + " is not JSON") from None
 
 
+def received(data, where):
+    """Return a JSON value of WeCom, which is read as its clients do: control characters in strings, NaN, of equal names the last one, any numeral."""
+    try:
+        return RECEIVED.decode(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise Failed(where + " is not JSON") from None
+
+
+# Python makes no numbers of more digits: such a numeral stays as it is written.
+RECEIVED = json.JSONDecoder(strict=False, parse_int=lambda digits: int(digits) if len(digits) <= 4300 else digits)
+
+
 # ---- arithmetic ------------------------------------------------------------------------------------------------------
 
 
@@ -816,13 +828,13 @@ class Bundle:
         where, plain, sealed = "record %d" % leaf, "raw/%012d.plain.json" % leaf, "raw/%012d.envelope.json" % leaf
         salt, data = bytes.fromhex(proof["raw_salt"]), self.data(plain)
         need(hashlib.sha256(LABEL + b"raw\0" + salt + data).hexdigest() == fields["raw_commitment"], where + ": the opened bytes were changed")
-        need(str(parse(data, plain).get("msgid")) == fields["msgid"], where + ": the opened bytes are of another message")
+        need(str(received(data, plain).get("msgid")) == fields["msgid"], where + ": the opened bytes are of another message")
         if "data/" + sealed not in self.files:
             need(fields["origin"] == "imported", where + ": the sealed bytes are missing")
             return
         data = self.data(sealed)
         need(hashlib.sha256(data).hexdigest() == fields["sealed_sha256"], where + ": the sealed bytes were changed")
-        outer = parse(data, sealed)
+        outer = received(data, sealed)
         need((outer["seq"], outer["msgid"]) == (fields["seq"], fields["msgid"]), where + ": the sealed bytes are of another record")
 
     def check_media(self):
@@ -1040,7 +1052,8 @@ class Bundle:
             proof = self.object(file)
             where = "record %d" % proof["leaf"]
             need(file == "decryption/%012d.json" % proof["leaf"], file + " is about another record")
-            outer = self.object("raw/%012d.envelope.json" % proof["leaf"])
+            sealed = "raw/%012d.envelope.json" % proof["leaf"]
+            outer = received(self.data(sealed), sealed)
             need(outer["publickey_ver"] == proof["key_version"] in keys, where + ": the proof of decryption is under another key")
             n, e = keys[proof["key_version"]]
             block, under = bytes.fromhex(proof["block"]), base64.b64decode(outer["encrypt_random_key"], validate=True)
