@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
@@ -304,6 +305,25 @@ def test_a_sample_is_drawn_again_by_its_seed_and_holds_no_finding(archive: Home)
         assert once == drawn(reader, "2026-11") and len(once) == 5
         assert once != drawn(reader, "2026-12")
         assert set(drawn(reader, "all", 1_000)) == set(range(3, 24))
+
+
+@pytest.mark.parametrize("risk", [pytest.param(False, id="at random"), pytest.param(True, id="by risk")])
+def test_a_sample_is_what_the_lots_of_all_messages_without_findings_say(archive: Home, risk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "SPARE", 0)  # so that a message with a finding is drawn, and another one looked for
+    with Reader(archive, firm.CORP) as reader:
+        said = reader.rows("SELECT origin, seq, msgid, dt, sender_id, conversation_id, direction, text FROM messages WHERE seq BETWEEN 3 AND 23")
+        risky = {r["employee_id"].lower() for r in reader.rows("SELECT employee_id FROM matches WHERE party = 'employee'")}
+        assert len(said) == 21 and risky == {"lisi", "zhangsan"}
+        for n in range(12):
+            lots = []
+            for row in said:
+                weight = 4 if risk and row["direction"] == "outbound" and row["sender_id"] in risky else 1
+                digits = hashlib.sha256(f"s{n}|{row['origin']}|{row['seq']}".encode()).hexdigest()[:13]
+                lots.append((((int(digits, 16) + 1) / (2**52 + 1)) ** (1 / weight), {**row, "weight": weight}))
+            wanted = [row for _, row in sorted(lots, key=lambda one: -one[0])]
+            for count in (1, 5):
+                found = sample.draw(reader, seed=f"s{n}", count=count, low=date(2026, 1, 1), high=date(2027, 1, 1), risk=risk)
+                assert found == wanted[:count]
 
 
 def test_a_sample_by_risk_prefers_employees_with_findings(archive: Home, tmp_path: Path) -> None:
