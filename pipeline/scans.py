@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.acero as acero
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
@@ -84,7 +85,7 @@ class Files(ds.FileSystemDataset):
         read = [*names, *(c for c in _named_in(where, self.schema.names) if c not in names)]
         for fragment, groups in chosen:
             for table in self._read(fragment.path, fragment.metadata, groups, read) if groups else ():
-                yield from (table if where is None else table.filter(where)).select(names).to_batches()
+                yield from met(table, where, names).to_batches()
 
 
 class Scan:
@@ -104,6 +105,16 @@ class Scan:
     def to_reader(self) -> pa.RecordBatchReader:
         """Return the batches of the scan, in order."""
         return pa.RecordBatchReader.from_batches(self._scanner.projected_schema, self.to_batches())
+
+
+def met(table: pa.Table, where: pc.Expression | None, names: Sequence[str]) -> pa.Table:
+    """Return columns of the rows that meet a condition, in order. Only what the condition names is looked at to tell them, and nothing is copied where all do."""
+    if where is None:
+        return table.select(names)
+    asked = table.select(_named_in(where, table.column_names) or table.column_names[:1])  # a condition may name no column at all
+    told = [acero.Declaration("table_source", acero.TableSourceNodeOptions(asked)), acero.Declaration("project", acero.ProjectNodeOptions([where], ["met"]))]
+    mask = acero.Declaration.from_sequence(told).to_table(use_threads=False)["met"]
+    return table.select(names) if pc.all(mask, skip_nulls=False).as_py() else table.select(names).filter(mask)
 
 
 def _both(one: pc.Expression | None, two: pc.Expression | None) -> pc.Expression | None:

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import schema
+from pipeline import scans, schema
 from pipeline.lake import DataFile, Lake, Snapshot
 from pipeline.search import narrow
 from pipeline.search.boxes import Damaged
@@ -142,8 +142,9 @@ class Messages(ds.InMemoryDataset):
                 alone.append(fragment.path)
             else:
                 found = self._told(found, late)
-                met = self._joined(fragment, found, np.arange(found.num_rows) if rows is None else rows, wide, where) if wide else _met(found, where)
-                yield from met.select(columns).to_batches()
+                numbers = np.arange(found.num_rows) if rows is None else rows
+                met = self._joined(fragment, found, numbers, wide, where).select(columns) if wide else scans.met(found, where, columns)
+                yield from met.to_batches()
         if alone:
             yield from self._read(alone, columns, stored, late, where)
 
@@ -160,7 +161,7 @@ class Messages(ds.InMemoryDataset):
         tables = self._in_groups(paths, read) if by_group else map(pa.Table.from_batches, self._scanned(read, None if on_added else where))
         for table in tables:
             told = self._told(narrow.formed(table, forms), late)
-            met = (_met(told, where) if on_added or by_group else told).select(columns)
+            met = scans.met(told, where if on_added or by_group else None, columns)
             yield from (met if met.schema.equals(types) else met.cast(types)).to_batches()
 
     def _scanned(self, read: list[str], where: pc.Expression | None) -> Iterator[list[pa.RecordBatch]]:
@@ -181,13 +182,14 @@ class Messages(ds.InMemoryDataset):
         """Return the rows of a file that meet a condition, from kept columns and others. rows: their numbers in the file."""
         early = where is not None and not _named_in(where, wide)
         if early:  # rule 2
-            found = _met(found.append_column("", pa.array(rows)), where)
+            found = found.append_column("", pa.array(rows))
+            found = scans.met(found, where, found.column_names)
             rows = np.asarray(found[""])
             found = found.drop_columns([""])
         others = self._others(fragment, rows, wide)
         for name in wide:
             found = found.append_column(name, others[name])
-        return found if early else _met(found, where)
+        return found if early else scans.met(found, where, found.column_names)
 
     def _others(self, fragment: Any, rows: Any, wide: list[str]) -> pa.Table:
         """Return columns of some rows (ascending), from the row groups of the data file that hold them."""
@@ -286,7 +288,3 @@ def _named_in(where: pc.Expression | None, names: Sequence[str]) -> list[str]:
     """Return the columns that a condition names. Arrow tells them in its text alone: a value that reads like a column is only read for nothing."""
     words = set() if where is None else set(re.findall(r"\w+", str(where)))
     return [n for n in names if n in words]
-
-
-def _met(table: pa.Table, where: pc.Expression | None) -> pa.Table:
-    return table if where is None else table.filter(where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -137,3 +138,29 @@ def test_a_file_that_is_gone_is_an_error_of_the_storage(lake: Lake) -> None:
     lake.purge([file])
     with pytest.raises(FileNotFoundError):
         list(dataset.scanner(columns=["seq"], filter=on(2)).to_batches())
+
+
+SOME = pa.table({"n": pa.array([1, None, 3]), "word": pa.array(["a", "b", None]), "asked for by nobody": pa.array([True, False, None])})
+MET = [
+    pytest.param(None, [1, None, 3], id="no condition"),
+    pytest.param(ds.scalar(True), [1, None, 3], id="one that names no column"),
+    pytest.param(ds.scalar(False), [], id="one that nothing meets"),
+    pytest.param(ds.field("n") < 9, [1, 3], id="met or unknown: who knows nothing meets nothing"),
+    pytest.param(ds.field("word").is_valid(), [1, None], id="a column that is not asked for"),
+    pytest.param((ds.field("n") == 3) | (ds.field("word") == "b"), [None, 3], id="two columns, one of them unknown in each row"),
+    pytest.param(ds.field("word").isin(pa.array(["n"])), [], id="a value that reads like a column"),
+    pytest.param(ds.field("n").isin(pa.array([1, None, 3])), [1, None, 3], id="met by all"),
+]
+
+
+@pytest.mark.parametrize(("where", "numbers"), MET)
+@pytest.mark.parametrize("chunks", [[0, 3], [0, 1, 3], [0, 0, 3]], ids=["one piece", "two pieces", "an empty piece"])
+def test_rows_that_meet_a_condition_are_those_that_arrow_leaves(where: Any, numbers: list[int | None], chunks: list[int]) -> None:
+    table = pa.concat_tables([SOME.slice(a, b - a) for a, b in itertools.pairwise(chunks)])
+    found = scans.met(table, where, ["n"])
+    assert found["n"].to_pylist() == numbers
+    assert found.column_names == ["n"] and found.equals((table if where is None else table.filter(where)).select(["n"]))
+
+
+def test_a_table_without_rows_has_none_that_meet_a_condition() -> None:
+    assert scans.met(SOME.schema.empty_table(), ds.field("n") == 1, ["word"]).equals(SOME.schema.empty_table().select(["word"]))
