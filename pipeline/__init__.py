@@ -30,8 +30,8 @@ What everything stands on
 A record comes in
     outline.py           the structure of JSON text without recursion
     saved_files.py       files of saved answers → pages
-    answers.py           one answer → its records, still sealed
-    landing.py           pages wait here, write-once
+    answers.py           one answer → its records, still sealed: what the landing counts and a worker reads again
+    landing.py           pages wait here, write-once, until a commit has settled their records
     importing.py         opened messages of another archive → pages, encrypted at once
 
 WeCom is asked
@@ -102,8 +102,8 @@ It is kept
     logcare.py           checkpoints of the log, and the end of old entries
     purges.py            files that commits took out, unlinked ten minutes later
     generations.py       new keys for hot files, and the end of old ones
-    room.py              never more than 64 hot files of a kind, whoever commits
-    stamps.py            what a summary or cache was made from, and whether it still fits
+    room.py              never more than 64 hot files of a kind, whoever commits (rooms of people: people_history/)
+    stamps.py            what a summary or cache was made from, and whether it still fits (time stamps: evidence/)
     verify.py            checks an archive by code of its own
     verify_log.py        check 1: the log
     verify_anchors.py    check 1: the log against its anchors
@@ -142,7 +142,7 @@ It is asked for
     persons/             who is meant; the firm's own numbers
     review/              findings as work
     extracts.py          words that leave as a file: what for, how many, which bytes
-    evidence/            tree, checkpoints, bundles that a stranger can check
+    evidence/            tree, checkpoints, bundles that a stranger can check; its own __init__.py lists the modules
 
 It is shown
     cells.py             strangers' text made fit to look at

@@ -258,6 +258,7 @@ class Plan:
     # -- (d) fates ----------------------------------------------------------------------------------------------
 
     def _verdict(self, outlines: dict[str, list[Outline]], again: dict[tuple[str, int], Decision]) -> None:
+        """Let settle.py say who was first and what becomes of each record; the breaker may still hold back what would be withheld."""
         candidates = []
         for page, rows in outlines.items():
             for outline in rows:

@@ -9,7 +9,8 @@ Rules:
  (2) a value that is itself a sentence of the table, or a known one of several words ("{what}: the disk is full"), is told in Chinese too; any other stays as it is.
  (3) a template of nothing but values and signs comes first and holds only when each value is a known sentence: what somebody else wrote is
      not taken apart. Its first value is as long as can be ("writing a: b: the disk is full").
- (4) what is longer than LONGEST characters, or stands in more than DEEPEST others, is not looked at: somebody's value may hold our words again and again.
+ (4) a list of ours, known by the name of its value (LISTS), has the comma of Chinese lists between its words.
+ (5) what is longer than LONGEST characters, or stands in more than DEEPEST others, is not looked at: somebody's value may hold our words again and again.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ import yaml
 from pipeline.resources import data_folder
 
 LONGEST, DEEPEST = 2_000, 4
+LISTS = frozenset({"choices", "classes", "decisions", "events", "fields", "kinds", "known", "left", "names", "states"})
 _VALUE = re.compile(r"\{(\w+)\}")
 
 
 def in_chinese(sentence: str, depth: int = 0) -> str | None:
-    """Return the Chinese of an English sentence of ours, None when the table has none. depth: in how many others it stands (rule 4)."""
+    """Return the Chinese of an English sentence of ours, None when the table has none. depth: in how many others it stands (rule 5)."""
     fixed, shaped = _table()
     if sentence in fixed:
         return fixed[sentence]
@@ -55,7 +57,7 @@ def _values(found: dict[str, str], only_known: bool, depth: int) -> dict[str, st
     told = {name: in_chinese(value, depth + 1) if " " in value or value in templates() else None for name, value in found.items()}
     if only_known and None in told.values():
         return None
-    return {name: value or found[name] for name, value in told.items()}
+    return {name: value or (found[name].replace(", ", "、") if name in LISTS else found[name]) for name, value in told.items()}
 
 
 @cache

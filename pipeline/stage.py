@@ -155,7 +155,7 @@ class Builder:
         ingested = clock.now_ms()
         nonces = leaf.new_nonces(len(page.items) + len(page.failed))
         masked = self._masked(page.items)
-        outlines = [self._settled(page, m, nonce, ingested, masked.get(n)) for n, (m, nonce) in enumerate(zip(page.items, nonces, strict=False))]
+        outlines = [self._gated(page, m, nonce, ingested, masked.get(n)) for n, (m, nonce) in enumerate(zip(page.items, nonces, strict=False))]
         outlines += [self._failed(page.ref, u, nonce) for u, nonce in zip(page.failed, nonces[len(page.items) :], strict=True)]
         self._spread(page, ingested)
         self.outlines[page.ref.page] = sorted(outlines, key=lambda o: (o.seq is None, o.seq or 0, o.item))
@@ -177,7 +177,8 @@ class Builder:
 
     # -- one record ---------------------------------------------------------------------------------------------
 
-    def _settled(self, page: MatchedPage, matched: Matched, nonce: bytes, ingested_ms: int, masked: Sequence[str] | None) -> Outline:
+    def _gated(self, page: MatchedPage, matched: Matched, nonce: bytes, ingested_ms: int, masked: Sequence[str] | None) -> Outline:
+        """Gather the rows of a record that came through the gate, by its fate; return its outline. The committer settles it."""
         gated = matched.gated
         message, opened, decision, ref = gated.message, gated.opened, gated.decision, page.ref
         fate = decision.fate
@@ -222,6 +223,7 @@ class Builder:
         )  # fmt: skip
 
     def _failed(self, ref: PageRef, unopened: Unopened, nonce: bytes) -> Outline:
+        """Gather the sealed bytes of a record that could not be opened or read; return its outline."""
         failure = unopened.failure
         month = _month_of_day(clock.beijing_day(ref.captured_at_ms))
         fields = leaf.decision_fields(

@@ -121,7 +121,7 @@ class Workbench:
     # -- the walk, one function a step ----------------------------------------------------------------------------
 
     def landing(self, ref: PageRef) -> Landed:
-        """PageRef → its records as they came (an opened import skips `envelope`)."""
+        """PageRef → its records as they came, taken apart by answers.py (an opened import skips `envelope`)."""
         if ref.source == "plain":
             return importing.opened_page(ref, landing.body(self.home, ref))
         return landing.read(self.home, ref)

@@ -57,7 +57,7 @@ def config_get(key: Annotated[str | None, typer.Argument(help=t("usage.config.ke
             print(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
-@config_app.command("set", help=t("usage.config.set"))
+@config_app.command("set", help=t("usage.config.set"), context_settings={"ignore_unknown_options": True})  # -3 is a value
 def config_set(
     key: Annotated[str, typer.Argument(help=t("usage.config.key"), metavar="KEY")], value: Annotated[str, typer.Argument(help=t("usage.config.value"), metavar="VALUE")]
 ) -> None:

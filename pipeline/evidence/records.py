@@ -28,6 +28,7 @@ from pipeline.reader import Reader
 from pipeline.schema import leaf_schema
 
 encode = msgspec.json.Encoder(order="sorted").encode
+# `lake_KIND` is the table of a kind (schemas/KIND.v1.json) in the version that the reader holds; what begins with lake_ no user may ask.
 CHUNK = 2_000  # records that are asked for at once
 FEW = 500  # of which so many are in memory as Python knows them
 # Where the records of these conversations stand in the log: the newest leaf under which each was archived before the checkpoint.

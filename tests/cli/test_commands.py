@@ -104,6 +104,7 @@ def test_calls_that_cannot_be_right_exit_2_with_one_sentence(archive: Path, tmp_
         (["--corp", "ww9", "status"], "no corp ww9"),
         (["init", "--corp-id", "ww1"], "there is a liuhen home"),
         (["config", "set", "consent.default", "maybe"], "consent.default"),
+        (["config", "set", "consent.stale_days", "-3"], "is -3, expected"),
         (["conversation", "nobody|nowhere"], "no such conversation"),
     ]:
         ended = liuhen(archive, *words)

@@ -74,6 +74,8 @@ def test_chinese_sentences_are_chinese_but_for_commands_and_names() -> None:
         pytest.param(
             "3 rows of kind messages went in, 2 came out", "类别 messages 放入 3 行，得出 2 行", id="values in another order"
         ),
+        pytest.param("must be one of a, b, c", "须为 a、b、c 之一", id="a list"),
+        pytest.param("there is no file a, b", "没有文件 a, b", id="a value that looks like a list"),
         pytest.param("there is no file {x} \\1", "没有文件 {x} \\1", id="a value that looks like a pattern"),
         pytest.param("there is no file " + "x: " * 600 + "x", "没有文件 " + "x: " * 600 + "x", id="a value of many parts"),
         pytest.param("writing a: " * 600 + "the disk is full", None, id="our words again and again"),

@@ -82,7 +82,7 @@ def test_a_value_that_does_not_fit_is_told_with_what_does(key: str, value: str, 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        pytest.param("ingest.rsa", "fast", "ingest.rsa 应为 auto, multi-buffer, openssl 之一，实为 'fast'", id="choice"),
+        pytest.param("ingest.rsa", "fast", "ingest.rsa 应为 auto、multi-buffer、openssl 之一，实为 'fast'", id="choice"),
         pytest.param("ingest.workers", "many", "ingest.workers 应为整数 0–256，实为 'many'", id="whole number"),
         pytest.param("source.window_days", "0", "source.window_days 应为数字 >0–30，实为 0", id="number"),
         pytest.param("evidence.sm3", "yes", "evidence.sm3 应为 true 或 false，实为 'yes'", id="yes or no"),

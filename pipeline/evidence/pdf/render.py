@@ -15,6 +15,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +45,7 @@ def pdf(template: str, data: dict[str, Any], fonts: Fonts, *, at_ms: int) -> byt
     when = datetime.fromtimestamp(at_ms // 1000, UTC)
     told |= {"families": list(fonts.families), "date": [when.year, when.month, when.day]}
     source = (Path(__file__).parent / f"{template}.typ").read_bytes()
-    known = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=sorted({str(Path(f).parent) for f in fonts.files}))
+    known = _known(fonts.files)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -57,6 +58,14 @@ def pdf(template: str, data: dict[str, Any], fonts: Fonts, *, at_ms: int) -> byt
         raise UsageError("PDF_FAILED", "the PDF could not be made", remedy="report it; --no-pdf makes the bundle without") from None
     assert isinstance(made, bytes)
     return made
+
+
+@lru_cache(maxsize=2)
+def _known(files: tuple[str, ...]) -> Any:
+    """Return the fonts as the typesetter knows them. Looking through them takes ten times as long as setting a short conversation: once a process."""
+    import typst
+
+    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=sorted({str(Path(f).parent) for f in files}))
 
 
 def _no_glyph(absent: list[str]) -> UsageError:
