@@ -201,7 +201,7 @@ class Reader:
             return
         files = {f.path: f for f in self.snapshot.files}
         messages = groups_of_conversation(self, conversation_id)
-        findings = findings_of_conversation(self, conversation_id, {files[p].month for p in messages})
+        findings = findings_of_conversation(self, conversation_id, messages)
         media = self.lake.dataset("media", self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY]))
         some = {
             "messages": self.messages().in_groups(messages), "matches": self.lake.dataset("matches", [files[p] for p in findings], findings),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -130,15 +130,27 @@ def newest_first(files: Files, question: Question, keys: Sequence[Sequence[int]]
                 heapq.heappush(heap, (-group.last, n, order, file))
 
 
-def findings_of_conversation(reader: Reader, conversation_id: str, months: Collection[str]) -> dict[str, list[int]]:
-    """Return the row groups of findings of a conversation, ascending, by the path of their file: one column is read to tell."""
-    files = files_of(reader)
-    found: dict[str, list[int]] = {}
-    for file in reader.snapshot.of("matches", months=months):
+def findings_of_conversation(reader: Reader, conversation_id: str, messages: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """Return the row groups of findings of a conversation, ascending, by the path of their file: one column is read to tell, of days of its messages.
+
+    messages: the row groups that may hold these. A finding has the day of its message."""
+    files, found = files_of(reader), {}
+    spans, months = _spans(files, messages), {f.month for f in files.snapshot.of("messages") if f.path in messages}
+    for file in files.snapshot.of("matches", months=months):
         data = files.data(file)
-        held = [n for n in range(data.groups) if pc.any(pc.equal(data.read(n, ["conversation_id"])["conversation_id"], conversation_id)).as_py()]
-        if held:
-            found[file.path] = held
+        some = [n for n in range(data.groups) if (days := data.days(n)) is None or any(days[0] <= last and first <= days[1] for first, last in spans)]
+        held = [n for n in some if pc.any(pc.equal(data.read(n, ["conversation_id"])["conversation_id"], conversation_id)).as_py()]
+        found.update({file.path: held} if held else {})
+    return found
+
+
+def _spans(files: Files, groups: Mapping[str, Sequence[int]]) -> set[tuple[int, int]]:
+    """Return first and last day (since 1970) of row groups of messages."""
+    found: set[tuple[int, int]] = set()
+    for file in (f for f in files.snapshot.of("messages") if f.path in groups):
+        known = files.index(file, Seen())
+        described = _described(files.data(file)) if known is None else known.head.groups
+        found.update((described[n].first, described[n].last) for n in groups[file.path])
     return found
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import audit, compact
+from pipeline import audit, compact, layout
 from pipeline.ask_conversation import gather
 from pipeline.home import Home
 from pipeline.reader import Reader
-from pipeline.search import index
+from pipeline.search import candidates, index
 from tests import firm
 from tests.firm import T0, message, page, run
 
@@ -28,15 +28,17 @@ def said() -> dict[int, dict[str, Any]]:
     return {**rooms, **pairs, 60: {**picture, "image": {"sdkfileid": "x", "md5sum": "0" * 32, "filesize": 3}}}
 
 
-@pytest.fixture(scope="module", params=["hot", "compacted"])
+@pytest.fixture(scope="module", params=["hot", "compacted", "compacted into small row groups"])
 def archive(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[tuple[Home, bool]]:
     """The archive with an index of every file, hot and compacted."""
-    folder, compacted = tmp_path_factory.mktemp("about"), request.param == "compacted"
+    folder, compacted = tmp_path_factory.mktemp("about"), request.param != "hot"
     at = firm.home(folder)
     run(at, page(folder, "a.json", said()))
-    if compacted:
-        compact.run(at, firm.CORP)
     with pytest.MonkeyPatch.context() as patch:
+        if request.param.endswith("small row groups"):
+            patch.setattr(layout, "GROUP_ROWS", dict.fromkeys(layout.GROUP_ROWS, 2))
+        if compacted:
+            compact.run(at, firm.CORP)
         patch.setattr(index, "LEAST_ROWS", 1)
         index.build(at, firm.CORP)
         yield at, compacted
@@ -56,6 +58,19 @@ def test_a_part_of_the_archive_says_the_same_of_one_conversation(archive: tuple[
         if compacted or not before["messages"]:  # a hot file has few row groups; in a sorted one nothing else is read
             assert narrowed == [{"n": len(before["messages"])}]
         assert len(before["messages"]) == {"wr1": 8, "wmA|zhangsan": 13, "nobody|wmZ": 0}[conversation]
+
+
+@pytest.mark.parametrize("conversation", ["wr1", "wmA|zhangsan", "nobody|wmZ"])
+def test_row_groups_of_findings_are_those_that_hold_one_of_the_conversation(archive: tuple[Home, bool], conversation: str) -> None:
+    with Reader(archive[0], firm.CORP) as reader:
+        found = candidates.findings_of_conversation(reader, conversation, candidates.groups_of_conversation(reader, conversation))
+        plain: dict[str, list[int]] = {}
+        for file in reader.snapshot.of("matches"):
+            with reader.lake.opened(file) as opened:
+                for n in range(opened.num_row_groups):
+                    if conversation in opened.read_row_group(n, columns=["conversation_id"])["conversation_id"].to_pylist():
+                        plain.setdefault(file.path, []).append(n)
+    assert found == plain and bool(found) == (conversation != "nobody|wmZ")
 
 
 def asked(reader: Reader, conversation: str) -> dict[str, list[dict[str, Any]]]:
