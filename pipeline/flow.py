@@ -10,6 +10,7 @@ The rules live in the modules the steps name; none of those imports Beam. Any ru
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pickle
@@ -17,7 +18,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import apache_beam as beam
@@ -164,6 +165,7 @@ def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runne
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     with _usable_options():
         chosen, options = engine(workers=workers, records=sum(p.records for p in pages), runner=runner, beam_options=beam_options)
+        options.get_all_options()  # what cannot be read ends the process, else only when the pipeline runs
         pipeline = beam.Pipeline(runner=chosen, options=options)
     try:
         build(pipeline, pages, settings)
@@ -176,9 +178,10 @@ def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runne
 
 @contextmanager
 def _usable_options() -> Iterator[None]:
-    """Beam ends the process, or raises whatever it likes, over options it does not know."""
+    """Beam prints a page and ends the process, or raises whatever it likes, over options it does not know."""
     try:
-        yield
+        with redirect_stderr(io.StringIO()):
+            yield
     except (SystemExit, ValueError, TypeError, AttributeError, ImportError) as error:
         raise UsageError("RUNNER_UNKNOWN", "the runner or one of its options is not known to Beam", remedy="check --runner and what follows --") from error
 

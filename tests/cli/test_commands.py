@@ -112,6 +112,17 @@ def test_calls_that_cannot_be_right_exit_2_with_one_sentence(archive: Path, tmp_
         assert expected in ended.err and "Traceback" not in ended.err and len(ended.err.strip().splitlines()) <= 2, (words, ended.err)
 
 
+def test_what_stands_behind_two_dashes_of_ingest_goes_to_the_runner(archive: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(archive, home := tmp_path / "copy")
+    page = firm.page(tmp_path, "more.json", {951: message(951)})
+    ended = liuhen(home, "ingest", "--from", str(page), "--", "--direct_num_workers=one")
+    assert ended.code == 2 and "RUNNER_UNKNOWN" in ended.err and "Traceback" not in ended.err
+    ended = liuhen(home, "ingest", "--", "--direct_num_workers=1")
+    assert json.loads(ended.out.splitlines()[-1])["landed"] == 1, ended.out + ended.err
+
+
 def test_a_page_of_another_corp_stays_sealed_and_exits_3(archive: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.json"
     foreign.write_bytes(firm.answer([item(n, message(n), version=5) for n in (901, 902)]))
