@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from pipeline import layout
@@ -28,3 +31,16 @@ def test_how_columns_of_compacted_files_are_written(lake: Lake, kind: str, colum
         (said,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]
         assert (set(said.encodings), said.compression) == (encodings, compression)
     assert lake.read(kind, [file]).equals(filled(kind, 9))
+
+
+def test_what_a_reader_knows_of_a_file_goes_with_it_and_waits_for_no_collector(lake: Lake) -> None:
+    reader = layout.FileReader(lake, lake.write(filled("messages", 9), "messages", month="2026-11", bucket="hot"))
+    gc.disable()
+    try:
+        assert [t.num_rows for t in reader.tables("dt", layout.Span(None, None))] == [9]
+        footer = weakref.ref(reader._footer)
+        assert footer() is not None
+        del reader
+        assert footer() is None
+    finally:
+        gc.enable()
