@@ -32,7 +32,7 @@ def reader(empty: Home) -> Iterator[Reader]:
     [
         pytest.param(["audit", "run", "coverge"], 2, "是否要用 coverage", id="an unknown audit names the nearest"),
         pytest.param(["audit", "run", "天气"], 2, "liuhen audit list", id="nothing near: where the list is"),
-        pytest.param(["audit", "run", "findings", "-p", "by=shoe"], 2, "须为 rule, category", id="a choice that is none"),
+        pytest.param(["audit", "run", "findings", "-p", "by=shoe"], 2, "须为 rule、category", id="a choice that is none"),
         pytest.param(["audit", "run", "findings", "-p", "form=2026-01-01"], 2, "是否要用 from", id="a slip in a parameter"),
         pytest.param(["audit", "run", "findings", "-p", "from=2026-02-30"], 2, "须为北京时间的日期", id="no day"),
         pytest.param(["audit", "run", "findings", "-p", "from=2026-02-02", "-p", "to=2026-02-01"], 2, "把起止两天对调", id="days the wrong way round"),
