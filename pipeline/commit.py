@@ -132,12 +132,15 @@ def commit_batch(home: Home, corp_id: str, batch: Batch, run: Run, ahead: Sequen
             if noted is not None:
                 purges.forget(noted)
             continue
-        except (VerifyFailed, durable.Vanished):
-            # Somebody else tidied up a manifest of the batch meanwhile, or its files were damaged: those pages are staged again.
+        except room.FAILURES as error:
+            # Somebody else tidied up a manifest or a page of the batch meanwhile, or its files were damaged: those pages are staged again.
             lake.discard(plan.written)
+            others = plan.lost_a_page() or room.outrun(home, lake, snapshot, error, noted)
             if noted is not None:
                 purges.forget(noted)
             damaged = [(path, m) for path, m in batch if not path.exists() or not manifests.whole(home, m)]
+            if not damaged and not others:
+                raise
             manifests.discard(home, corp_id, damaged)
             batch = [found for found in batch if found not in damaged]
             continue
@@ -198,6 +201,10 @@ class Plan:
         self._verdict(outlines, again)  # (d)
         self._adopt(outlines, again)
         self._write_own(events)  # (e)
+
+    def lost_a_page(self) -> bool:
+        """Whether a page of the plan was taken away since (an erasure)."""
+        return not all(Path(page.ref.uri).exists() for page in self.pages.values())
 
     # -- (c) the register ---------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 from pipeline import durable, generations, layout, logcare, manifests, purges, schema
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import KEY_GONE, CommitConflict, DataFile, Lake, Snapshot
 from pipeline.layout import FileReader, FileWriter, Span, buckets_of, is_hot, rows_of
 
 HOT_FILES = 64
@@ -196,13 +196,18 @@ def _take(home: Home, lake: Lake, step: Step, told: Compacted) -> None:
                 return
             adds = _rewrite(home, lake, snapshot, step, gone)
         except (_Gone, durable.Vanished, UsageError, VerifyFailed) as error:
-            if not isinstance(error, _Gone) and lake.snapshot().version == snapshot.version:
-                raise
+            if not isinstance(error, _Gone) and _place(snapshot, step) <= _place(lake.snapshot(), step):
+                raise  # nobody took an input away: it is damaged
             continue  # an erasure, or another compaction, took inputs away meanwhile, and their key with them
         told.steps += 1
         told.files_out, told.files_in, told.rows = told.files_out + len(gone), told.files_in + len(adds), told.rows + rows_of(gone)
         return
     raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+def _place(snapshot: Snapshot, step: Step) -> set[str]:
+    """Return the paths of the files that lie where a step takes its inputs."""
+    return {f.path for f in snapshot.files if (f.kind, f.month, f.lexicon) == (step.kind, step.month, step.lexicon)}
 
 
 def _rewrite(home: Home, lake: Lake, snapshot: Snapshot, step: Step, gone: Sequence[DataFile]) -> list[DataFile]:
@@ -213,9 +218,13 @@ def _rewrite(home: Home, lake: Lake, snapshot: Snapshot, step: Step, gone: Seque
     try:
         written += write(lake, step, gone, token)
         version = _commit(home, lake, snapshot, written, gone)
-    except (_Gone, VerifyFailed):
+    except (_Gone, durable.Vanished, UsageError, VerifyFailed) as error:
         lake.discard(written)
-        purges.forget(noted)
+        taken = purges.taken(home, lake.corp_id, noted)  # with what was written so far; the version may be the same: an erasure commits first
+        if not isinstance(error, durable.Vanished):  # else it may have been committed, and the list is needed
+            purges.forget(noted)
+        if taken or (not isinstance(error, _Gone) and error.code == KEY_GONE):
+            raise _Gone from error
         raise
     purges.begin(home, lake.corp_id, noted, version=version)
     generations.advance(lake, lake.snapshot(), [f.path for f in gone])

@@ -56,6 +56,7 @@ PARTITION = ("kind", "month", "bucket", "lexicon")
 ANY = "-"
 HOT = "hot"  # the bucket of what ingest writes, until compaction moves it
 HEAD = "head"
+KEY_GONE = "FILE_KEY_GONE"  # what `Lake.check` says of a file whose key ended before it was committed: its rows are written again, under the next key
 OPENED_KEYS = 16_384
 LOG_STATISTICS = ("seq", "leaf", "last_seq")
 HOT_GROUP_ROWS = 20_480
@@ -403,7 +404,7 @@ class Lake:
             raise VerifyFailed("FILE_CHANGED", f"a file of kind {file.kind} is not what was written", remedy="check the disk; restore the file from its backup")
         key = filekeys.in_bytes(data)
         if key is None or key not in self.keyring.names(key):  # a worker that missed a new generation: committed, its rows could not be read
-            raise VerifyFailed("FILE_KEY_GONE", f"the key of a file of kind {file.kind} is not in the keyring any more", remedy="run the same command again")
+            raise VerifyFailed(KEY_GONE, f"the key of a file of kind {file.kind} is not in the keyring any more", remedy="run the same command again")
 
     def dataset(
         self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None, whole: Mapping[str, Sequence[str]] | None = None

@@ -92,6 +92,13 @@ def forget(noted: Noted) -> None:
     durable.remove(noted.path)
 
 
+def taken(home: Home, corp_id: str, noted: Noted) -> bool:
+    """Whether somebody took the list of a commit that is not made yet, and the files with its token: an erasure, or it came due. Waits for whoever is
+    at it: files go first, lists last."""
+    with manifests.files_held(home, corp_id):
+        return not noted.path.exists()
+
+
 def run(home: Home, corp_id: str, *, at_once: bool = False) -> int:
     """Unlink what is due, then end key generations that nothing needs any more; return how many files went.
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline import audit, clock, durable, earlier_packs, layout, schema, sqlguard
+from pipeline import audit, clock, durable, earlier_packs, filekeys, layout, schema, sqlguard
 from pipeline.consenting import hidden
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
@@ -199,15 +199,18 @@ class Reader:
         if self._months is not None:
             yield
             return
-        files = {f.path: f for f in self.snapshot.files}
-        messages = groups_of_conversation(self, conversation_id)
-        findings = findings_of_conversation(self, conversation_id, messages)
-        media = self.lake.dataset("media", self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY]))
-        some = {
-            "messages": self.messages().in_groups(messages), "matches": self.lake.dataset("matches", [files[p] for p in findings], findings),
-            "media": media.filter(ds.field("conversation_id") == conversation_id),
-        }  # fmt: skip
-        with self._instead(some):
+
+        def some() -> dict[str, ds.Dataset]:
+            files = {f.path: f for f in self.snapshot.files}
+            messages = groups_of_conversation(self, conversation_id)
+            findings = findings_of_conversation(self, conversation_id, messages)
+            media = self.lake.dataset("media", self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY]))
+            return {
+                "messages": self.messages().in_groups(messages), "matches": self.lake.dataset("matches", [files[p] for p in findings], findings),
+                "media": media.filter(ds.field("conversation_id") == conversation_id),
+            }  # fmt: skip
+
+        with self._instead(self.steady(some)):
             yield
 
     @contextmanager
@@ -218,7 +221,7 @@ class Reader:
         if self._months is not None:
             yield
             return
-        with self._instead({"messages": self.messages().in_groups(groups_of_person(self, person))}):
+        with self._instead({"messages": self.steady(lambda: self.messages().in_groups(groups_of_person(self, person)))}):
             yield
 
     def messages(self) -> counted.Messages:
@@ -334,7 +337,7 @@ class Reader:
 
         if rows is None or not words:
             return rows
-        held = rows_holding(self, words)
+        held = self.steady(lambda: rows_holding(self, words))
         untimed = self.steady(lambda: self.messages().may_hold("sent_at", pa.array([], pa.timestamp("us", "UTC"))))
         return {path: some & (held[path] | untimed[path]) if path in held and path in untimed else some for path, some in rows.items()}
 
@@ -344,7 +347,7 @@ class Reader:
         number, where nothing is hidden (counted.py, rule 5). rows: by path, bools: the others do not meet the condition."""
         from pipeline.search.candidates import rows_holding
 
-        with self._instead({"messages": self.messages().only(where, rows_holding(self, holding) if holding else rows, numbered=self.whole)}):
+        with self._instead({"messages": self.steady(lambda: self.messages().only(where, rows_holding(self, holding) if holding else rows, numbered=self.whole))}):
             yield
 
     def steady(self, ask: Callable[[], T]) -> T:
@@ -364,10 +367,15 @@ class Reader:
             self._reopen()
 
     def _outrun(self) -> bool:
-        """Return whether files of the version are gone because there is a newer one: a file that is missing in the newest is a damage."""
-        if all((self.lake.root / f.path).exists() for f in self.snapshot.files):
+        """Return whether files of the version, or keys of theirs, are gone because there is a newer one: what is missing in the newest is a damage."""
+        if self.lake.snapshot().version <= self.snapshot.version:
             return False
-        return self.lake.snapshot().version > self.snapshot.version
+        return not all((self.lake.root / f.path).exists() for f in self.snapshot.files) or self._keys_gone()
+
+    def _keys_gone(self) -> bool:
+        """Return whether a key of a file ended before the file was unlinked: an erasure does not wait for what was taken out beside it."""
+        live = set(self.lake.keyring.names(f"{self.corp_id}/"))
+        return any((name := filekeys.of(self.lake.root / f.path)) is not None and name not in live for f in self.snapshot.files)
 
     def _reopen(self) -> None:
         self.close()

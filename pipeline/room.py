@@ -9,6 +9,10 @@ Rules, each with a test:
  (3) A commit that adds too many by itself (messages of seventy months): the rows of its own hot files go straight into the layout, in that
      very commit. What it takes out, what it wrote in vain and what it writes are listed before it, as by compaction.
  (4) A commit after which there are no more of them than before is made as it is, so that an archive above the bound can come down.
+ (5) Hot files are added under the lock of the files whoever adds them: a generation that nothing names may end at any time, and a file whose key
+     was there when it was looked at must not be committed when it is gone.
+ (6) What a plan wrote may be taken by an erasure, with the list that names it: that plan is made anew, as one that lost its race. What is damaged
+     is told as what it is, however busy the others are.
 """
 
 from __future__ import annotations
@@ -21,10 +25,20 @@ import pyarrow as pa
 
 from pipeline import compact, durable, manifests, purges
 from pipeline.compact import Step
-from pipeline.errors import UsageError, VerifyFailed
+from pipeline.errors import ArchiveError, UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import KEY_GONE, CommitConflict, DataFile, Lake, Snapshot
 from pipeline.layout import is_hot
+from pipeline.purges import Noted
+
+FAILURES = (VerifyFailed, UsageError, durable.Vanished)  # what files, keys and lists that are gone may come out as
+
+
+def outrun(home: Home, lake: Lake, planned: Snapshot, error: ArchiveError, noted: Noted | None = None) -> bool:
+    """Whether a plan failed because others were at work, and is made anew: there is a newer version, its list was taken with what it wrote, or the
+    key that it wrote under ended (rule 6). noted: the list, if it has one."""
+    taken = noted is not None and purges.taken(home, lake.corp_id, noted)
+    return taken or error.code == KEY_GONE or lake.snapshot().version != planned.version
 
 
 def commit(
@@ -39,7 +53,7 @@ def commit(
         raise CommitConflict
     if crowded:
         return _straight(home, lake, planned, adds, removes, crowded, what)
-    with manifests.files_held(home, lake.corp_id) if adopts else nullcontext():
+    with manifests.files_held(home, lake.corp_id) if adopts or any(map(is_hot, adds)) else nullcontext():
         return lake.commit(planned, adds, removes, what=what)
 
 
@@ -51,8 +65,13 @@ def append(home: Home, corp_id: str, tables: Sequence[tuple[str, pa.Table]], *, 
         try:
             return commit(home, lake, lake.snapshot(), files, (), what=what, adopts=False)
         except CommitConflict:
-            continue
+            files = [file if there(lake, [file]) else lake.write(table, kind) for file, (kind, table) in zip(files, tables, strict=True)]
     raise UsageError("COMMIT_STARVED", f"{compact.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+
+
+def there(lake: Lake, files: Iterable[DataFile]) -> bool:
+    """Whether files of a plan that lost its race are there still: those whose rows were to go straight into the layout are on its list, and go with it."""
+    return all((lake.root / f.path).exists() for f in files)
 
 
 def make(home: Home, lake: Lake, snapshot: Snapshot, coming: Sequence[DataFile]) -> bool:
@@ -86,12 +105,16 @@ def _straight(
             written += compact.write(lake, step, files, token) if files else []
         with manifests.files_held(home, lake.corp_id):
             version = lake.commit(planned, [*_without(adds, gone), *written], [*removes, *_without(gone, adds)], what=what)
-    except (CommitConflict, VerifyFailed):
+    except CommitConflict:
         lake.discard(written)
         purges.forget(noted)
         raise
-    except durable.Vanished:  # an erasure came between, and took the list too; what is left of it goes in ten minutes
+    except FAILURES as error:
         lake.discard(written)
+        others = error.code != KEY_GONE and outrun(home, lake, planned, error, noted)  # what was added under an older key is the caller's to write anew
+        purges.forget(noted)
+        if others:
+            raise CommitConflict from error
         raise
     purges.begin(home, lake.corp_id, noted, version=version)
     return version

@@ -20,7 +20,7 @@ import msgspec
 from pipeline import answers, commit, durable, importing, landing, manifests, purges, room
 from pipeline.alerts import queue as alert_queue
 from pipeline.consenting.change import Change
-from pipeline.errors import UsageError, VerifyFailed
+from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import CommitConflict, Lake, Snapshot
 from pipeline.records import PageRef
@@ -153,11 +153,7 @@ def _purge_lake(home: Home, corp_id: str, keys: Keys) -> int:
         try:
             lost = _take_out(home, lake, snapshot, wanted)
         except CommitConflict:
-            continue
-        except (VerifyFailed, UsageError, durable.Vanished):
-            if lake.snapshot().version == snapshot.version:
-                raise
-            continue  # a compaction took files away, and their key with them
+            continue  # or others took files away meanwhile, and their key with them
         return lost
     raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
 
@@ -170,8 +166,14 @@ def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tupl
             lost += made.without(file, wanted)
         noted = made.list_files()
         version = room.commit(home, lake, snapshot, made.adds, made.removes, what="purge")
-    except (CommitConflict, VerifyFailed, UsageError, durable.Vanished):
+    except CommitConflict:
         made.forget()
+        raise
+    except room.FAILURES as error:
+        others = room.outrun(home, lake, snapshot, error, made.noted)
+        made.forget()
+        if others:
+            raise CommitConflict from error
         raise
     purges.begin(home, lake.corp_id, noted, version=version)
     return lost

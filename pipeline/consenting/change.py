@@ -87,15 +87,21 @@ def commit(home: Home, corp_id: str, plan: Plan, *, what: str) -> int | None:
     for _ in range(TRIES):
         snapshot = lake.snapshot()
         made = Change(home, lake, snapshot)
-        if not plan(lake, snapshot, made):
-            made.forget()
-            return None
-        if made.removes:
-            made.list_files()
         try:
+            if not plan(lake, snapshot, made):
+                made.forget()
+                return None
+            if made.removes:
+                made.list_files()
             version = room.commit(home, lake, snapshot, made.adds, made.removes, what=what)
         except CommitConflict:
             made.forget()
+            continue
+        except room.FAILURES as error:  # a compaction took files away meanwhile, or an erasure what was written so far
+            others = room.outrun(home, lake, snapshot, error, made.noted)
+            made.forget()
+            if not others:
+                raise
             continue
         _begin(home, corp_id, made, version)
         return version

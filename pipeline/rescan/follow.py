@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import clock, hints, room
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import KEY_GONE, CommitConflict, DataFile, Lake, Snapshot
 from pipeline.looked import Looked
 from pipeline.match import context
 from pipeline.match.lexicon import Lexicon
@@ -187,18 +187,32 @@ def _known(lake: Lake, snapshot: Snapshot, version: str, months: Sequence[str], 
     return stored.known(lake, files, where)
 
 
-def _write(home: Home, lake: Lake, snapshot: Snapshot, rows: Sequence[stored.Row], version: str, now_ms: int) -> int:
+def _files(lake: Lake, rows: Sequence[stored.Row], version: str, now_ms: int) -> list[DataFile]:
     files: list[DataFile] = []
-    rows = stored.fresh(lake.corp_id, rows, set())
     for month in sorted({row.stored.dt.strftime("%Y-%m") for row in rows}):
         table = stored.rows_table(lake.corp_id, [row for row in rows if row.stored.dt.strftime("%Y-%m") == month], version, now_ms)
         if table is not None:
             files.append(lake.write(table, "matches", month=month, bucket=HOT, lexicon=version))
+    return files
+
+
+def _write(home: Home, lake: Lake, snapshot: Snapshot, rows: Sequence[stored.Row], version: str, now_ms: int) -> int:
+    rows = stored.fresh(lake.corp_id, rows, set())
+    files = _files(lake, rows, version, now_ms)
     for _ in range(TRIES):
         try:
             room.commit(home, lake, snapshot, files, (), what="follow", adopts=False)
             return len(rows)
         except CommitConflict:
-            snapshot = lake.snapshot()
+            as_written = room.there(lake, files)
+        except VerifyFailed as error:
+            if error.code != KEY_GONE:
+                lake.discard(files)
+                raise
+            as_written = False
+        if not as_written:
+            lake.discard(files)
+            files = _files(lake, rows, version, now_ms)
+        snapshot = lake.snapshot()
     lake.discard(files)
     raise UsageError("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")

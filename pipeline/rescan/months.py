@@ -30,7 +30,7 @@ import pyarrow.dataset as ds
 from pipeline import clock, room, schema
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import KEY_GONE, CommitConflict, DataFile, Lake, Snapshot
 from pipeline.layout import bucket_of
 from pipeline.match import context, history
 from pipeline.match.judge import Approved
@@ -155,9 +155,14 @@ def _rescan_month(home: Home, corp_id: str, month: str, version: str, workers: i
                 return done
             except CommitConflict:
                 snapshot = lake.snapshot()
-                if _seen(snapshot, month) != seen:
+                if _seen(snapshot, month) != seen or not room.there(lake, adds):
                     lake.discard(adds)
                     break
+            except VerifyFailed as error:
+                lake.discard(adds)
+                if error.code != KEY_GONE:
+                    raise
+                break
             except BaseException:
                 lake.discard(adds)
                 raise

@@ -31,7 +31,7 @@ import pyarrow.dataset as ds
 from pipeline import clock, room, schema
 from pipeline.errors import EXIT_PRECEDENCE, Exit, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, Lake, Snapshot
+from pipeline.lake import KEY_GONE, CommitConflict, Lake, Snapshot
 from pipeline.reader import Reader
 from pipeline.roles import acting
 from pipeline.source import actions, asking, state
@@ -304,6 +304,10 @@ def append_states(home: Home, corp_id: str, states: Sequence[dict[str, Any]]) ->
             return
         except CommitConflict:
             lake.discard(files)
+        except VerifyFailed as error:
+            lake.discard(files)
+            if error.code != KEY_GONE:
+                raise
     raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
 
 
