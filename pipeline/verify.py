@@ -5,7 +5,8 @@ This module and its verify_*.py import the standard library, pyarrow, numpy, cry
 
 Checks, in this order (docs/verify.md says what each proves and what it does not):
  1 log and anchors   2 files the log lists, fetched files   3 files nothing names   4 keyring   5 custody chain   6 commitments   7 counts   8 checkpoints
-Nothing is written. An archive that is written to meanwhile is read as of one version; files that a later commit took away begin it anew.
+Nothing is written. An archive that is written to meanwhile is read as of one version; whatever is found while later commits come is
+looked for anew, until two versions in a row show it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from pipeline.verify_parts import Reading
 from pipeline.verify_report import CUSTODY, EVIDENCE, FILES, KEYS, LOG, STRAYS, Report
 from pipeline.verify_rows import Content
 
-TRIES = 3
+TRIES = 20
 # Kinds in the order in which what they hold is needed: ledger, media, LARGE, LATER; kinds that are not named here are read, and nothing more.
 LEDGER, LARGE = ("pages", "records", "runs"), ("messages", "sealed")  # LARGE: on every core
 LATER = ("pending_sealed", "withheld_sealed", "matches", "recalls")
@@ -81,12 +82,21 @@ def verify_archive(
     if not (home / "liuhen.toml").is_file() or not (home / "lake" / corp_id).is_dir():
         raise UsageError("NO_HOME", f"there is no archive of {corp_id} at {home}", remedy="name its home with --home")
     started = time.monotonic()
+    before, gone = set[str](), None
     for attempt in range(TRIES):
         report = Report(corp_id)
         at = _At(home, corp_id, report, round(time.time() * 1000) if now_ms is None else now_ms, _keeps_sealed(home, custody))
-        _run(at, unwrap, custody, progress)
-        if attempt == TRIES - 1 or not _moved_on(at):
+        try:
+            _run(at, unwrap, custody, progress)
+        except FileNotFoundError as error:  # it was listed, and gone when it was opened
+            if attempt == TRIES - 1 or error.filename == gone:
+                raise
+            gone = error.filename
+            continue
+        found = {repr(f) for f in report.findings}
+        if found <= before or not _moved_on(at):  # what two passes find on different versions is so
             break
+        before = found
     report.seconds = time.monotonic() - started
     report.findings.sort(key=lambda f: f.check)
     return report
@@ -163,8 +173,8 @@ def _check_anchors(at: _At) -> None:
 
 
 def _moved_on(at: _At) -> bool:
-    """Whether files were missing because a commit that came meanwhile took them away."""
-    if at.log is None or not any(f.code == "FILE_MISSING" for f in at.report.findings):
+    """Whether what was found may come from commits that came meanwhile: files that they took away, leaves beyond the log that was read."""
+    if at.log is None or not at.report.findings:
         return False
     again = verify_log.read(at.root, Report(at.corp_id))
     return again is not None and again.version > at.log.version

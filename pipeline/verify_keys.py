@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.verify_anchors import Anchors, settled, settled_since
-from pipeline.verify_report import CUSTODY, KEYS, Report
+from pipeline.verify_report import CUSTODY, KEYS, Report, bytes_of
 
 NONCE = 12
 # Takes (wrapped key, its name), returns the key or raises: what a token or a key service does.
@@ -179,9 +179,10 @@ def check_boxes(home: Path, corp_id: str, keys: Keys, report: Report) -> None:
     boxes += [(home / "lexicon" / "approved.texts", "approved/texts")]
     boxes += [(p, f"alerts/{corp_id}/{p.stem}") for p in sorted((home / "alerts" / corp_id).glob("*.b*")) if p.suffix in (".box", ".batch")]
     for path, context in boxes:
-        if path.is_file() and not opens(keys, path.read_bytes(), context):
+        data = bytes_of(path) if path.is_file() else None
+        if data is not None and not opens(keys, data, context):
             report.find(KEYS, "BOX_DAMAGED", file=f"{path.parent.name}/{path.name}")
-        report.counts["boxes"] += path.is_file()
+        report.counts["boxes"] += data is not None
 
 
 def opens(keys: Keys, box: bytes, context: str) -> bool:

@@ -268,5 +268,5 @@ def _last_checkpoint(folder: Path, checkpoints: dict[int, Path], report: Report)
         version = json.loads(path.read_bytes())["version"]
     except (ValueError, KeyError, TypeError):
         version = -1
-    if version not in checkpoints:
+    if version not in checkpoints and not (isinstance(version, int) and (folder / f"{version:020d}.checkpoint.parquet").exists()):  # it came meanwhile
         report.find(LOG, "CHECKPOINT_UNREADABLE", version=version if isinstance(version, int) else -1)

@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 MAX_RANGES = 20
 LOG, FILES, STRAYS, KEYS, CUSTODY, LEAVES, COUNTS, EVIDENCE = range(1, 9)
+
+
+def bytes_of(path: Path) -> bytes | None:
+    """Return what a file holds that was listed a moment ago, None when it is gone since: others are at work."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)

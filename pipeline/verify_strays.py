@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from pipeline.verify_files import MAGIC, Sealed, decrypt
 from pipeline.verify_keys import Keys, opens
 from pipeline.verify_log import NAME, Log
-from pipeline.verify_report import STRAYS, Report, ranges
+from pipeline.verify_report import STRAYS, Report, bytes_of, ranges
 
 HOME = {
     "liuhen.toml", "keys", "landing", "staging", "lake", "custody", "lexicon", "locks", "anchors", "alerts", "callbacks", "source", "media", "metrics",
@@ -58,7 +58,9 @@ def check_lake(root: Path, log: Log | None, keys: Keys | None, report: Report) -
         name = path.relative_to(root).as_posix()
         if log is not None and name in log.active:
             continue
-        data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        data = bytes_of(path) if path.is_file() and not path.is_symlink() else b"" if path.is_symlink() or path.exists() else None
+        if data is None:
+            continue
         report.counts["other files"] += 1
         if _PART.match(path.name) and (not data or data.startswith(MAGIC)):
             report.counts["left by killed runs"] += 1
@@ -95,8 +97,9 @@ def _told_name(name: str) -> str:
 def check_landing(home: Path, corp_id: str, report: Report) -> None:
     """Name every file of the landing that is not a whole sealed page."""
     for path in _files(home / "landing" / corp_id):
-        name = _told(home, path)
-        data = path.read_bytes()
+        name, data = _told(home, path), bytes_of(path)
+        if data is None:
+            continue
         form = _PAGE.match(path.name)
         if _PART.match(path.name):
             if _OPENED.search(data):
@@ -168,7 +171,9 @@ def check_staging(home: Path, corp_id: str, keys: Keys | None, report: Report) -
         if _MANIFEST.match(path.name):
             named.update(_manifest(path, corp_id, _told(home, path), report))
     for path in _files(folder):
-        name, data = _told(home, path), path.read_bytes()
+        name, data = _told(home, path), bytes_of(path)
+        if data is None:
+            continue
         report.counts["staged files"] += 1
         if _MANIFEST.match(path.name):
             continue
@@ -191,16 +196,22 @@ def check_staging(home: Path, corp_id: str, keys: Keys | None, report: Report) -
 def check_purges(home: Path, corp_id: str, report: Report) -> None:
     """Name every file beside the staging folder that is no list of files to be unlinked."""
     for path in _files(home / "staging" / f"{corp_id}.purge"):
-        found = _json(path.read_bytes())
+        data = bytes_of(path)
+        if data is None:
+            continue
+        found = _json(data)
         if _PART.match(path.name):
             report.counts["left by killed runs"] += 1
         elif not _PURGE.match(path.name) or not isinstance(found, dict) or found.keys() - {"delay_ms"} != _PURGE_KEYS:
-            report.find(STRAYS, "UNKNOWN_FILE", file=_told(home, path), size=path.stat().st_size)
+            report.find(STRAYS, "UNKNOWN_FILE", file=_told(home, path), size=len(data))
 
 
 def _manifest(path: Path, corp_id: str, name: str, report: Report) -> dict[str, tuple[tuple[int, str], str]]:
     """Return, by the name of its outline, the size and SHA-256 of that and which records it holds."""
-    found = _json(path.read_bytes())
+    data = bytes_of(path)
+    if data is None:
+        return {}
+    found = _json(data)
     try:
         if found.keys() - {"has_events", "rsa"} != _MANIFEST_KEYS or found["corp_id"] != corp_id or not isinstance(found["files"], list):
             raise ValueError
@@ -218,14 +229,17 @@ def _manifest(path: Path, corp_id: str, name: str, report: Report) -> dict[str, 
 def check_sealed(home: Path, corp_id: str, report: Report) -> None:
     """Name every file of the other folders of a corp that is not sealed by its form."""
     for path in (p for folder in _SEALED_FOLDERS for p in _files(home / folder / corp_id)):
-        with path.open("rb") as file:
-            data = file.read(512)
+        try:
+            with path.open("rb") as file:
+                data, whole = file.read(512), file.seek(0, 2)
+        except FileNotFoundError:  # gone since it was listed
+            continue
         size = int.from_bytes(data[:2], "big")
         report.counts["other sealed files"] += 1
         if _PART.match(path.name):
             report.counts["left by killed runs"] += 1
         elif data and not data.startswith(b"LHM1") and not _BOX.match(data[2 : 2 + size]):
-            report.find(STRAYS, "PLAINTEXT", file=_told(home, path), size=path.stat().st_size)
+            report.find(STRAYS, "PLAINTEXT", file=_told(home, path), size=whole)
 
 
 def check_home(home: Path, report: Report) -> None:

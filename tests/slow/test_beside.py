@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import commit, compact, generations, keyring_file, layout, purges, room, schema, stores
+from pipeline import commit, compact, generations, keyring_file, layout, purges, room, schema, stores, verify, verify_strays
 from pipeline import lake as lake_module
 from pipeline import reader as reader_module
 from pipeline.consenting import change
@@ -23,6 +23,7 @@ from pipeline.layout import hot_unit
 from pipeline.reader import Reader
 from pipeline.search import candidates, datafile
 from pipeline.source.media_fetch import append_states
+from pipeline.verify import verify_archive
 from tests import firm
 from tests.firm import CORP, T0, item, message, values
 from tests.slow.test_two_committers import stage
@@ -299,3 +300,35 @@ def test_a_key_that_is_gone_in_the_newest_version_is_an_error(tmp_path: Path) ->
             at.keyring.destroy(name)
         with pytest.raises(reader_module.FAILURES):
             _seqs(reader)
+
+
+# -- verification -------------------------------------------------------------------------------------------------------
+
+
+def test_files_that_are_tidied_up_while_the_archive_is_verified_are_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = filled(tmp_path)
+    stage(at, [[item(n, message(n)) for n in (101, 102)]])
+    done = once(monkeypatch, verify_strays, "_files", lambda: commit.commit_all(Home(at.path), CORP, commit.Run(run_id="beside")), after=True)
+    assert [f.code for f in verify_archive(at.path, CORP).findings] == [] and done
+    assert not list(at.landing(CORP).iterdir()) and not list(at.staging(CORP).iterdir())
+
+
+def test_compactions_that_follow_each_other_while_the_archive_is_verified_are_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, numbers = filled(tmp_path), iter(range(200, 300))
+
+    def act() -> None:
+        n = next(numbers)
+        firm.run(at, firm.page(tmp_path, f"{n}.json", {n: message(n)}))
+        compact.run(at, CORP)
+        purges.run(at, CORP, at_once=True)
+
+    done = once(monkeypatch, verify, "_check_content", act, times=4)
+    assert [f.code for f in verify_archive(at.path, CORP).findings] == [] and len(done) == 4
+
+
+def test_what_is_missing_in_two_versions_is_found_though_commits_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = filled(tmp_path)
+    lake = at.lake(CORP)
+    (lake.root / lake.snapshot().of("messages")[0].path).unlink()
+    done = once(monkeypatch, verify, "_check_content", lambda: room.append(at, CORP, [("acks", ack())], what="test"), times=100)
+    assert "FILE_MISSING" in [f.code for f in verify_archive(at.path, CORP).findings] and len(done) == 2
