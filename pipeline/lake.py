@@ -499,10 +499,12 @@ def _month_holds(month: str) -> pc.Expression:
 
 
 def _whole_entry(path: Path) -> bool:
-    """Whether a log entry is a whole one: lines of JSON, the last one ended or parseable."""
+    """Whether a log entry is a whole one: lines of JSON, the last one ended or parseable. One that somebody else just set aside needs nothing more."""
     try:
         lines = path.read_bytes().splitlines()
         return bool(lines) and all(isinstance(json.loads(line), dict) for line in lines)
+    except FileNotFoundError:
+        return True
     except ValueError:
         return False
 

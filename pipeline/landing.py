@@ -10,6 +10,7 @@ Sealed pages are ciphertext by nature. Opened imports are never landed: they lie
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,11 +124,15 @@ def header_of(path: Path) -> Header:
 
 
 def waiting(home: Home, corp_id: str) -> Iterator[PageRef]:
-    """Yield all pages that wait for their commit, lowest first seq first."""
+    """Yield all pages that wait for their commit, lowest first seq first; one that a commit settles meanwhile is passed by."""
     for path in sorted([*home.landing(corp_id).glob(f"*{SUFFIX}"), *home.staging(corp_id).glob(f"*{SUFFIX}")], key=lambda p: p.name):
-        with durable.storage("reading the landing"), path.open("rb") as handle:
-            size = path.stat().st_size - len(handle.readline(1 << 16))
-        yield _reference(corp_id, path, header_of(path), path.name.split("-", 1)[1].removesuffix(SUFFIX), size)
+        try:
+            with durable.storage("reading the landing"), path.open("rb") as handle:
+                size = os.fstat(handle.fileno()).st_size - len(handle.readline(1 << 16))
+            header = header_of(path)
+        except durable.Vanished:
+            continue
+        yield _reference(corp_id, path, header, path.name.split("-", 1)[1].removesuffix(SUFFIX), size)
 
 
 def body(home: Home, ref: PageRef) -> bytes:

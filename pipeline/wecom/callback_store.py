@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -58,10 +59,14 @@ def _context(corp_id: str, name: str) -> bytes:
 
 
 def waiting(home: Home, corp_id: str) -> list[tuple[Path, Event]]:
-    """Return the events that wait, oldest first."""
+    """Return the events that wait, oldest first; one that somebody else takes over meanwhile is passed by."""
     found = []
     for path in folder(home, corp_id).glob("*.event"):
-        box = home.keyring.open(path.read_bytes(), context=_context(corp_id, path.stem))
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        box = home.keyring.open(data, context=_context(corp_id, path.stem))
         found.append((path, msgspec.msgpack.decode(box, type=Event)))
     return sorted(found, key=lambda f: (f[1].received_ms, f[0].name))
 
@@ -98,8 +103,9 @@ def settle(home: Home, corp_id: str, taken: Iterable[Path]) -> None:
         durable.remove(path)
     oldest_ns = (now_ms() - KEEP_SEEN_MS) * 1_000_000
     for path in at.glob("*.seen"):
-        if path.stat().st_mtime_ns < oldest_ns:
-            durable.remove(path, sync_folder=False)
+        with suppress(FileNotFoundError):  # forgotten by somebody else
+            if path.stat().st_mtime_ns < oldest_ns:
+                durable.remove(path, sync_folder=False)
 
 
 def drain(home: Home, corp_id: str) -> tuple[register.Event, ...]:

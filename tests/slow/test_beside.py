@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import commit, compact, generations, keyring_file, layout, purges, room, schema, stores, verify, verify_strays
+from pipeline import commit, compact, generations, keyring_file, landing, layout, purges, room, schema, stores, verify, verify_strays
 from pipeline import lake as lake_module
 from pipeline import reader as reader_module
 from pipeline.consenting import change
@@ -24,6 +24,8 @@ from pipeline.reader import Reader
 from pipeline.search import candidates, datafile
 from pipeline.source.media_fetch import append_states
 from pipeline.verify import verify_archive
+from pipeline.wecom import callback_store
+from pipeline.wecom.callback_events import Event
 from tests import firm
 from tests.firm import CORP, T0, item, message, values
 from tests.slow.test_two_committers import stage
@@ -332,3 +334,34 @@ def test_what_is_missing_in_two_versions_is_found_though_commits_go_on(tmp_path:
     (lake.root / lake.snapshot().of("messages")[0].path).unlink()
     done = once(monkeypatch, verify, "_check_content", lambda: room.append(at, CORP, [("acks", ack())], what="test"), times=100)
     assert "FILE_MISSING" in [f.code for f in verify_archive(at.path, CORP).findings] and len(done) == 2
+
+
+# -- what is listed, and then read --------------------------------------------------------------------------------------
+
+
+def test_pages_that_are_settled_while_they_are_listed_are_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = firm.home(tmp_path)
+    stage(at, [[item(n, message(n))] for n in (1, 2, 3)])
+    listed = landing.waiting(at, CORP)
+    assert next(listed).first_seq == 1
+    done = once(monkeypatch, landing, "header_of", lambda: commit.commit_all(Home(at.path), CORP, commit.Run(run_id="beside")))
+    assert list(listed) == [] and done
+    assert list(landing.waiting(at, CORP)) == []
+
+
+def test_events_that_are_taken_over_while_they_are_listed_are_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = firm.home(tmp_path)
+    for n in range(3):
+        event = Event(event_id=f"e{n}", meaning="agreed", change="", at_ms=T0, received_ms=T0, userid="zhangsan", external_userid=f"wm{n}")
+        assert callback_store.accept(at, CORP, event)
+    done = once(monkeypatch, callback_store, "_context", lambda: callback_store.drain(Home(at.path), CORP))
+    assert len(callback_store.waiting(at, CORP)) == 1 and done  # it was read before it was taken over
+    assert callback_store.waiting(at, CORP) == []
+
+
+def test_a_log_that_somebody_else_mends_at_the_same_time_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = filled(tmp_path)
+    version = at.lake(CORP).snapshot().version
+    (at.lake(CORP).root / "_delta_log" / f"{version + 1:020d}.json").write_bytes(b"")
+    done = once(monkeypatch, lake_module, "_whole_entry", lambda: Home(at.path).lake(CORP).mend_log())
+    assert at.lake(CORP).snapshot().version == version and done
