@@ -43,9 +43,12 @@ def visible(lake: Lake, snapshot: Snapshot) -> pc.Expression | None:
 
 
 def stamp(home: Home, corp_id: str) -> int:
-    """Return a number that moves on whenever something went out of view; 0 before the first time."""
+    """Return a number that is another one whenever something went out of view; 0 before the first time.
+
+    The time alone would not do: some file systems tell it by the second. The file is a new one each time."""
     try:
-        return os.stat(_path(home, corp_id)).st_mtime_ns
+        stat = os.stat(_path(home, corp_id))
+        return stat.st_mtime_ns << 64 | stat.st_ino
     except FileNotFoundError:
         return 0
 

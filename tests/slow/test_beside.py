@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +16,8 @@ import pytest
 from pipeline import commit, compact, generations, keyring_file, landing, layout, purges, room, schema, stores, verify, verify_strays
 from pipeline import lake as lake_module
 from pipeline import reader as reader_module
-from pipeline.consenting import change
+from pipeline.commitrows import table
+from pipeline.consenting import change, hidden
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import HOT, Lake
@@ -292,6 +294,22 @@ def test_a_reader_whose_key_ended_while_the_file_is_there_still_asks_the_newest_
                 lake.keyring.destroy(name)
         assert old and all((lake.root / f.path).exists() for f in old)
         assert _seqs(reader) == [1, 2, 3, 11, 12, 13]
+
+
+def test_what_goes_out_of_view_within_one_tick_of_the_clock_is_not_shown_by_a_running_reader(tmp_path: Path) -> None:
+    at = filled(tmp_path)
+
+    def hide(seq: int) -> None:
+        places = table("hidden", [{"origin": "sealed", "seq": seq, "row_month": MONTH, "row_bucket": HOT}])
+        room.append(at, CORP, [("hidden", places)], what="test")
+        hidden.ring(at, CORP)
+        os.utime(at.path / "locks" / f"{CORP}.hidden", (1_700_000_000, 1_700_000_000))  # a file system that tells the time by the second
+
+    hide(1)
+    with Reader(Home(at.path), CORP) as reader:
+        assert _seqs(reader) == [2, 3, 11, 12, 13]
+        hide(2)
+        assert _seqs(reader) == [3, 11, 12, 13]
 
 
 def test_a_key_that_is_gone_in_the_newest_version_is_an_error(tmp_path: Path) -> None:
