@@ -76,7 +76,8 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What meta.yaml says. basis: the rules of law or of the archive on which the question rests; messages_of: the parameter that names
     somebody, where the query reads no messages but those this person sent or received: they alone are looked at then. words: words joined by |, or
     `$` and the parameter that holds them, where no message counts in conversations.sql (else in query.sql) whose text holds none of them. words_then:
-    the same of query.sql beside conversations.sql, where a message without a sending time may count whatever its text holds."""
+    the same of query.sql beside conversations.sql, where a message without a sending time may count whatever its text holds. findings_in_conversations:
+    no finding counts in query.sql either that lies outside of the conversations which conversations.sql tells."""
 
     title: Words
     question: Words
@@ -86,6 +87,7 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     messages_of: str = ""
     words: str = ""
     words_then: str = ""
+    findings_in_conversations: bool = False
 
     def words_of(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the words one of which a message must hold; none where any message may count."""

@@ -42,6 +42,8 @@ KEPT = {
 ADDED = ("lake_context", "lake_rest_kept", "lake_doubled_kept")  # internal tables beside those of the kinds
 TABLES = frozenset([*ADDED, *(f"{audit.INTERNAL}{kind}" for kind in schema.KINDS)])
 FEW_GROUPS = 200  # row groups: to read the words of so many takes a quarter of a second
+# So few conversations are looked for in the indexes, and read from so few row groups, instead of from kept columns of all messages.
+FEW_CONVERSATIONS, THEIR_GROUPS = 512, 256
 FAILURES = (duckdb.Error, OSError, ArchiveError)  # what a file that is gone may come out as
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
@@ -326,9 +328,33 @@ class Reader:
         with self._only(holding=words):
             told = self.arrow(asked.conversations, audit.used(asked.conversations, values))
         (name,), ids = told.column_names, told[0].combine_chunks()
+        narrow, words = ds.field(name).isin(ids), asked.meta.words_then_of(values)
+        few = self._of_conversations(ids, findings=asked.meta.findings_in_conversations) if name == "conversation_id" and not words else None
+        if few is not None:
+            with self._instead(few):
+                yield
+            return
         rows = self.steady(lambda: self.messages().may_hold(name, ids)) if name == "conversation_id" else None
-        with self._only(ds.field(name).isin(ids), rows=self._with_words(rows, asked.meta.words_then_of(values))):
+        with self._only(narrow, rows=self._with_words(rows, words)):
             yield
+
+    def _of_conversations(self, ids: pa.Array, *, findings: bool) -> Mapping[str, ds.Dataset] | None:
+        """Return the messages of some conversations, in row groups that may hold them, and maybe their findings; None where these are so many that a look
+        at kept columns of all messages is sooner."""
+        from pipeline.search.candidates import groups_of_conversations
+
+        if len(ids) > FEW_CONVERSATIONS:
+            return None
+        narrow = ds.field("conversation_id").isin(ids)
+
+        def some() -> Mapping[str, ds.Dataset] | None:
+            groups = groups_of_conversations(self, ids.drop_null().to_pylist())
+            if sum(map(len, groups.values())) > THEIR_GROUPS:
+                return None
+            found: dict[str, ds.Dataset] = {"messages": self.messages().in_groups(groups).only(narrow, numbered=self.whole)}
+            return {**found, "matches": self._whole("matches").filter(narrow)} if findings else found
+
+        return self.steady(some)
 
     def _with_words(self, rows: Mapping[str, Any] | None, words: Sequence[str]) -> Mapping[str, Any] | None:
         """Return, of some rows of each file, those in row groups that may hold one of the words, and those without a sending time; of a file without index

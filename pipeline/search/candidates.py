@@ -181,6 +181,15 @@ def _holds_one(first: int, last: int, days: Sequence[int]) -> bool:
     return at < len(days) and days[at] <= last
 
 
+def groups_of_conversations(reader: Reader, ids: Collection[str]) -> dict[str, list[int]]:
+    """Return the row groups that may hold messages of some conversations, ascending, by the path of their file."""
+    found: dict[str, set[int]] = {}
+    for conversation_id in ids:
+        for path, groups in groups_of_conversation(reader, conversation_id).items():
+            found.setdefault(path, set()).update(groups)
+    return {path: sorted(groups) for path, groups in found.items()}
+
+
 def groups_of_person(reader: Reader, person: str) -> dict[str, list[int]]:
     """Return the row groups that may hold messages somebody sent or received, ascending, by the path of their file."""
     found: dict[str, list[int]] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import schema
+from pipeline import audit, schema
 from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.roles import acting, actors
@@ -123,6 +123,21 @@ def test_a_search_chooses_among_what_may_be_seen(archive: tuple[Home, dict[str, 
         newest = hits.look(reader, Question(text="保", limit=1)).hits
         said = reader.rows("SELECT seq FROM messages WHERE text LIKE '%保%' ORDER BY sent_at DESC LIMIT 1")
     assert [h.seq for h in newest] == [r["seq"] for r in said]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", SEES)
+def test_findings_of_an_employee_with_their_context_are_those_of_messages_in_view(archive: tuple[Home, dict[str, acting.Access]], who: str) -> None:
+    one = audit.find("findings-of-employee")
+    told = set()
+    with Reader(archive[0], CORP, access=archive[1][who]) as reader:
+        for employee in ("zhang", "li", "wang", "chen", "nobody"):
+            values = audit.bind(one, {"employee": employee})
+            found = reader.answer(one, values)
+            assert found == reader.arrow(one.sql, values)
+            told.update(found["msgid"].to_pylist())
+        seen_by = {r["msgid"] for r in reader.rows("SELECT msgid FROM matches WHERE lower(employee_id) IN ('zhang', 'li', 'wang', 'chen')")}
+    assert told == seen_by and (told or who not in ("officer", "shanghai"))
 
 
 @pytest.mark.slow

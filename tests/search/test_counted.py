@@ -107,8 +107,11 @@ NARROWED = {
 }  # fmt: skip
 
 
-def test_audits_that_look_at_what_matters_alone_answer_as_over_all_messages(archive: Home) -> None:
+@pytest.mark.parametrize("limit", ["", "FEW_CONVERSATIONS", "THEIR_GROUPS"], ids=["few conversations", "many of them", "in many row groups"])
+def test_audits_that_look_at_what_matters_alone_answer_as_over_all_messages(archive: Home, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The case files of sql/audit prove the queries; this proves that reading less changes nothing."""
+    if limit:
+        monkeypatch.setattr(reader_module, limit, -1)
     told = {one.name for one in audit.load_audits() if one.conversations or one.meta.words}
     assert told | {"consent-card"} == set(NARROWED)
     rows = {}
@@ -121,6 +124,19 @@ def test_audits_that_look_at_what_matters_alone_answer_as_over_all_messages(arch
             rows[name] = whole.num_rows
         assert reader.rows(QUESTIONS[1]) == [{"count_star()": 423}]  # and nothing stays narrowed
     assert [name for name, n in rows.items() if not n] == []
+
+
+@pytest.mark.parametrize(("employee", "found"), [("ZhangSan", ["wm0|zhangsan"]), ("lisi", [])], ids=["one conversation", "none"])
+def test_messages_of_few_conversations_come_from_their_row_groups_and_findings_with_them(
+    archive: Home, employee: str, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = audit.find("findings-of-employee")
+    queries = ["SELECT DISTINCT conversation_id FROM matches", "SELECT DISTINCT conversation_id FROM messages"]
+    with Reader(archive, firm.CORP) as reader:
+        monkeypatch.setattr(counted.Messages, "may_hold", lambda *_: pytest.fail("kept columns were looked through"))
+        with reader._that_matter(one, audit.bind(one, {"employee": employee})):
+            assert [[r["conversation_id"] for r in reader.rows(q)] for q in queries] == [found, found]
+        assert [len(reader.rows(q)) > len(found) for q in queries] == [not found, True]
 
 
 def test_row_groups_that_lack_the_words_are_not_looked_at(archive: Home) -> None:
