@@ -8,11 +8,12 @@ import sys
 from typing import Any
 
 import pytest
+import typer
 import typer.main
 from typer._coercion import build_runtime_param
 
 from pipeline import cli
-from pipeline.cli.given import Given
+from pipeline.cli.given import Given, taken_as_given
 from pipeline.cli.guard import leaves
 from pipeline.cli.root import complete
 
@@ -42,6 +43,15 @@ def test_what_turns_words_into_numbers_is_not_imported_where_only_words_are_give
     code = "import sys; from pipeline.cli.root import run; print(run([*sys.argv[1:]]), 'pydantic' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code, "--home", "/nowhere", "keys", "list"], capture_output=True, text=True, check=True)
     assert ended.stdout == "2 False\n"
+
+
+@pytest.mark.parametrize(("version", "is_known"), [("0.29.2", True), ("0.29.10", True), ("0.290.0", False), ("0.30.0", False), ("0.28.0", False), ("1.0.0", False)])
+def test_words_are_taken_as_given_with_a_typer_that_is_known_alone(monkeypatch: pytest.MonkeyPatch, version: str, is_known: bool) -> None:
+    monkeypatch.setattr(typer, "__version__", version)
+    command = typer.main.get_command(complete())
+    before = command.get_params
+    taken_as_given(command)
+    assert (command.get_params != before) == is_known
 
 
 # What a shell may give for anything, and what typer may hand on for an option that may stand several times.
