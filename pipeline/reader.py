@@ -85,9 +85,9 @@ class Reader:
     def _open(self) -> None:
         """Open the newest version, and a newer one each time that files of it are gone meanwhile (rule 5)."""
         while True:
+            self._duck, self._made, self._registered = duckdb.connect(config=SETTINGS), set[str](), set[str]()
             self._stamp = hidden.stamp(self.home, self.corp_id)
             self.snapshot: Snapshot = self.lake.snapshot()
-            self._duck, self._made, self._registered = duckdb.connect(config=SETTINGS), set[str](), set[str]()
             try:
                 return self._connect()
             except FAILURES:

@@ -250,8 +250,12 @@ def _number(said: dict[str, Any]) -> int:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two values are the same, and so written."""
-    return bool(one == other) and (type(one) is type(other) is not list or msgspec.json.encode(one) == msgspec.json.encode(other))
+    """Whether two values are the same, and so written; names in any order, as in what was committed to."""
+    return bool(one == other) and (type(one) is type(other) is not list or _written(one) == _written(other))
+
+
+def _written(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
 
 
 def _fields(proof: dict[str, Any]) -> dict[str, Any]:

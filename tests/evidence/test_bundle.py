@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError, VerifyFailed
-from pipeline.evidence import bundle, checkpoint, matter, proving, scope, signer
+from pipeline.evidence import bundle, check, checkpoint, matter, proving, scope, signer
 from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.source.media_fetch import Fetch
@@ -656,6 +656,20 @@ def test_what_was_archived_though_no_strict_parser_reads_it_passes_both_verifier
     assert [line["text"] for line in lines(unzipped(data))][4:6] == ["后来的", "好的"]
     ours, (code, words) = verdicts(tmp_path, data)
     assert (ours, code) == ("", 0), (ours, words)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        pytest.param([{"path": "", "text": "甲"}], [{"text": "甲", "path": ""}], True, id="names in another order"),
+        pytest.param([{"path": "", "text": "甲"}], [{"path": "", "text": "乙"}], False, id="another text"),
+        pytest.param([1], [True], False, id="a yes for a number"),
+        pytest.param(1, 1.0, False, id="a number with a point"),
+        pytest.param(["a", "b"], ["b", "a"], False, id="a list in another order"),
+    ],
+)
+def test_values_are_compared_as_they_were_committed_to(one: Any, other: Any, alike: bool) -> None:
+    assert check._alike(one, other) == alike
 
 
 def test_a_long_conversation_is_shown_in_parts_that_both_verifiers_check(archive: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
