@@ -9,6 +9,7 @@ nothing is in it that no bundle has (`_KNOWN`).
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Callable, Iterator
@@ -234,8 +235,17 @@ def _manifest_line(line: bytes) -> tuple[str, str]:
 
 
 def as_object(data: bytes, *, ours: bool = False) -> dict[str, Any]:
-    """Return a JSON object. ours: what liuhen wrote, whose numbers are whole and written as such. Raises msgspec.DecodeError, Fault."""
-    return (_OURS if ours else _ANY).decode(data)
+    """Return a JSON object. ours: what liuhen wrote, whose numbers are whole and written as such, and whose names stand once. Raises
+    msgspec.DecodeError, Fault."""
+    value = (_OURS if ours else _ANY).decode(data)
+    if ours:
+        json.loads(data, object_pairs_hook=_once)  # of equal names one reader takes the first, another the last
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    need(len(set(names)) == len(names), "says one thing twice")
 
 
 def _broken(number: str) -> float:

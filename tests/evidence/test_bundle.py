@@ -289,8 +289,9 @@ def _proof_of(written: Callable[[int], object]) -> Callable[[Files], None]:
     return damage
 
 
-def _twice(files: Files) -> None:
-    files[at(files, 1, "")] = files[at(files, 1, "")].replace(b'{"commitment"', b'{"leaf":0,"commitment"', 1)
+def _before(name: str, said: bytes) -> Callable[[Files], None]:
+    """Says something before the first words of a file, under a name that stands there again."""
+    return lambda files: files.update({name: files[name].replace(b"{", b"{" + said + b",", 1)})
 
 
 DAMAGES = {
@@ -336,6 +337,9 @@ DAMAGES = {
     "a number of WeCom with a point": (_written("seq", float), "a number that is not whole: "),
     "a number of WeCom that is no number": (_written("key_version", bool), "key_version is not what was committed to"),
     "a count with a point": (lambda files: edit(files, "data/completeness/coverage.json", lambda said: said.update(records=float(said["records"]))), "not whole"),
+    "other words before the right ones, under the same name": (_before("data/02-messages.jsonl", b'"text":"FORGED"'), "says one thing twice"),
+    "another sender before the right one": (_before("data/02-messages.jsonl", b'"sender_id":"FORGED"'), "says one thing twice"),
+    "a count before the right one": (_before("data/completeness/coverage.json", b'"records":null'), "says one thing twice"),
     "a file more, in the manifests too": (lambda files: files.update({"data/extra.txt": b"x"}), "no bundle has such a file"),
     "a page of no conversation, in the manifests too": (
         lambda files: files.update({"data/view/0009.zh.html": files["data/view/0001.zh.html"]}), "a page of no conversation: view/0009.zh.html",
