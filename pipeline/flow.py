@@ -18,7 +18,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 import apache_beam as beam
@@ -180,7 +180,7 @@ def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runne
 def _usable_options() -> Iterator[None]:
     """Beam prints a page and ends the process, or raises whatever it likes, over options it does not know."""
     try:
-        with redirect_stderr(io.StringIO()):
+        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # --help prints to the one, what is wrong to the other
             yield
     except (SystemExit, ValueError, TypeError, AttributeError, ImportError) as error:
         raise UsageError("RUNNER_UNKNOWN", "the runner or one of its options is not known to Beam", remedy="check --runner and what follows --") from error

@@ -20,6 +20,15 @@ SENTENCES = (
     (r"Got unexpected extra arguments?(?:\(s\))? \((?P<name>.*)\)", "calling.too_many"),
     (r"Invalid value for '?(?P<name>.*?)'?: (?P<detail>.*)", "calling.wrong_value"),
 )
+# What it says of the value itself, which it has from the library that makes values of words.
+DETAILS = (
+    (r"Input should be a valid integer\b.*", "calling.no_integer"),
+    (r"Input should be a valid number\b.*", "calling.no_number"),
+    (r"Input should be greater than or equal to (?P<bound>\S+)", "calling.at_least"),
+    (r"Input should be less than or equal to (?P<bound>\S+)", "calling.at_most"),
+    (r"['\"](?P<given>.*)['\"] is not one of '(?P<choices>.*)'\.", "calling.no_choice"),
+)
+_OWN = "Value error, "  # with which that library begins what it has from others
 
 _NAME = re.compile(r"(?<![\w.=-])[A-Z][A-Z_]*(?![\w=-])")  # as an option's value is called: DAY, FINDING_ID
 
@@ -39,13 +48,22 @@ def named(text: str, lang: Lang) -> str:
 
 def sentence(text: str, lang: Lang) -> str:
     """Return the library's sentence, in Chinese with what was meant where that was guessed; in English as it came."""
+    text = text.replace(f": {_OWN}", ": ", 1)
     if lang == "en":
         return text
     for pattern, key in SENTENCES:
         if found := re.fullmatch(pattern, text, re.DOTALL):
-            given = {k: named(v or "", lang) for k, v in found.groupdict().items()}
+            given = {k: _detail(v) if k == "detail" else named(v or "", lang) for k, v in found.groupdict().items()}
             return words.say(key, lang, **given) + _like(given.get("like", ""), lang)
     return words.say("calling.other", lang, detail=text)
+
+
+def _detail(text: str) -> str:
+    """Return in Chinese what is wrong with a value; as it came where that is not recognised."""
+    for pattern, key in DETAILS:
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            return words.say(key, "zh", **{k: v.replace("', '", "、") if k == "choices" else v for k, v in found.groupdict().items()})
+    return text
 
 
 def _like(names: str, lang: Lang) -> str:

@@ -119,6 +119,8 @@ def test_what_stands_behind_two_dashes_of_ingest_goes_to_the_runner(archive: Pat
     page = firm.page(tmp_path, "more.json", {951: message(951)})
     ended = liuhen(home, "ingest", "--from", str(page), "--", "--direct_num_workers=one")
     assert ended.code == 2 and "RUNNER_UNKNOWN" in ended.err and "Traceback" not in ended.err
+    asked = liuhen(home, "ingest", "--", "--help")  # Beam would print a page of its own on standard output
+    assert (asked.code, asked.out) == (2, "") and "RUNNER_UNKNOWN" in asked.err
     ended = liuhen(home, "ingest", "--", "--direct_num_workers=1")
     assert json.loads(ended.out.splitlines()[-1])["landed"] == 1, ended.out + ended.err
 

@@ -24,7 +24,20 @@ CASES = [
     pytest.param(["keys", "add"], "缺少 --version（该命令加 --help 可看示例）", "Missing option '--version'", id="an option that is missing"),
     pytest.param(["audit", "run", "x", "-p"], "选项 -p 后面缺少值", "Option '-p' requires an argument", id="an option without its value"),
     pytest.param(["status", "more"], "多出了参数：more", "Got unexpected extra argument", id="one word too many"),
-    pytest.param(["search", "x", "--limit", "abc"], "--limit 的值不对：", "Invalid value for '--limit'", id="a word where a number is expected"),
+    pytest.param(["search", "x", "--limit", "abc"], "--limit 的值不对：应为整数\n", "Invalid value for '--limit'", id="a word where a number is expected"),
+    pytest.param(["ingest", "--workers", "1.5"], "--workers 的值不对：应为整数\n", "Invalid value for '--workers'", id="a number that is not whole"),
+    pytest.param(["compact", "--budget", "soon"], "--budget 的值不对：应为数字\n", "Invalid value for '--budget'", id="a word where any number is expected"),
+    pytest.param(["ingest", "--workers", "-1"], "--workers 的值不对：不能小于 1\n", "Invalid value for '--workers'", id="a number too small"),
+    pytest.param(["ingest", "--workers", "257"], "--workers 的值不对：不能大于 256\n", "Invalid value for '--workers'", id="a number too large"),
+    pytest.param(
+        ["status", "--format", "JSON"], "--format 的值不对：应为 table、json、jsonl、csv、parquet、xlsx 之一，实为 JSON\n",
+        "Invalid value for '--format': 'JSON' is not one of 'table', ", id="a word that cannot be chosen",
+    ),
+    pytest.param(
+        ["status", "--format", "it's"], "--format 的值不对：应为 table、json、jsonl、csv、parquet、xlsx 之一，实为 it's\n",
+        "Invalid value for '--format': \"it's\" is", id="a word with an apostrophe",
+    ),
+    pytest.param(["status", "--format", "a', 'b"], "--format 的值不对：", "Invalid value for '--format'", id="a word that looks like two choices"),
 ]
 
 

@@ -340,6 +340,7 @@ DAMAGES = {
     "other words before the right ones, under the same name": (_before("data/02-messages.jsonl", b'"text":"FORGED"'), "says one thing twice"),
     "another sender before the right one": (_before("data/02-messages.jsonl", b'"sender_id":"FORGED"'), "says one thing twice"),
     "a count before the right one": (_before("data/completeness/coverage.json", b'"records":null'), "says one thing twice"),
+    "half a character, which not every parser reads": (_before("data/completeness/coverage.json", b'"more":"\\uD83D"'), ""),
     "a file more, in the manifests too": (lambda files: files.update({"data/extra.txt": b"x"}), "no bundle has such a file"),
     "a page of no conversation, in the manifests too": (
         lambda files: files.update({"data/view/0009.zh.html": files["data/view/0001.zh.html"]}), "a page of no conversation: view/0009.zh.html",

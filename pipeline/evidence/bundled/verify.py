@@ -386,7 +386,10 @@ def parse(data, where, ours=False):
         return float(number)
 
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_float=broken, parse_constant=lambda c: need(False, where + " holds " + c))
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_float=broken, parse_constant=lambda c: need(False, where + " holds " + c))
+        if ours and b"\\ud" in data.lower():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a character: other parsers do not read it
+        return value
     except (ValueError, RecursionError):
         raise Failed(where + " is not JSON") from None
 
@@ -427,8 +430,8 @@ def canonical(fields):
 
 
 def alike(one, other):
-    """Whether two values are the same as they are written: `true` is not 1."""
-    return canonical({"": one}) == canonical({"": other})
+    """Whether two values are the same as they are written: `true` is not 1, nor is a large number its numeral."""
+    return one == other and canonical({"": one}) == canonical({"": other})
 
 
 def group_digest(group, one):
