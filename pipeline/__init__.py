@@ -65,8 +65,9 @@ It is staged
     digests.py           SHA-256 of short inputs, proven before it is used
     leaf.py              commitments
     scans.py             data files scanned, or read by row groups
-    lake.py              one Delta log over encrypted Parquet files
     anchors.py           what each log entry was when it became durable
+    deltalog.py          the log: which data files are committed
+    lake.py              those files, encrypted: written, read, unlinked
     filekeys.py          by which key a file is encrypted, read from the file
     lakerows.py          rows ↔ register events, directory entries
     pseudonyms.py        keyed names of ids, made the quick way

@@ -1,6 +1,6 @@
 """Anchors: what each entry of the lake's log was when it was made durable, kept beside the lake; so that an edited or older log shows.
 
-Before: durable.py. After: lake.py (one line after every commit), verify_anchors.py (reads them with code of its own).
+Before: durable.py. After: deltalog.py (one line after every commit), verify_anchors.py (reads them with code of its own).
 
 `anchors/<corp>.jsonl` of the home, one JSON object a line, appended and fsynced after the log entry is: number of the line, time, version,
 head, next leaf, SHA-256 of the entry, SHA-256 and serial of the keyring, number and digest of the newest custody entry, digest of

@@ -27,10 +27,11 @@ import pyarrow.dataset as ds
 from pipeline import clock, commitrows, compact, consent, durable, manifests, newest_ids, purges, rewriting, room, settle, trusted_clock
 from pipeline.commitrows import Commit
 from pipeline.consent import ConsentPolicy
+from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.directory import Directory
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.lakerows import consent_table
 from pipeline.looked import Looked
 from pipeline.records import Decision, Gated, GatedPage, Message, OpenedPage, PageRef, SealedPage

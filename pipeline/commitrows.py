@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import clock, leaf, schema, settle
-from pipeline.lake import Lake, Snapshot
+from pipeline.deltalog import Snapshot
+from pipeline.lake import Lake
 from pipeline.settle import Candidate, Key, Prior, Settled
 from pipeline.stage import item_variant
 from pipeline.stagerows import Columns, extend, spread

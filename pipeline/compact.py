@@ -30,9 +30,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import durable, generations, layout, logcare, manifests, purges, schema
+from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import KEY_GONE, CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import KEY_GONE, Lake
 from pipeline.layout import FileReader, FileWriter, Span, buckets_of, is_hot, rows_of
 
 HOT_FILES = 64

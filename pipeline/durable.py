@@ -1,6 +1,6 @@
 """Every durable call there is: write, fsync, link, rename, unlink, and what each of them promises.
 
-Before: errors.py. After: landing.py, keyring.py, custody.py, lake.py, stage.py, commit.py.
+Before: errors.py. After: landing.py, keyring.py, custody.py, deltalog.py, lake.py, stage.py, commit.py.
 
 Promises, on a file system that honours fsync (docs/threat-model.md names what is not promised):
 - `write_once`: after it returns the whole file is there under its name for good; a name is never overwritten.

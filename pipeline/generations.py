@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline import filekeys
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.keyring import Keyring, generation_of
-from pipeline.lake import HOT, DataFile, Lake, Snapshot
+from pipeline.lake import HOT, Lake
 from pipeline.layout import hot_unit, is_hot
 
 

@@ -16,10 +16,11 @@ import msgspec
 
 from pipeline import clock, custody
 from pipeline.commitrows import table
+from pipeline.deltalog import Snapshot
 from pipeline.directory import fold_userid
 from pipeline.errors import UsageError
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,10 +15,11 @@ from cryptography.exceptions import InvalidTag
 
 from pipeline import landing, schema
 from pipeline.custody import Entry
+from pipeline.deltalog import DataFile
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
 from pipeline.keyring import Held, key_of_box
-from pipeline.lake import DataFile, Lake
+from pipeline.lake import Lake
 from pipeline.manifests import OUTLINE_PATTERN, load
 from pipeline.source import media_store
 from pipeline.stage import MANIFEST_SUFFIX

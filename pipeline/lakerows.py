@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import schema
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.directory import Directory, Entry
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.register import Event
 
 

@@ -29,7 +29,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import durable, schema
-from pipeline.lake import HOT, HOT_GROUP_ROWS, DataFile, Lake, _dictionary_columns, _leaf_paths, _log_statistics, as_declared, reading
+from pipeline.deltalog import DataFile
+from pipeline.lake import HOT, HOT_GROUP_ROWS, Lake, _dictionary_columns, _leaf_paths, _log_statistics, as_declared, reading
 
 BUCKETS = tuple("0123456789abcdef")
 ONE = "one"
@@ -106,7 +107,7 @@ class FileWriter:
             self._sink = pa.OSFile(str(self._temporary), "wb")
             self._writer: Any = pq.ParquetWriter(
                 self._sink, schema.kind(kind).arrow, **_encoding(kind), store_schema=False,
-                write_statistics=list(schema.kind(kind).statistics), encryption_properties=lake._encryption(kind, month, bucket),
+                write_statistics=list(schema.kind(kind).statistics), encryption_properties=lake.encryption(kind, month, bucket),
             )  # fmt: skip
 
     def write(self, table: pa.Table) -> None:

@@ -1,6 +1,6 @@
 """Care of the lake's log: checkpoints that are durable before anybody reads them, and the end of entries that a checkpoint stands for.
 
-Before: lake.py, anchors.py, manifests.py. After: compact.py.
+Before: deltalog.py, lake.py, anchors.py, manifests.py. After: compact.py.
 
 Rules, each with a test:
  (1) A checkpoint is written when EVERY entries have come since the last one. The library writes it, without fsync, in a folder of its own; there
@@ -23,9 +23,10 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from pipeline import anchors, durable, manifests
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.stage import MANIFEST_SUFFIX
 
 EVERY = 100

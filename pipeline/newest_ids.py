@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline.lake import DataFile, Lake
+from pipeline.deltalog import DataFile
+from pipeline.lake import Lake
 from pipeline.settle import Candidate, Key, Prior, Settled
 
 HELPED = frozenset({"pending", "expired", "missing"})

@@ -1,6 +1,6 @@
 """Files that commits took out of the archive: listed durably before the commit, unlinked ten minutes after it.
 
-Before: lake.py, manifests.py, generations.py, trusted_clock.py. After: commit.py, compact.py.
+Before: deltalog.py, lake.py, manifests.py, generations.py, trusted_clock.py. After: commit.py, compact.py.
 
 Readers go on with the version they opened; who comes later than that opens the newest one (reader.py). Rules, each with a test:
  (1) The list is durable before the commit, so that nothing is forgotten when the process dies; the ten minutes begin with the commit.
@@ -25,8 +25,9 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline import durable, generations, manifests, trusted_clock
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.layout import temporary_name
 from pipeline.stage import MANIFEST_SUFFIX
 

@@ -25,9 +25,10 @@ import pyarrow.dataset as ds
 
 from pipeline import audit, clock, durable, earlier_packs, filekeys, layout, schema, sqlguard
 from pipeline.consenting import hidden
+from pipeline.deltalog import ANY, DataFile, Snapshot
 from pipeline.errors import ArchiveError
 from pipeline.home import Home
-from pipeline.lake import ANY, HOT, DataFile, Lake, Snapshot
+from pipeline.lake import HOT, Lake
 from pipeline.roles import acting, scoped
 from pipeline.roles.acting import Access
 from pipeline.search import counted, doubled, rest

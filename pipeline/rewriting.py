@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import layout, schema
+from pipeline.deltalog import DataFile
 from pipeline.errors import VerifyFailed
-from pipeline.lake import DataFile, Lake
+from pipeline.lake import Lake
 from pipeline.layout import FileReader, FileWriter, Span
 
 # What is read before it is handed on: a few row groups, so that neither thread waits for the other long, nor takes much memory.

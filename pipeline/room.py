@@ -25,9 +25,10 @@ import pyarrow as pa
 
 from pipeline import compact, durable, manifests, purges
 from pipeline.compact import Step
+from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.errors import ArchiveError, UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import KEY_GONE, CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import KEY_GONE, Lake
 from pipeline.layout import is_hot
 from pipeline.purges import Noted
 

@@ -26,9 +26,10 @@ import zstandard
 
 from pipeline import clock, durable, leaf, pii, pii_many, schema, stagerows
 from pipeline.consent_events import events_from_control
+from pipeline.deltalog import DataFile
 from pipeline.home import Home
 from pipeline.lake import HOT as HOT
-from pipeline.lake import DataFile, Lake
+from pipeline.lake import Lake
 from pipeline.message import conversation_id
 from pipeline.pseudonyms import Keyed, Pseudonyms
 from pipeline.records import Finding, Gated, Matched, MatchedPage, PageRef, Unopened

@@ -22,7 +22,7 @@ from typing import Literal
 import msgspec
 
 from pipeline import durable
-from pipeline.lake import DataFile, Snapshot
+from pipeline.deltalog import DataFile, Snapshot
 
 Verdict = Literal["fits", "no stamp", "other maker", "other table", "later head", "other inputs"]
 

@@ -20,9 +20,10 @@ import msgspec
 from pipeline import answers, commit, durable, importing, landing, manifests, purges, room
 from pipeline.alerts import queue as alert_queue
 from pipeline.consenting.change import Change
+from pipeline.deltalog import CommitConflict, Snapshot
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.records import PageRef
 from pipeline.saved_files import answer_of
 from pipeline.search import index

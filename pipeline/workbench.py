@@ -14,11 +14,11 @@ import msgspec
 from pipeline import consent, envelope, importing, landing, message, multibuffer
 from pipeline.consent import ConsentPolicy
 from pipeline.consenting.register_file import register_of
+from pipeline.deltalog import Snapshot
 from pipeline.directory import Directory
 from pipeline.enterprise_keys import KeySet
 from pipeline.envelope import Decrypt, Rsa
 from pipeline.home import Home
-from pipeline.lake import Snapshot
 from pipeline.lakerows import directory_of, events_of
 from pipeline.match import lexicon, matching
 from pipeline.match.lexicon import Lexicon

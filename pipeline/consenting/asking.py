@@ -27,9 +27,10 @@ from pipeline import clock, lakerows
 from pipeline.commitrows import table
 from pipeline.consenting import change, fates, resealing
 from pipeline.consenting.change import Change
+from pipeline.deltalog import Snapshot
 from pipeline.directory import fold_userid, looks_external
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.register import DEFAULT_AGREE, MEANING, Event, Register, scope_of
 from pipeline.wecom import calls
 from pipeline.wecom.client import Client, Unreachable, Unresolved

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import clock
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.deltalog import DataFile, Snapshot
+from pipeline.lake import Lake
 from pipeline.records import Message
 from pipeline.register import Event, Register, scope_of
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection
 import pyarrow as pa
 
 from pipeline import purges, rewriting, room
+from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.purges import Noted
 from pipeline.rewriting import Key
 

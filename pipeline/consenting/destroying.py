@@ -23,10 +23,11 @@ from pipeline.consenting import change, fates, resealing
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Key
 from pipeline.consenting.precedence import Cover, outcome
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.directory import fold_userid
 from pipeline.holds import Hold
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import pair_scope, room_scope
 from pipeline.workbench import Workbench

@@ -14,9 +14,10 @@ import pyarrow.dataset as ds
 
 from pipeline import clock, words
 from pipeline.consenting import fates
+from pipeline.deltalog import Snapshot
 from pipeline.errors import UsageError
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import Event, Register, scope_of
 from pipeline.words import Lang

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import commitrows, leaf, schema
-from pipeline.lake import Lake, Snapshot
+from pipeline.deltalog import Snapshot
+from pipeline.lake import Lake
 
 STEP = "reconcile"
 Key = tuple[str, int]

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import clock, durable
+from pipeline.deltalog import Snapshot
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 
 KINDS = ("messages", "sealed", "matches", "media")
 

@@ -17,8 +17,9 @@ from pipeline.consenting.candidates import Stored
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Fated, Key
 from pipeline.consenting.judging import Move, Rules
+from pipeline.deltalog import Snapshot
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import Event
 from pipeline.workbench import Workbench

@@ -25,9 +25,10 @@ from pipeline.consenting.candidates import Stored
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Fated, Key
 from pipeline.consenting.judging import Rules
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.stage import HOT
 from pipeline.workbench import Workbench

@@ -21,8 +21,9 @@ from pipeline.commitrows import table
 from pipeline.consenting import candidates, change, destroying, hiding, moving, resealing
 from pipeline.consenting.change import Change
 from pipeline.consenting.judging import Rules
+from pipeline.deltalog import Snapshot
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.register import Event
 from pipeline.workbench import Workbench
 

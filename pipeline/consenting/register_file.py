@@ -27,8 +27,9 @@ import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from pipeline import durable, lakerows, stamps
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.register import DAY_MS, MEANING, SOURCES, Register, Row, pair_scope, room_scope
 from pipeline.stamps import Stamp
 

@@ -24,8 +24,9 @@ from pipeline.consenting import change, fates, judging
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Fated, Key
 from pipeline.consenting.judging import Move, Rules
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.records import Decision, Gated, GatedPage, OpenedItem, OpenedPage, PageRef
 from pipeline.saved_files import answer_of
 from pipeline.stage import Builder, Outline

@@ -23,13 +23,13 @@ from pathlib import Path
 import msgspec
 
 from pipeline import clock, custody, durable
+from pipeline.deltalog import Snapshot
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.evidence import custody_tree, leaves, note, statement
 from pipeline.evidence.signer import key_changed, key_of, public_key, signing_key
 from pipeline.evidence.statement import Epoch, Said
 from pipeline.evidence.tree import Tree
 from pipeline.home import Home
-from pipeline.lake import Snapshot
 
 FIRST_LEAF = b"liuhen-epoch-v1\0"
 

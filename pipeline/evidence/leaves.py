@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import durable
+from pipeline.deltalog import Snapshot
 from pipeline.errors import VerifyFailed
 from pipeline.evidence.tree import SIZE, Digest, Tree, leaf_hash, sha256_of, sm3_of
 from pipeline.home import Home
-from pipeline.lake import Snapshot
 
 READ_AGAIN = 4_096
 DIGESTS: dict[str, Digest] = {"sha256": sha256_of, "sm3": sm3_of}

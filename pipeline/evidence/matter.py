@@ -18,7 +18,8 @@ from pipeline.errors import UsageError
 from pipeline.home import Home
 
 if TYPE_CHECKING:
-    from pipeline.lake import Lake, Snapshot
+    from pipeline.deltalog import Snapshot
+    from pipeline.lake import Lake
     from pipeline.reader import Reader
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.deltalog import Snapshot
 from pipeline.errors import VerifyFailed
 from pipeline.evidence import checkpoint
 from pipeline.evidence.checkpoint import Checkpoint
 from pipeline.evidence.leaves import DIGESTS
 from pipeline.evidence.tree import Tree, leaf_hash, root_of_inclusion
 from pipeline.home import Home
-from pipeline.lake import Snapshot
 
 
 class Prover:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import schema
+from pipeline.deltalog import Snapshot
 from pipeline.directory import fold_userid
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.people_history.facts import Fact, Key
 from pipeline.wecom.contacts import Department
 

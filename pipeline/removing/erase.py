@@ -21,10 +21,11 @@ from pipeline.consenting.change import Change
 from pipeline.consenting.hiding import Hidden
 from pipeline.consenting.judging import Move
 from pipeline.consenting.precedence import Occasion, outcome
+from pipeline.deltalog import Snapshot
 from pipeline.errors import NotAllowed
 from pipeline.holds import Hold
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.register import pair_scope, room_scope
 from pipeline.removing import subject, take_out
 from pipeline.removing.subject import Statutory, Subject

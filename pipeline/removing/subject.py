@@ -26,9 +26,10 @@ from pipeline.consenting import candidates, fates, hidden
 from pipeline.consenting.candidates import COLUMNS, Stored
 from pipeline.consenting.fates import Key
 from pipeline.consenting.precedence import Cover, strongest
+from pipeline.deltalog import Snapshot
 from pipeline.holds import Hold
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import pair_scope, room_scope
 from pipeline.retention import store

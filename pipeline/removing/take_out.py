@@ -31,9 +31,10 @@ from pipeline.consenting import change, fates, hidden
 from pipeline.consenting.candidates import Stored
 from pipeline.consenting.change import Change
 from pipeline.consenting.fates import Fated, Key
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.home import Home
 from pipeline.keyring import generation_of
-from pipeline.lake import DataFile, Lake, Snapshot, key_unit
+from pipeline.lake import Lake, key_unit
 
 UNIT = "approvals"
 CONTENT = stores.LAKE_KINDS

@@ -21,9 +21,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import clock, hints, room
+from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import KEY_GONE, CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import KEY_GONE, Lake
 from pipeline.looked import Looked
 from pipeline.match import context
 from pipeline.match.lexicon import Lexicon

@@ -28,9 +28,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import clock, room, schema
+from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import KEY_GONE, CommitConflict, DataFile, Lake, Snapshot
+from pipeline.lake import KEY_GONE, Lake
 from pipeline.layout import bucket_of
 from pipeline.match import context, history
 from pipeline.match.judge import Approved

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from pipeline import pii, schema
 from pipeline.consenting import hidden
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.deltalog import DataFile, Snapshot
+from pipeline.lake import Lake
 from pipeline.match.context import Across, Span, Turn, across, finding_key
 from pipeline.match.judge import Approved
 from pipeline.match.lexicon import Lexicon

@@ -24,10 +24,11 @@ from pipeline.commit import new_run_id
 from pipeline.consenting import change, hiding, judging, moving, reconcile, resealing
 from pipeline.consenting.change import Change
 from pipeline.consenting.hiding import Hidden
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.directory import fold_userid
 from pipeline.errors import Locked
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.layout import is_hot
 from pipeline.pseudonyms import Pseudonyms
 from pipeline.register import pair_scope, room_scope

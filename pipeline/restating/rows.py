@@ -23,7 +23,8 @@ import pyarrow.dataset as ds
 from pipeline import consent
 from pipeline.consenting import candidates, hidden
 from pipeline.consenting.candidates import Stored
-from pipeline.lake import DataFile, Lake
+from pipeline.deltalog import DataFile
+from pipeline.lake import Lake
 from pipeline.records import Decision
 from pipeline.restating.whose import Whose
 from pipeline.workbench import Workbench

@@ -15,9 +15,10 @@ from typing import Final
 import msgspec
 
 from pipeline import hints, lakerows
+from pipeline.deltalog import Snapshot
 from pipeline.directory import Directory, fold_userid
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 
 _FIRST: Final = -(1 << 62)
 

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import schema
-from pipeline.lake import Lake, Snapshot
+from pipeline.deltalog import Snapshot
+from pipeline.lake import Lake
 from pipeline.roles.acting import Access
 from pipeline.roles.rowscope import RowScope, scope_of
 

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline import layout
 from pipeline.clock import DAY_MS
-from pipeline.lake import DataFile, Snapshot
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.search import grams, index
 from pipeline.search.boxes import Damaged
 from pipeline.search.datafile import EPOCH, Opened

@@ -27,7 +27,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import scans, schema
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.deltalog import DataFile, Snapshot
+from pipeline.lake import Lake
 from pipeline.search import narrow
 from pipeline.search.boxes import Damaged
 from pipeline.search.datafile import Opened

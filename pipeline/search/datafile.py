@@ -5,17 +5,17 @@ Before: ../lake.py. After: index.py, hits.py.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyarrow.parquet.encryption as pe
 
 from pipeline import durable, schema
+from pipeline.deltalog import DataFile
 from pipeline.errors import VerifyFailed
-from pipeline.lake import DataFile, Lake, as_declared
+from pipeline.lake import Lake, as_declared
 
 EPOCH = date(1970, 1, 1).toordinal()
 DAY = "dt"
@@ -26,7 +26,7 @@ class Opened:
 
     def __init__(self, lake: Lake, file: DataFile) -> None:
         """Raises Vanished when it is gone, VerifyFailed when it was changed, and what the keyring says of its key."""
-        decryption = lake._factory.file_decryption_properties(lake._connection, pe.DecryptionConfiguration(cache_lifetime=timedelta(minutes=10)))
+        decryption = lake.decryption()
         self._kind = file.kind
         with durable.storage("reading the lake"):
             self._file: Any = self._told(lambda: pq.ParquetFile(lake.root / file.path, decryption_properties=decryption, memory_map=True, pre_buffer=False))

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import durable, schema, stamps
-from pipeline.lake import Lake, Snapshot
+from pipeline.deltalog import Snapshot
+from pipeline.lake import Lake
 from pipeline.search import boxes
 from pipeline.stamps import Stamp
 

@@ -23,9 +23,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import durable, filekeys, stamps
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.errors import ArchiveError, StorageError, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.search import boxes, doubled, grams, index_file, narrow, rest
 from pipeline.search.boxes import Damaged
 from pipeline.search.datafile import Opened

@@ -25,8 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import durable, schema, stamps
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.keyring import Keyring
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.search import boxes
 from pipeline.search.boxes import Boxes, Damaged, Form
 from pipeline.stamps import Stamp

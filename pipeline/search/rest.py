@@ -26,8 +26,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline import durable, schema, stamps
+from pipeline.deltalog import DataFile, Snapshot
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.search import boxes, doubled
 from pipeline.stamps import Stamp
 

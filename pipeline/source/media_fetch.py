@@ -29,9 +29,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline import clock, room, schema
+from pipeline.deltalog import CommitConflict, Snapshot
 from pipeline.errors import EXIT_PRECEDENCE, Exit, VerifyFailed
 from pipeline.home import Home
-from pipeline.lake import KEY_GONE, CommitConflict, Lake, Snapshot
+from pipeline.lake import KEY_GONE, Lake
 from pipeline.reader import Reader
 from pipeline.roles import acting
 from pipeline.source import actions, asking, state

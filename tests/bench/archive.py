@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import layout, schema
+from pipeline.deltalog import DataFile
 from pipeline.home import Home
-from pipeline.lake import HOT_GROUP_ROWS, DataFile
+from pipeline.lake import HOT_GROUP_ROWS
 from tests import firm
 
 FIRST_DAY = date(2026, 3, 1)

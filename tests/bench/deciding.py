@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pipeline.consent import ConsentPolicy, gate_page
 from pipeline.consenting import register_file
+from pipeline.deltalog import Snapshot
 from pipeline.directory import Directory, Entry
 from pipeline.home import Home
-from pipeline.lake import Snapshot
 from pipeline.records import Message, OpenedItem, PageRef, ParsedItem, ParsedPage
 from pipeline.worker import calm
 from tests.firm import CORP, T0

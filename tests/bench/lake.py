@@ -25,8 +25,9 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction, RemoveAction
 
 from pipeline import layout, schema
+from pipeline.deltalog import NO_HOOKS, PARTITION, DataFile, _add
 from pipeline.home import Home
-from pipeline.lake import HOT_GROUP_ROWS, NO_HOOKS, PARTITION, DataFile, _add
+from pipeline.lake import HOT_GROUP_ROWS
 from pipeline.stage import HOT
 from tests import firm
 

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import landing, schema
+from pipeline.deltalog import DataFile
 from pipeline.ingest import land, silent
-from pipeline.lake import DataFile, Lake
+from pipeline.lake import Lake
 from pipeline.workbench import Settings, open_workbench
 from tests import firm
 from tests.bench import meter, workload

@@ -15,7 +15,23 @@ import pytest
 import typer.main
 
 import pipeline
-from pipeline import answers, commit, consent, custody, envelope, errors, home, ingest, lake, leaf, saved_files, schema, sheets, stage
+from pipeline import (
+    answers,
+    commit,
+    consent,
+    custody,
+    deltalog,
+    envelope,
+    errors,
+    home,
+    ingest,
+    lake,
+    leaf,
+    saved_files,
+    schema,
+    sheets,
+    stage,
+)
 from pipeline.audit import INTERNAL, load_audits, view_names
 from pipeline.config import Config, Corp
 from pipeline.demo import generate, story, truth
@@ -162,7 +178,7 @@ FIGURES = [
     pytest.param(f"a new one from {custody.SEGMENT_BYTES >> 20} MiB on", id="custody segment"),
     pytest.param(f"at most {sheets.MAX_ROWS:,} rows", id="rows of a sheet"),
     pytest.param(f"beyond {sheets.MAX_UNITS:,} UTF-16 units", id="units of a cell"),
-    pytest.param(", ".join(f"`{s}`" for s in lake.LOG_STATISTICS), id="statistics in the log"),
+    pytest.param(", ".join(f"`{s}`" for s in deltalog.LOG_STATISTICS), id="statistics in the log"),
 ]
 
 

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline import audit, clock, compact, generations, layout, manifests, purges, schema, stores
+from pipeline.deltalog import DataFile
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.ingest import append
 from pipeline.keyring import FileMaster, Keyring
-from pipeline.lake import DataFile, Lake
+from pipeline.lake import Lake
 from pipeline.layout import bucket_of, cuts
 from pipeline.reader import Reader
 from tests import firm

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from pipeline import clock
+from pipeline.deltalog import CommitConflict
 from pipeline.errors import UsageError
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, Lake
+from pipeline.lake import Lake
 from pipeline.looked import Looked
 from pipeline.match.packfile import ListOptions, PackSource
 from pipeline.rescan import begins, follow, months, preview, stored

@@ -14,8 +14,9 @@ import pytest
 import pipeline
 from pipeline import clock, compact, ingest, purges, room, stage
 from pipeline.consenting import reconcile
+from pipeline.deltalog import CommitConflict, DataFile
 from pipeline.home import Home
-from pipeline.lake import CommitConflict, DataFile, Lake
+from pipeline.lake import Lake
 from pipeline.rescan import months
 from pipeline.source import media_fetch
 from pipeline.verify import verify_archive
@@ -208,4 +209,5 @@ def test_nobody_reaches_the_log_but_by_the_room_and_by_compaction() -> None:
     sources = {str(p.relative_to(root)): p.read_text("utf-8") for p in root.rglob("*.py")}
     direct = {name for name, text in sources.items() for on in re.findall(r"([\w\])]+)\.commit\(", text) if on not in ("room", "change")}
     assert direct == {"room.py", "compact.py"}
-    assert [name for name, text in sources.items() if "create_write_transaction" in text] == ["lake.py"]
+    assert [name for name, text in sources.items() if "create_write_transaction" in text] == ["deltalog.py"]
+    assert [name for name, text in sources.items() if ".write_entry(" in text] == ["lake.py"]

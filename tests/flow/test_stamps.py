@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import compact, ingest, schema, stamps, stores
+from pipeline.deltalog import Snapshot
 from pipeline.home import Home
-from pipeline.lake import Lake, Snapshot
+from pipeline.lake import Lake
 from pipeline.stamps import Stamp, digest, judge, stamp
 from tests import firm
 from tests.firm import CORP, T0, message, page, run

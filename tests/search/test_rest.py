@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline import stores
+from pipeline.deltalog import DataFile
 from pipeline.home import Home
 from pipeline.keyring import Keyring
-from pipeline.lake import DataFile
 from pipeline.reader import Reader
 from pipeline.search import doubled, index, rest
 from tests import firm

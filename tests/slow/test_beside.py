@@ -13,7 +13,21 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import commit, compact, generations, keyring_file, landing, layout, purges, room, schema, stores, verify, verify_strays
+from pipeline import (
+    commit,
+    compact,
+    deltalog,
+    generations,
+    keyring_file,
+    landing,
+    layout,
+    purges,
+    room,
+    schema,
+    stores,
+    verify,
+    verify_strays,
+)
 from pipeline import lake as lake_module
 from pipeline import reader as reader_module
 from pipeline.commitrows import table
@@ -381,5 +395,5 @@ def test_a_log_that_somebody_else_mends_at_the_same_time_is_opened(tmp_path: Pat
     at = filled(tmp_path)
     version = at.lake(CORP).snapshot().version
     (at.lake(CORP).root / "_delta_log" / f"{version + 1:020d}.json").write_bytes(b"")
-    done = once(monkeypatch, lake_module, "_whole_entry", lambda: Home(at.path).lake(CORP).mend_log())
+    done = once(monkeypatch, deltalog, "_whole_entry", lambda: Home(at.path).lake(CORP).mend_log())
     assert at.lake(CORP).snapshot().version == version and done

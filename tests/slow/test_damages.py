@@ -20,8 +20,9 @@ import pytest
 
 from pipeline import anchors, clock, ingest, lakerows, landing
 from pipeline.consent_events import events_from_import
+from pipeline.deltalog import DataFile
 from pipeline.home import Home
-from pipeline.lake import DataFile, Lake
+from pipeline.lake import Lake
 from pipeline.verify import verify_archive
 from pipeline.verify_report import Finding
 from pipeline.workbench import Workbench

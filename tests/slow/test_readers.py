@@ -16,8 +16,8 @@ import pytest
 
 from pipeline import schema
 from pipeline.clock import beijing_day, month_of_day
+from pipeline.deltalog import DataFile
 from pipeline.home import Home
-from pipeline.lake import DataFile
 from tests import firm
 from tests.cli.liuhen import ROOT
 from tests.firm import T0

@@ -166,7 +166,7 @@ def test_folders_are_made_for_their_owner_only(tmp_path: Path) -> None:
 # Who else changes files, and why that is no hole in what the crash harness and the power loss see (its calls are the same ones of `os`).
 CHANGES_FILES = {
     "durable.py": "everything else",
-    "lake.py": "sets a torn log entry aside, and fsyncs the folder",
+    "deltalog.py": "sets a torn log entry aside, and fsyncs the folder",
     "layout.py": "gives a finished, fsynced file its name; the commit fsyncs the folder",
     "custody.py": "cuts off a line that power loss left",
     "anchors.py": "the same",

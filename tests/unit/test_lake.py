@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from pipeline import lake as lake_module
-from pipeline import schema
+from pipeline import deltalog, schema
+from pipeline.deltalog import CommitConflict
 from pipeline.errors import StorageError, UsageError, VerifyFailed
 from pipeline.keyring import FileMaster, Keyring
-from pipeline.lake import CommitConflict, Lake
+from pipeline.lake import Lake
 
 MARK = "标记一二三" * 3
 
@@ -101,7 +101,7 @@ def test_a_version_is_opened_once_until_the_log_changes(lake: Lake, monkeypatch:
         opened.append(root)
         return DeltaTable(root)
 
-    monkeypatch.setattr(lake_module, "DeltaTable", opening)
+    monkeypatch.setattr(deltalog, "DeltaTable", opening)
     first, file = lake.snapshot(), lake.write(runs(1), "acks")
     assert lake.snapshot() is first and Lake(lake.root, "ww1", lake.keyring).snapshot() is first and len(opened) == 1
     lake.commit(first, [file], [], what="test")

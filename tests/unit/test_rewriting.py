@@ -15,8 +15,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline import layout, rewriting
+from pipeline.deltalog import DataFile
 from pipeline.errors import StorageError, VerifyFailed
-from pipeline.lake import DataFile, Lake
+from pipeline.lake import Lake
 from tests.unit.test_lake import MARK, filled, lake
 
 __all__ = ["lake"]

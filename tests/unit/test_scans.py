@@ -15,7 +15,8 @@ import pytest
 
 from pipeline import lake as lake_module
 from pipeline import scans, schema
-from pipeline.lake import DataFile, Lake
+from pipeline.deltalog import DataFile
+from pipeline.lake import Lake
 from tests.unit.test_lake import filled, lake
 
 __all__ = ["lake"]
