@@ -48,12 +48,11 @@ TOLD = re.compile(r"pipeline\.(?:errors|durable)\.(\w+): (.+?)(?: \[while runnin
 CROSSES: dict[str, type[ArchiveError]] = {"StorageError": StorageError, "Vanished": StorageError, "VerifyFailed": VerifyFailed, "UsageError": UsageError}
 
 
-def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings) -> PCollection[str]:
-    """Wire the steps in record order; the result is the manifests' names."""
+def build(pipeline: beam.Pipeline, pages: Sequence[PageRef], settings: Settings, *, spread: bool) -> PCollection[str]:
+    """Wire the steps in record order; the result is the manifests' names. spread: over processes; one alone is spared a second stage, and the sorting between."""
+    refs = pipeline | "pages" >> beam.Create(pages, reshuffle=False)  # `spread` does it
     manifests: PCollection[str] = (
-        pipeline
-        | "pages" >> beam.Create(pages, reshuffle=False)  # `spread` does it
-        | "spread" >> beam.Reshuffle()
+        (refs | "spread" >> beam.Reshuffle() if spread else refs)
         | "landing" >> beam.ParDo(Step(settings, Workbench.landing)).with_output_types(Page)
         | "envelope" >> beam.ParDo(Step(settings, Workbench.envelope)).with_output_types(Page)
         | "message" >> beam.ParDo(Step(settings, Workbench.message)).with_output_types(Page)
@@ -147,12 +146,17 @@ def _guarded(step: str, function: Callable[..., Any], *args: Any) -> Any:
         raise ArchiveError("STEP_FAILED", f"step {step} stopped with {type(error).__name__} at {place}", remedy="report it with this line") from None
 
 
+def _processes(workers: int, records: int) -> int:
+    """Return how many processes a pipeline gets where the operator says nothing to Beam."""
+    return 1 if not workers and records < RECORDS_WORTH_PROCESSES else workers or os.cpu_count() or 1
+
+
 def engine(*, workers: int, records: int, runner: str | None, beam_options: Sequence[str]) -> tuple[PipelineRunner | None, PipelineOptions]:
     """Return the pinned in-process runner with our choice of processes, or what the operator asked for (then the options name it)."""
     if runner not in (None, RUNNER):
         return None, PipelineOptions([f"--runner={runner}", *beam_options])
-    count = workers or os.cpu_count() or 1
-    if beam_options or count == 1 or (not workers and records < RECORDS_WORTH_PROCESSES):
+    count = _processes(workers, records)
+    if beam_options or count == 1:
         return FnApiRunner(), PipelineOptions(["--direct_num_workers=1", *beam_options])
     command = f"{shlex.quote(sys.executable)} -m pipeline.worker"
     environment = SubprocessSDKEnvironment.from_command_string(command)
@@ -164,11 +168,13 @@ def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runne
     # Beam logs the error that it raises, with its whole traceback; we tell it once, in one sentence.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     with _usable_options():
-        chosen, options = engine(workers=workers, records=sum(p.records for p in pages), runner=runner, beam_options=beam_options)
-        options.get_all_options()  # what cannot be read ends the process, else only when the pipeline runs
+        records = sum(p.records for p in pages)
+        chosen, options = engine(workers=workers, records=records, runner=runner, beam_options=beam_options)
+        if runner or beam_options:
+            options.get_all_options()  # what cannot be read ends the process, else only when the pipeline runs
         pipeline = beam.Pipeline(runner=chosen, options=options)
     try:
-        build(pipeline, pages, settings)
+        build(pipeline, pages, settings, spread=bool(runner or beam_options or _processes(workers, records) > 1))
         pipeline.run().wait_until_finish()
     except ArchiveError:
         raise

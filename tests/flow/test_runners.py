@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NoReturn
 
+import apache_beam as beam
 import pytest
 
 from pipeline import flow, ingest
@@ -42,6 +44,31 @@ def test_few_records_stay_in_this_process_and_many_get_one_per_core(monkeypatch:
     for records, workers, expected in [(19_999, 0, "1"), (20_000, 0, "2"), (20_000, 1, "1"), (10, 3, "3")]:
         _, options = flow.engine(workers=workers, records=records, runner=None, beam_options=())
         assert str(options.get_all_options()["direct_num_workers"]) == expected, (records, workers)
+
+
+@pytest.mark.parametrize(
+    ("how", "spread"),
+    [
+        pytest.param({"workers": 1}, False, id="this process alone"),
+        pytest.param({"workers": 0}, False, id="few records"),
+        pytest.param({"workers": 2}, True, id="two processes"),
+        pytest.param({"workers": 1, "runner": "BundleBasedDirectRunner"}, True, id="another runner: nobody knows"),
+        pytest.param({"workers": 1, "beam_options": ["--direct_num_workers=2"]}, True, id="Beam's own options"),
+    ],
+)
+def test_pages_are_spread_where_there_may_be_several_processes(tmp_path: Path, how: dict[str, Any], spread: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, build = home(tmp_path), flow.build
+    labels: list[str] = []
+
+    def built(pipeline: beam.Pipeline, *args: Any, **kwargs: Any) -> NoReturn:
+        build(pipeline, *args, **kwargs)
+        labels.extend(step.full_label for step in pipeline.transforms_stack[0].parts)
+        raise ArchiveError("STEP_FAILED", "far enough")
+
+    monkeypatch.setattr(flow, "build", built)
+    with pytest.raises(ArchiveError, match="far enough"):
+        ingest.run(at, firm.CORP, sources=[page(tmp_path, "a.json", {1: message(1)})], **how)
+    assert labels == ["pages", *(["spread"] if spread else []), "landing", "envelope", "message", "consent", "matching", "stage"]
 
 
 def test_an_error_of_a_step_that_is_not_ours_does_not_quote_the_record() -> None:
