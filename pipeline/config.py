@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -405,8 +406,9 @@ def _parsed(text: str) -> Any:
         raise UsageError("CONFIG_INVALID", f"liuhen.toml is not TOML at line {error.line}", remedy="mend it or restore it") from error
 
 
+@lru_cache(maxsize=2)
 def parse(text: str) -> Config:
-    """Return the checked configuration; raises UsageError CONFIG_INVALID naming the key, what was expected and what came."""
+    """Return the checked configuration, of the same text once: nothing changes it. Raises UsageError CONFIG_INVALID naming the key, what was expected and what came."""
     values = _parsed(text)
     try:
         config = msgspec.convert(values, Config)

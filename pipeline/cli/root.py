@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,6 +208,15 @@ def complete(modules: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
     return app
 
 
+@cache
+def _checked_commands(commands: int, groups: int) -> Any:
+    """Return what has registered itself as typer calls it, every command behind its check. It takes a millisecond a command: made anew only after another
+    module came, so for a process that runs many command lines. commands, groups: how many there are at the root."""
+    from pipeline.cli.guard import guarded
+
+    return guarded(typer.main.get_command(app))
+
+
 def run(argv: list[str]) -> int:
     """Run one command line; return its exit code."""
     complete(modules_of(argv))
@@ -217,9 +227,7 @@ def run(argv: list[str]) -> int:
     if "--" in argv and "ingest" in argv[: (at := argv.index("--"))]:  # Beam's options; of other commands what is no option, whatever it begins with
         argv, CALL.after_dashes = argv[:at], argv[at + 1 :]
     try:
-        from pipeline.cli.guard import guarded
-
-        code = guarded(typer.main.get_command(app)).main(args=argv, standalone_mode=False, prog_name="liuhen")
+        code = _checked_commands(len(app.registered_commands), len(app.registered_groups)).main(args=argv, standalone_mode=False, prog_name="liuhen")
         return code if isinstance(code, int) else 0
     except ArchiveError as error:
         say(words.error_text(error, LANG))

@@ -29,6 +29,7 @@ import secrets
 import tomllib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -81,8 +82,11 @@ def read(home: Path) -> Actors | None:
     return parse(data)
 
 
+@lru_cache(maxsize=1)
 def parse(data: bytes) -> Actors:
-    """Return the checked content of the file (rule 1); raises UsageError ACTORS_INVALID naming the person, never a token."""
+    """Return the checked content of the file (rule 1), of the same bytes once: a command asks several times who calls.
+
+    Raises UsageError ACTORS_INVALID naming the person, never a token."""
     try:
         told = tomllib.loads(data.decode())
     except (ValueError, RecursionError):  # also numbers of thousands of digits, and lists in lists without end

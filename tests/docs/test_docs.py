@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def blocks(name: str) -> list[tuple[str, str]]:
 # --- what the program offers ---
 
 
+@cache
 def commands() -> list[str]:
     """Every command of the command line, such as `keys add`."""
     from pipeline.cli.root import complete

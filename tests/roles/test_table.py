@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -88,14 +89,21 @@ def test_who_is_bound_to_departments_runs_nothing_that_works_past_them(role: str
     assert may_run(f"bound.{role}", home, monkeypatch) == split(ANYBODY, *MAY[role]) - split(WHOLE)
 
 
+@cache
+def told() -> tuple[Any, list[str]]:
+    """The command line behind its checks, where a command that begins does nothing but tell its name; and where it does."""
+    group = typer.main.get_command(root.complete())
+    begun: list[str] = []
+    for name, command in guard.leaves(group):
+        command.params, command.callback = [], lambda name=name: begun.append(name)
+    return guard.guarded(group), begun
+
+
 def may_run(person: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The commands that begin when a person calls them."""
     monkeypatch.setenv("LIUHEN_TOKEN", person)
-    group = typer.main.get_command(root.complete())
-    done: list[str] = []
-    for name, command in guard.leaves(group):
-        command.params, command.callback = [], lambda name=name: done.append(name)
-    guard.guarded(group)
+    group, done = told()
+    done.clear()
     root.CALL.reopen()
     for name in listed():
         try:

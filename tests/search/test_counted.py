@@ -77,13 +77,18 @@ def asked(at: Home) -> list[list[dict[str, Any]]]:
         return [reader.rows(q) for q in QUESTIONS]
 
 
+@pytest.fixture(scope="module")
+def told(archive: Home) -> list[list[dict[str, Any]]]:
+    """What is answered where everything is kept and in its place."""
+    return asked(archive)
+
+
 def kept(at: Home) -> list[Path]:
     return sorted((at.path / "search" / firm.CORP).glob("*.columns"))
 
 
-def test_every_question_is_answered_as_by_the_data_files(archive: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_question_is_answered_as_by_the_data_files(archive: Home, told: list[list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether all is kept, nothing, or the half of it; the answers to three of them by hand."""
-    told = asked(archive)
     assert told[1][0]["count_star()"] == 423 and told[3] == [{"seq": 300, "text": "第 300 句"}] and told[5] == []
     assert [(r["msgid"], r["recalled_by"]) for r in told[7]] == [("m3", "lisi"), ("m30", "zhangsan"), ("m33", "lisi")]
     whole = {p: p.read_bytes() for p in kept(archive)}
@@ -335,8 +340,8 @@ IN_ITS_PLACE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", IN_ITS_PLACE)
-def test_whatever_lies_in_its_place_is_passed_by_and_told(archive: Home, what: str) -> None:
-    told, folder = asked(archive), archive.path / "search" / firm.CORP
+def test_whatever_lies_in_its_place_is_passed_by_and_told(archive: Home, told: list[list[dict[str, Any]]], what: str) -> None:
+    folder = archive.path / "search" / firm.CORP
     for path in (first := kept(archive)[0], other := kept(archive)[0].with_suffix(".index")):
         path.rename(path.with_suffix(path.suffix + ".away"))
         IN_ITS_PLACE[what](path)
@@ -361,9 +366,9 @@ def test_whatever_lies_in_its_place_is_passed_by_and_told(archive: Home, what: s
 
 @pytest.mark.parametrize("change", [pytest.param({"maker": "counted columns/2"}, id="an earlier release"), pytest.param({"head": 1 << 40}, id="a later version")])
 def test_what_was_kept_by_another_release_or_at_a_later_version_is_passed_by_and_no_damage(
-    archive: Home, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    archive: Home, told: list[list[dict[str, Any]]], change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, first, judge = asked(archive), kept(archive)[0], stamps.judge
+    first, judge = kept(archive)[0], stamps.judge
     monkeypatch.setattr(stamps, "judge", lambda found, *others: judge(msgspec.structs.replace(found, **change), *others))
     home = Home(archive.path)
     lake = home.lake(firm.CORP)
