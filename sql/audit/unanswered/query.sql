@@ -6,19 +6,13 @@ WITH talks AS (
     FROM (SELECT DISTINCT conversation_id FROM messages WHERE dt BETWEEN $from_day AND $to_day)
 ),
 said AS (
-    SELECT
-        asked,
-        sent_at,
-        employee,
-        lag(asked) OVER talking AS asked_before,
-        -- What the employee said right before, and first after: of the same moment, the one before answers too.
-        lag(sent_at) OVER talking AS said_before,
-        lead(CASE WHEN NOT asked THEN sent_at END IGNORE NULLS) OVER talking AS said_after
+    -- In this order, `OVER ()` looks at the row before and after as they pass by: half the time of windows that sort for themselves.
+    SELECT talk, asked, us, employee
     FROM (
         SELECT
             t.talk,
             m.direction = 'inbound' AS asked,
-            m.sent_at,
+            epoch_us(m.sent_at) AS us,
             m.seq,
             CASE WHEN m.direction = 'inbound' THEN m.recipient_ids[1] END AS employee
         FROM messages AS m
@@ -29,12 +23,35 @@ said AS (
             AND m.direction IN ('inbound', 'outbound')
             AND m.sent_at IS NOT NULL
     )
-    WINDOW talking AS (PARTITION BY talk ORDER BY sent_at, seq)
+    ORDER BY talk, us, seq
+),
+begun AS (
+    -- Where somebody else begins to speak. said_before: when the other one spoke last.
+    SELECT talk, asked, us, employee, CASE WHEN talk_before = talk THEN us_before END AS said_before
+    FROM (SELECT *, lag(talk) OVER () AS talk_before, lag(asked) OVER () AS asked_before, lag(us) OVER () AS us_before FROM said)
+    WHERE talk_before IS DISTINCT FROM talk OR asked_before <> asked
 ),
 turns AS (
-    SELECT employee, sent_at AS asked_at, CASE WHEN NOT asked_before AND said_before = sent_at THEN sent_at ELSE said_after END AS answered_at
-    FROM said
-    WHERE asked AND asked_before IS DISTINCT FROM TRUE
+    -- What the employee said right before, and first after: of the same moment, the one before answers too.
+    SELECT employee, us AS asked_at, CASE WHEN said_before = us THEN us WHEN next_talk = talk THEN next_us END AS answered_at
+    FROM (SELECT *, lead(talk) OVER () AS next_talk, lead(us) OVER () AS next_us FROM begun)
+    WHERE asked
+),
+waits AS (
+    -- Whole minutes as clocks show them: date_diff takes ten times as long.
+    SELECT employee, coalesce(answered_at - asked_at <= epoch_us(to_hours($hours)), FALSE) AS answered, answered_at // 60000000 - asked_at // 60000000 AS minutes
+    FROM turns
+),
+told AS (
+    SELECT
+        lower(employee) AS folded,
+        min(employee) AS employee_id,
+        count(*) AS questions,
+        count(*) FILTER (answered) AS answered,
+        count(*) FILTER (NOT answered) AS unanswered,
+        median(minutes) FILTER (answered) AS median_minutes
+    FROM waits
+    GROUP BY lower(employee)
 ),
 untimed AS (
     SELECT lower(CASE WHEN direction = 'outbound' THEN sender_id ELSE recipient_ids[1] END) AS employee, count(*) AS n
@@ -42,14 +59,7 @@ untimed AS (
     WHERE dt BETWEEN $from_day AND $to_day AND kind = 'message' AND room_id IS NULL AND direction IN ('inbound', 'outbound') AND sent_at IS NULL
     GROUP BY 1
 )
-SELECT
-    min(t.employee) AS employee_id,
-    count(*) AS questions,
-    count(*) FILTER (answered_at <= asked_at + to_hours($hours)) AS answered,
-    count(*) FILTER (answered_at IS NULL OR answered_at > asked_at + to_hours($hours)) AS unanswered,
-    median(date_diff('minute', asked_at, answered_at)) FILTER (answered_at <= asked_at + to_hours($hours)) AS median_minutes,
-    coalesce(max(u.n), 0) AS without_time
-FROM turns AS t
-LEFT JOIN untimed AS u ON u.employee = lower(t.employee)
-GROUP BY lower(t.employee)
-ORDER BY unanswered DESC, questions DESC, lower(min(t.employee));
+SELECT t.employee_id, t.questions, t.answered, t.unanswered, t.median_minutes, coalesce(u.n, 0) AS without_time
+FROM told AS t
+LEFT JOIN untimed AS u ON u.employee = t.folded
+ORDER BY t.unanswered DESC, t.questions DESC, lower(t.employee_id);
