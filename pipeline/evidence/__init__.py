@@ -29,6 +29,7 @@
     bundle.py       the parts → a BagIt in a zip, the same bytes every time
     check.py        `verify CASE.zip`
     packed.py       a zip's files, without an object for each
+    check_shapes.py names and kinds of a bundle's JSON
     check_files.py  a bundle's files, one at a time
     check_parts.py  checks of decryption, masks, the table
     check_shown.py  what pages must show of records

@@ -20,7 +20,7 @@ import msgspec
 from cryptography import x509
 
 from pipeline.errors import UsageError
-from pipeline.evidence import check_pages, check_parts
+from pipeline.evidence import check_pages, check_parts, check_shapes
 from pipeline.evidence.check_files import Fault, Files, need
 from pipeline.evidence.check_trail import Trail
 from pipeline.evidence.packed import BadZip
@@ -74,7 +74,7 @@ def check(path: Path, *, key: str | None = None, roots: Sequence[x509.Certificat
     try:
         last = [] if opening is None else [("opening", lambda: _opening(files, opening))]
         for number, (name, step) in enumerate([("archive", lambda: files.open(path)), *bag.steps(), *last]):
-            fault = _fault(step)
+            fault = _fault(step, files)
             findings.append(Finding(number, name, fault))
             if fault:
                 break
@@ -90,13 +90,13 @@ def check(path: Path, *, key: str | None = None, roots: Sequence[x509.Certificat
     )  # fmt: skip
 
 
-def _fault(step: Callable[[], None]) -> str:
+def _fault(step: Callable[[], None], files: Files) -> str:
     try:
         step()
     except (Fault, BadZip) as fault:
         return str(fault) if len(str(fault)) <= MOST_WORDS else f"{str(fault)[:MOST_WORDS]}…"  # a msgid may be megabytes
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError, msgspec.DecodeError) as error:
-        return f"malformed: {type(error).__name__}"
+        return f"malformed: {type(error).__name__} in {files.place}"
     return ""
 
 
@@ -219,6 +219,9 @@ class _Bag:
             need(one["in_bundle"] == n and one["archived"] == n + outside, f"conversation {name}: other counts than coverage.json says")
         need(not there, f"a conversation that coverage.json does not list: {sorted(there)[:3]}")
         need(said["recalled"] == sum(line["recalled_at_ms"] is not None for line in self.lines()), "other recalls than coverage.json says")
+        for name in check_shapes.READ_BY_NOBODY:
+            for _ in self.files.objects(name):
+                pass  # its names and kinds are looked at
         need(said["held"] == held, "other held records than coverage.json says")
         wanted = {line["recalls_msgid"] for line in self.lines() if line["kind"] == "recall"}
         places = {name: {one["msgid"] for one in listed if one["msgid"] in wanted} for name, listed in (("here", self.lines()), ("held", self.held()))}

@@ -21,6 +21,7 @@ import msgspec
 
 from pipeline import hostile_json
 from pipeline.errors import RecordError
+from pipeline.evidence import check_shapes
 from pipeline.evidence.gathered import BAG
 from pipeline.evidence.packed import DEFLATED, STORED, BadZip, Entry, Packed
 
@@ -57,12 +58,13 @@ def need(condition: object, what: str) -> None:
 
 class Files:
     """The files of a bundle by their names below the bag. sizes: of those that are not one record's; numbers: of the records that have a file,
-    by (folder, ending); payload: (files below data/, bytes in them)."""
+    by (folder, ending); payload: (files below data/, bytes in them); place: the file that is read, and the line of it, for whoever must name it."""
 
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
         self.numbers: dict[tuple[str, str], array[int]] = {}
         self.payload = (0, 0)
+        self.place = ""
         self._packed: Packed | None = None
         self._source: BinaryIO | None = None
 
@@ -73,7 +75,8 @@ class Files:
             self._packed = Packed(self._source)
             need(all(e.way in WAYS_OF_PACKING for e in self._packed), "packed in a way that no bundle is")
             need(sum(e.size for e in self._packed) <= MOST_TIMES * path.stat().st_size, f"unpacked it would be more than {MOST_TIMES} times as large: no bundle is")
-            need(not self._packed.over_each_other(), "two of its files lie over each other: no bundle's do")
+            if fault := self._packed.fault():
+                raise BadZip(fault)
             for entry in self._packed:
                 self._look(entry)
             again = self._packed.twice()
@@ -111,6 +114,7 @@ class Files:
 
     def pieces(self, name: str, *, most: int | None = None) -> Iterator[bytes]:
         """Yield the bytes of a file of the bag. most: so many may be in it."""
+        self.place = name.removeprefix("data/")
         try:
             _, entry = self._find(name)
             need(most is None or entry.size <= most, f"larger than any such file: {name}")
@@ -138,7 +142,7 @@ class Files:
 
     def object(self, name: str) -> dict[str, Any]:
         """Return the JSON object in a file."""
-        return as_object(self.data(name), ours=True)
+        return ours(self.data(name), name, name)
 
     def received(self, name: str) -> dict[str, Any]:
         """Return the JSON object that WeCom wrote, read as leniently as when it was archived; raises Fault."""
@@ -150,7 +154,9 @@ class Files:
 
     def objects(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of a file of lines."""
-        return (as_object(line, ours=True) for line in self.lines(name))
+        for number, line in enumerate(self.lines(name), 1):
+            self.place = f"{name} line {number}"
+            yield ours(line, name, self.place)
 
     def below(self, folder: str, ending: str) -> list[str]:
         """Return the names (below data/) in a folder that end so, but for those of one record."""
@@ -234,22 +240,50 @@ def _manifest_line(line: bytes) -> tuple[str, str]:
     return path, digest
 
 
-def as_object(data: bytes, *, ours: bool = False) -> dict[str, Any]:
-    """Return a JSON object. ours: what liuhen wrote, whose numbers are whole and written as such, and whose names stand once. Raises
-    msgspec.DecodeError, Fault."""
-    value = (_OURS if ours else _ANY).decode(data)
-    if ours:
-        json.loads(data, object_pairs_hook=_once)  # of equal names one reader takes the first, another the last
+def as_object(data: bytes, where: str) -> dict[str, Any]:
+    """Return a JSON object; raises Fault, which names where it stands."""
+    try:
+        json.loads(data, object_pairs_hook=_once)
+        return _ANY.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise Fault(f"{where} is not JSON") from None
+    except _Odd as odd:
+        raise Fault(f"{where} {odd}") from None
+
+
+def ours(data: bytes, name: str, where: str) -> dict[str, Any]:
+    """Return the JSON object that liuhen wrote into a file, or a line of it: numbers are whole and written as such, names stand once, and both
+    are those of such a file (check_shapes.py). Raises Fault, which names where it stands."""
+    try:
+        value = _OURS.decode(data)
+        json.loads(data, object_pairs_hook=_once, parse_int=_whole)  # of equal names one reader takes the first, another the last
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise Fault(f"{where} is not JSON") from None
+    except _Odd as odd:
+        raise Fault(f"{where} {odd}") from None
+    place = check_shapes.odd(name, value)
+    need(place is None, f"{where} is not as we write it{place and ': '}{place}")
     return value
+
+
+class _Odd(Exception):
+    """What is not JSON of ours."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
     names = [name for name, _ in pairs]
-    need(len(set(names)) == len(names), "says one thing twice")
+    if len(set(names)) != len(names):
+        raise _Odd("says one thing twice")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20 or not -(1 << 63) <= int(digits) < 1 << 64:
+        raise _Odd(f"holds a number that is not whole: {digits[:20]}")  # other parsers round it
+    return int(digits)
 
 
 def _broken(number: str) -> float:
-    raise Fault(f"a number that is not whole: {number[:20]}")
+    raise _Odd(f"holds a number that is not whole: {number[:20]}")
 
 
 _ANY = msgspec.json.Decoder(dict[str, Any])

@@ -120,7 +120,7 @@ class Trail:
         """One chain from the first line to the one that the newest checkpoint names, under the roots that the checkpoints name."""
         previous, grown, named = GENESIS, Frontier(), {said.custody[0]: said for said in self.points.values()}
         for number, line in enumerate(self.files.lines("custody/log.jsonl"), 1):
-            entry = as_object(line)
+            entry = as_object(line, f"custody entry {number}")
             need((entry["n"], entry["previous"]) == (number, previous), f"the custody log was changed at entry {number}")
             previous = sha256(line).hexdigest()
             grown.add(leaf_hash(number - 1, bytes.fromhex(previous)))

@@ -4,8 +4,9 @@ Before: a zip by anybody's hand. After: check_files.py, redaction/leaks.py. Sour
 Why not zipfile: it keeps a kilobyte for every file, and a bundle has three for each message.
 
 Rules: (1) what is not whole, lies beyond its directory, or is not what its directory says (length, CRC-32) is a BadZip, whatever was read of it
-before; (2) stored and deflated files alone, unpacked piece by piece; (3) bytes before the zip and behind its end are passed over, as by others;
-(4) what two readers could read in two ways is refused: ends that say different things of one directory, files that lie over each other.
+before; (2) stored and deflated files alone, unpacked piece by piece; (3) bytes before the zip and behind its end are passed over, as by others,
+but told by `fault`; (4) what two readers could read in two ways is refused: ends that say different things of one directory, and by `fault` files
+that lie over each other, heads that say something else than the directory, bytes that belong to no file of it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ STORED, DEFLATED = 0, 8
 _NEWEST = 63  # version of the format, times ten
 _UNUSABLE = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 13  # encrypted, patched, strongly encrypted, masked
 _UTF8 = 1 << 11
+_BEHIND = 1 << 3  # CRC-32 and sizes stand behind the bytes
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
@@ -60,8 +62,8 @@ class Entry(NamedTuple):
 
     @property
     def folder(self) -> bool:
-        """Whether it is a folder, of which nothing is told but its name."""
-        return self.name.endswith("/") and not self.size
+        """Whether it is a folder, of which nothing is told but its name (deflated, nothing is two bytes)."""
+        return self.name.endswith("/") and not self.size and self.packed <= 2
 
 
 class Packed:
@@ -119,21 +121,49 @@ class Packed:
                 return again[0]
         return None
 
-    def over_each_other(self) -> bool:
-        """Whether two files share bytes, or one and the directory (rule 4)."""
-        begins, ends = array("Q"), array("Q", [0])
+    def fault(self) -> str:
+        """Return what another reader would read otherwise (rule 4), "" when nothing: every byte belongs to one file, the directory or its end."""
+        begins, ends, lasts = array("Q"), array("Q", [0]), array("Q", [0])
+        odd = ""
         for entry in self:
+            last, said = self._ends(entry)
             begins.append(entry.begin)
-            ends.append(self._ends(entry))
+            ends.append(last)
+            lasts.append(last + said)
+            odd = odd or (f"the head of {entry.name} says something else than the directory" if said < 0 else "")
         begins.append(self._begin)
         # With both in order: apart exactly when as many have ended as have begun before, wherever one begins.
-        return bool((np.sort(np.frombuffer(ends, np.uint64)) > np.sort(np.frombuffer(begins, np.uint64))).any())
+        begun = np.sort(np.frombuffer(begins, np.uint64))
+        if (np.sort(np.frombuffer(ends, np.uint64)) > begun).any():
+            return "two of its files lie over each other: no bundle's do"
+        if odd:
+            return odd
+        whole = bool((np.sort(np.frombuffer(lasts, np.uint64)) == begun).all()) and self._last == self._size
+        return "" if whole else "it holds bytes that are no file of its directory: no bundle does"
 
-    def _ends(self, entry: Entry) -> int:
-        """Return where the bytes of a file end; its own head says how long that is."""
-        lengths = self._read(entry.begin + _LOCAL.size - 4, 4).ljust(4, b"\0")
-        name, extra = struct.unpack("<2H", lengths)
-        return entry.begin + _LOCAL.size + int(name) + int(extra) + entry.packed
+    def _ends(self, entry: Entry) -> tuple[int, int]:
+        """Return (where the bytes of a file end, bytes of what its packer told behind them; -1 where its head says something else)."""
+        head = self._read(entry.begin, _NEAR)
+        if len(head) < _LOCAL.size:
+            return entry.begin + _LOCAL.size + entry.packed, -1
+        signature, _, flags, way, _, _, checksum, packed, size, named, more = _LOCAL.unpack_from(head)
+        if len(head) < _LOCAL.size + named + more:
+            head = self._read(entry.begin, _LOCAL.size + named + more)
+        start = _LOCAL.size + named
+        last = entry.begin + start + more + entry.packed
+        size, packed = _large(head[start : start + more], size, packed)
+        right, told = (entry.checksum, entry.packed, entry.size), (checksum, packed, size)
+        same = (signature, flags, way, head[_LOCAL.size : start]) == (b"PK\3\4", entry.flags, entry.way, entry.written)
+        if not flags & _BEHIND:
+            return last, 0 if same and told == right else -1
+        # The numbers stand behind the bytes; before them zeros, or the same (4.3.9, 4.4.4).
+        return last, self._behind(last, right) if same and all(n in (0, m) for n, m in zip(told, right, strict=True)) else -1
+
+    def _behind(self, place: int, right: tuple[int, int, int]) -> int:
+        """Return how long it is what the packer of a file told behind its bytes (4.3.9: with or without signature, in 32 or 64 bits); -1 for none."""
+        found = self._read(place, 24)
+        forms = [mark + struct.pack(form, *right) for form in ("<L2Q", "<3L") for mark in (b"PK\7\x08", b"") if form == "<L2Q" or max(right) < 1 << 32]
+        return max((len(form) for form in forms if found.startswith(form)), default=-1)
 
     def pieces(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of a file, a piece at a time (rule 1)."""
@@ -146,7 +176,7 @@ class Packed:
             raise BadZip(f"{entry.name} is not where the directory says, or cannot be read")
         packed: Iterable[bytes] = [near[start : start + entry.packed]] if start + entry.packed <= len(near) else self._far(entry.begin + start, entry.packed)
         size = checksum = 0
-        for piece in _inflated(packed) if entry.way == DEFLATED else packed:
+        for piece in _inflated(packed, entry.packed) if entry.way == DEFLATED else packed:
             size, checksum = size + len(piece), zlib.crc32(piece, checksum)
             if size > entry.size:
                 break
@@ -182,7 +212,9 @@ class Packed:
         if at < 0:
             raise BadZip("it has no directory")
         end = begin + at
-        told: tuple[int, ...] = _END.unpack_from(tail, at)[1:-1]
+        *told_here, comment = _END.unpack_from(tail, at)[1:]
+        told: tuple[int, ...] = tuple(told_here)
+        self._last = end + _END.size + comment
         far = end - _FIND64.size - _END64.size
         if far >= 0 and self._read(far + _END64.size, 4) == b"PK\6\7":
             end, told = far, self._far_end(far, told)
@@ -241,17 +273,20 @@ def _large(extra: bytes, *told: int) -> tuple[int, ...]:
     return told
 
 
-def _inflated(packed: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what was deflated, in pieces no larger than PIECE (rule 2)."""
+def _inflated(packed: Iterable[bytes], size: int | None = None) -> Iterator[bytes]:
+    """Yield what was deflated, in pieces no larger than PIECE (rule 2). size: of it all, where nothing may follow; raises BadZip."""
     unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+    read = 0
     try:
         for piece in packed:
-            rest = piece
+            rest, read = piece, read + len(piece)
             while rest:
                 yield unpacking.decompress(rest, PIECE)
                 rest = unpacking.unconsumed_tail
             if unpacking.eof:
                 break  # what follows would only be kept in memory
         yield unpacking.flush()
+        if size is not None and (not unpacking.eof or read - len(unpacking.unused_data) != size):
+            raise BadZip("what is packed ends before its bytes do, or does not end")
     except zlib.error as error:
         raise BadZip(str(error)) from None

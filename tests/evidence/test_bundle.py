@@ -335,7 +335,7 @@ DAMAGES = {
     "a record's number with a point in its proof": (_proof_of(float), "a number that is not whole: 1.0"),
     "a record's number that is no number in its proof": (_proof_of(bool), ""),
     "a number of WeCom with a point": (_written("seq", float), "a number that is not whole: "),
-    "a number of WeCom that is no number": (_written("key_version", bool), "key_version is not what was committed to"),
+    "a number of WeCom that is no number": (_written("key_version", bool), "is not as we write it: key_version"),
     "a count with a point": (lambda files: edit(files, "data/completeness/coverage.json", lambda said: said.update(records=float(said["records"]))), "not whole"),
     "other words before the right ones, under the same name": (_before("data/02-messages.jsonl", b'"text":"FORGED"'), "says one thing twice"),
     "another sender before the right one": (_before("data/02-messages.jsonl", b'"sender_id":"FORGED"'), "says one thing twice"),

@@ -78,7 +78,6 @@ def backwards() -> bytes:
 ZIPS = {
     "stored": lambda: made(zipfile.ZIP_STORED), "deflated": lambda: made(zipfile.ZIP_DEFLATED), "with sizes in 64 bits": lambda: made(zipfile.ZIP_STORED, large=True),
     "with a comment": lambda: made(zipfile.ZIP_DEFLATED, comment=b"how a directory ends" * 50),
-    "behind other bytes": lambda: made(zipfile.ZIP_STORED, before=b"#!/bin/sh\n" * 99),
     "written into a pipe": piped, "with a far directory": far, "with its directory backwards": backwards,
 }  # fmt: skip
 
@@ -95,6 +94,16 @@ def test_every_file_is_read_as_it_was_packed(tmp_path: Path, make: Callable[[], 
         assert {f"case/{n}": files.data(n) for n in files.all()} == FILES and "data/c.json" not in files
     finally:
         files.zip.close()
+
+
+def test_what_stands_behind_other_bytes_is_read_by_those_who_look_into_any_zip() -> None:
+    packed = Packed(io.BytesIO(made(zipfile.ZIP_STORED, before=b"#!/bin/sh\n" * 99)))
+    assert {e.name: packed.read(e) for e in packed if not e.folder} == FILES and "no file of its directory" in packed.fault()
+
+
+@pytest.mark.parametrize("make", ZIPS.values(), ids=ZIPS)
+def test_a_zip_by_any_packer_is_whole(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    assert Packed(io.BytesIO(make())).fault() == ""
 
 
 def test_a_piece_is_no_larger_than_a_megabyte() -> None:
@@ -252,8 +261,47 @@ def hidden(where: str, *, first: bool = False) -> bytes:
     return sink.getvalue()
 
 
+def head(data: bytes, place: int, form: str, number: int) -> bytes:
+    """With another number in the head of the first file."""
+    turned = bytearray(data)
+    struct.pack_into(form, turned, place, number)
+    return bytes(turned)
+
+
+def between(data: bytes, more: bytes, *, at: int | None = None) -> bytes:
+    """With more bytes before its directory or, with the places of the files behind them moved, at a place."""
+    begin = struct.unpack("<L", data[-6:-2])[0]
+    place = begin if at is None else at
+    moved = bytearray(data[:place] + more + data[place:])
+    struct.pack_into("<L", moved, len(moved) - 6, begin + len(more))
+    entry = begin + len(more)
+    while moved[entry : entry + 4] == b"PK\1\2":
+        (where,) = struct.unpack_from("<L", moved, entry + 42)
+        struct.pack_into("<L", moved, entry + 42, where + (len(more) if where >= place else 0))
+        entry += 46 + sum(struct.unpack_from("<3H", moved, entry + 28))
+    return bytes(moved)
+
+
+def hollow() -> bytes:
+    """A folder that holds bytes."""
+    with zipfile.ZipFile(sink := io.BytesIO(), "w") as packed:
+        packed.writestr("case/a/", b"hidden" * 5)
+    data = sink.getvalue()
+    return entry(head(data, 22, "<L", 0), 24, "<L", 0)
+
+
+SECOND = alone()[: 30 + len("case/bagit.txt") + 19]  # a file whole with its head, of which no directory tells
+PIPED = piped()
 FAR, OVER, OTHERWISE = far(), "lie over each other", "its ends say different things"
+HEAD, UNTOLD = "says something else than the directory", "bytes that are no file of its directory"
 TWO_WAYS = {
+    "another checksum in the head": (head(ZIP, 14, "<L", 1), HEAD), "another size": (head(ZIP, 22, "<L", 18), HEAD), "another packed size": (head(ZIP, 18, "<L", 18), HEAD),
+    "another way": (head(ZIP, 8, "<H", 0), HEAD), "other flags": (head(ZIP, 6, "<H", 0x800), HEAD), "another name in the head": (head(ZIP, 34, "<B", 0x2E), HEAD),
+    "no head": (head(ZIP, 0, "<L", 1), HEAD), "sizes behind it, it says, and they are not": (head(entry(ZIP, 8, "<H", 8), 6, "<H", 8), HEAD),
+    "another checksum behind its bytes": (PIPED.replace(struct.pack("<L", zlib.crc32(FILES["case/bagit.txt"])), b"1234", 1), HEAD),
+    "a file before the first": (between(ZIP, SECOND, at=0), UNTOLD), "a file behind the last": (between(ZIP, SECOND), UNTOLD),
+    "a file between two": (between(ZIP, SECOND, at=ZIP.index(b"PK\3\4", 4)), UNTOLD), "bytes behind its end": (ZIP + b"more", UNTOLD),
+    "a byte before it": (b"x" + ZIP, UNTOLD), "a file between two, told backwards": (between(backwards(), SECOND, at=backwards().index(b"PK\3\4", 4)), UNTOLD),
     "a file in the words of another": (hidden("words"), OVER), "told before it": (hidden("words", first=True), OVER), "in its head": (hidden("head"), OVER),
     "in its head, told before it": (hidden("head", first=True), OVER),
     "a file that reaches into the directory": (entry(alone(), 20, "<L", 29), OVER),
@@ -283,6 +331,22 @@ def test_what_two_readers_could_read_in_two_ways_is_refused_by_both_in_the_same_
 def test_the_ends_of_a_far_directory_may_say_the_same_twice() -> None:
     *_, count, _, size, offset, _ = struct.unpack("<4s4H2LH", made(zipfile.ZIP_STORED)[-22:])
     assert len(Packed(io.BytesIO(end(FAR, here=count, count=count, size=size, offset=offset)))) == len(FILES) + 1
+
+
+def test_bytes_behind_what_was_deflated_and_in_a_folder_are_refused_by_both(tmp_path: Path) -> None:
+    with zipfile.ZipFile(sink := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("case/bagit.txt", b"BagIt-Version: 1.0\n")
+    data, at = sink.getvalue(), struct.unpack("<L", sink.getvalue()[-6:-2])[0]
+    size = at - 30 - len("case/bagit.txt")
+    behind = between(head(data, 18, "<L", size + 6), b"hidden")
+    for case in (entry(behind, 20, "<L", size + 6), hollow()):
+        (path := tmp_path / "case.zip").write_bytes(case)
+        files = Files()
+        with pytest.raises(Fault):
+            files.open(path)
+            files.tag("bagit.txt")
+        files.close()
+        assert theirs(path) is None
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ class Files:
         self.key, self.known = os.urandom(32), [bytearray() for _ in range(4096)]
         self.others, self.numbers = {}, {}  # name -> size; (folder, ending) -> numbers of records
         self.count = self.payload = self.payload_size = 0
-        self.zip, self.base = None, path
+        self.zip, self.base, self.now = None, path, ""  # now: the file that is read
         if os.path.isdir(path):
             self.base = path if os.path.exists(os.path.join(path, "bagit.txt")) else os.path.join(path, "case")
             for name, size in self.walk():
@@ -198,7 +198,7 @@ class Files:
         # Some packers begin again at 0 after 65535 files.
         need(told in (count, count % 65536), "not a whole zip: its end counts %d files, its directory %d" % (told, count))
         need(unpacked <= MOST_TIMES * length, "unpacked it would be more than %d times as large: no bundle is" % MOST_TIMES)
-        need(self.apart(), "two of its files lie over each other: no bundle's do")
+        self.astray(length)
         if fault:
             raise fault
 
@@ -209,6 +209,7 @@ class Files:
         at = tail.rfind(b"PK\5\6", 0, max(len(tail) - 18, 0))
         need(at >= 0, "not a whole zip: it has no directory")
         self.end = begin + at
+        self.stop = self.end + 22 + int.from_bytes(tail[at + 20 : at + 22], "little")  # behind the comment
         said = near = struct.unpack_from("<4H2L", tail, at + 4)  # disks, files here, files, bytes of the directory, its place
         same = True
         if self.end >= 76 and self.at(self.end - 20, 4) == b"PK\6\7":
@@ -225,22 +226,57 @@ class Files:
         need(same and said[:2] == (0, 0) and said[2] == said[3], "not a whole zip: its ends say different things of its directory")
         return said[3]
 
-    def apart(self):
-        """Whether no two files share a byte, and none one with the directory. In most zips they stand in the order of the directory; where they do
-        not, their begins and their ends are put in order: apart when as many have ended as have begun before, wherever one begins."""
-        last, ordered = 0, True
-        for begin, end in self.places():
-            ordered, last = ordered and last <= begin, max(last, end)
+    def astray(self, length):
+        """Fail where another reader would read something else: every byte is one file's, the directory's or its end's, and heads say what it says. In
+        most zips files stand in the order of the directory; where they do not, their begins and their ends are put in order: apart when as many have
+        ended as have begun before, wherever one begins."""
+        last, after, ordered, beside, fault = 0, 0, True, self.stop == length, None
+        for begin, end, told, name in self.places():
+            ordered, beside = ordered and last <= begin, beside and after == begin
+            last, after = max(last, end), end + max(told, 0)
+            if told < 0 and not fault:
+                fault = "not a whole zip: the head of %s says something else than the directory" % name
         if not ordered:
-            begins, ends = sorted(b for b, _ in self.places()), sorted(e for _, e in self.places())
-            ordered = all(ends[n - 1] <= begins[n] for n in range(1, len(begins)))
-        return ordered and last <= self.begin
+            begins, ends = sorted(b for b, _, _, _ in self.places()), sorted(e for _, e, _, _ in self.places())
+            afters = [0] + sorted(e + max(told, 0) for _, e, told, _ in self.places())
+            ordered, beside = all(ends[n - 1] <= begins[n] for n in range(1, len(begins))), self.stop == length and begins == afters[:-1]
+            last, after = ends[-1], afters[-1]
+        need(ordered and last <= self.begin, "not a whole zip: two of its files lie over each other: no bundle's do")
+        need(not fault, fault)
+        need(beside and after == self.begin, "not a whole zip: it holds bytes that are no file of its directory: no bundle does")
 
     def places(self):
-        """Yield (where it begins, where it ends) of each file; its own head says how long that is."""
-        for entry in self.entries():
-            lengths = struct.unpack("<2H", self.at(entry[8] + 26, 4).ljust(4, b"\0"))
-            yield entry[8], entry[8] + 30 + sum(lengths) + entry[5]
+        """Yield (where it begins, where it ends, bytes that tell its numbers behind it or -1, name) of each file; -1 where its own head (4.3.7) says
+        something else than the directory."""
+        for name, raw, flags, way, checksum, packed, size, _, begin, _, _ in self.entries():
+            head = self.at(begin, 30 + len(raw) + 64).ljust(30, b"\0")
+            signature, _, own_flags, own_way, _, _, *said, named, extra = struct.unpack_from("<4s5H3L2H", head)
+            end = begin + 30 + named + extra + packed
+            head = head if 30 + named + extra <= len(head) else self.at(begin, 30 + named + extra)
+            more = head[30 + named : 30 + named + extra]
+            while len(more) >= 4 and said[1:] != [packed, size]:
+                tag, count = struct.unpack_from("<2H", more)
+                if tag == 1:
+                    numbers = iter(struct.unpack_from("<%dQ" % (min(count, len(more) - 4) // 8), more, 4))
+                    for n in (2, 1):  # the size, then the packed size
+                        said[n] = next(numbers, -1) if said[n] == 0xFFFFFFFF else said[n]
+                more = more[4 + count :]
+            right, same = [checksum, packed, size], (signature, own_flags, own_way) == (b"PK\3\4", flags, way) and head[30 : 30 + named] == raw
+            told = 0 if same and said == right else -1
+            if flags & 8:  # told behind its bytes (4.3.9), and before them zeros
+                told = self.behind(end, right) if same and all(n in (0, m) for n, m in zip(said, right)) else -1  # noqa: B905
+            yield begin, end, told, repr(name)
+
+    def behind(self, place, right):
+        """How many bytes tell CRC-32, packed size and size: with or without a signature, in 64 or 32 bits; -1 where they say something else."""
+        there = self.at(place, 24)
+        for mark in (b"PK\7\x08", b""):
+            for form in ("<LQQ", "<LLL"):
+                if form == "<LQQ" or max(right) < 1 << 32:
+                    told = mark + struct.pack(form, *right)
+                    if there[: len(told)] == told:
+                        return len(told)
+        return -1
 
     def at(self, place, size):
         """So many bytes of the zip from a place on; fewer at its end."""
@@ -306,7 +342,7 @@ class Files:
             begin, end = begin + start, begin + start + packed
             pieces = (self.at(at, min(PIECE, end - at)) for at in range(begin, end, PIECE))
         count = made = 0
-        for piece in inflated(pieces) if way else pieces:
+        for piece in inflated(pieces, packed) if way else pieces:
             count, made = count + len(piece), zlib.crc32(piece, made)
             need(count <= size, "not a whole zip: longer than its directory says: " + repr(name))
             yield piece
@@ -316,6 +352,7 @@ class Files:
 
     def pieces(self, name, most=None):
         """Yield its bytes. most: so many are allowed."""
+        self.now = name[5:] if name.startswith("data/") else name
         try:
             if self.zip:
                 entry = self.entry_of(name)
@@ -355,19 +392,21 @@ class Files:
 
 
 def folder(entry):
-    return entry[0].endswith("/") and entry[0].startswith("case/") and not entry[6]
+    return entry[0].endswith("/") and entry[0].startswith("case/") and not entry[6] and entry[5] <= 2  # deflated, nothing is two bytes
 
 
-def inflated(packed):
-    """Yield what was deflated, in pieces that are no larger than PIECE."""
-    made = zlib.decompressobj(-15)
+def inflated(packed, size=None):
+    """Yield what was deflated, in pieces that are no larger than PIECE. size: of it all, where nothing may follow."""
+    made, read = zlib.decompressobj(-15), 0
     for data in packed:
+        read += len(data)
         while data:
             yield made.decompress(data, PIECE)
             data = made.unconsumed_tail
         if made.eof:
             break  # what follows would only be kept in memory
     yield made.flush()
+    need(size is None or (made.eof and read - len(made.unused_data) == size), "not a whole zip: what is packed ends before its bytes do, or does not end")
 
 
 # What reading a zip that is not whole makes the standard library raise.
@@ -385,8 +424,12 @@ def parse(data, where, ours=False):
         need(not ours, where + " holds a number that is not whole: " + number[:20])
         return float(number)
 
+    def whole(digits):
+        need(not ours or (len(digits) <= 20 and -(1 << 63) <= int(digits) < 1 << 64), where + " holds a number that is not whole: " + digits[:20])
+        return int(digits)
+
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_float=broken, parse_constant=lambda c: need(False, where + " holds " + c))
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_float=broken, parse_int=whole, parse_constant=lambda c: need(False, where + " is not JSON"))
         if ours and b"\\ud" in data.lower():
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a character: other parsers do not read it
         return value
@@ -404,6 +447,114 @@ def received(data, where):
 
 # Python makes no numbers of more digits: such a numeral stays as it is written.
 RECEIVED = json.JSONDecoder(strict=False, parse_int=lambda digits: int(digits) if len(digits) <= 4300 else digits)
+
+
+# What each file of ours may say: these names, all of them but those with a question mark, and values of these kinds. A list: of such values; a tuple:
+# one of these; `*`: any name. What is not here would stand beside signed words and be bound by nothing but the manifest.
+INT, TEXT, MAYBE_INT, MAYBE_TEXT, TEXTS = int, str, (int, None), (str, None), [str]
+
+
+def named(kind, names):
+    return dict.fromkeys(names.split(), kind)
+
+
+PARTS = ([named(TEXT, "path text")], None)
+DECLARED = {"kind": TEXT, "declared_md5": MAYBE_TEXT, "declared_size": MAYBE_INT}
+FIELDS = {
+    "text": {"text": MAYBE_TEXT, "parts": PARTS},
+    "parties": {"sender_id": MAYBE_TEXT, "recipient_ids": (TEXTS, None), "room_id": MAYBE_TEXT},
+    "rest": {
+        **named(TEXT, "corp_id origin fate"), **named(MAYBE_INT, "seq sent_at_ms captured_at_ms key_version"),
+        **named(MAYBE_TEXT, "msgid kind action msgtype raw_commitment sealed_sha256 reason scope_ref code"), "media": ([DECLARED], None),
+    },
+}  # fmt: skip
+PROOF = {
+    **named(INT, "leaf size"), "commitment": TEXT, "path": TEXTS, "sm3_path?": TEXTS, "raw_salt?": TEXT,
+    "groups": {"?": {group: ({"salt": TEXT, "fields": fields}, {"digest": TEXT}) for group, fields in FIELDS.items()}},
+}  # fmt: skip
+TIMED = {"id": TEXT, **named(MAYBE_INT, "valid_from valid_to"), "source": MAYBE_TEXT}
+SAW, INSIDE = {"name": MAYBE_TEXT, "from?": TEXT, "firm?": MAYBE_TEXT}, named(MAYBE_TEXT, "name? department? remark?")
+ACCOUNTS = {
+    "directory": {**TIMED, "kind": TEXT, **named(MAYBE_TEXT, "name alias department short_name"), "customer_saw": (SAW, None), "inside_firm": (INSIDE, None)},
+    "remark": {**TIMED, "by": TEXT, "customer_saw": None, "inside_firm": (INSIDE, None)},
+    "identity": {**TIMED, "kind": TEXT, **named(MAYBE_TEXT, "value confidence"), "recorded_at": MAYBE_INT},
+    "nothing": {"id": TEXT}, "masked": {"id": TEXT},
+}  # fmt: skip
+GAP = {**named(MAYBE_INT, "after_seq before_seq from_at to_at detected_at"), **named(MAYBE_TEXT, "cause acknowledged_by? estimate?")}
+SHAPES = {
+    "02-messages.jsonl": {
+        **named(INT, "leaf seq"), **named(TEXT, "origin msgid kind conversation_id"), **named(MAYBE_INT, "key_version sent_at_ms captured_at_ms recalled_at_ms"),
+        **named(MAYBE_TEXT, "action msgtype sender_id room_id text sent_at_beijing sent_at_utc direction sender_kind sender_name sender_seen_as recalls_msgid"),
+        **named(MAYBE_TEXT, "original recalled_by consent consent_source consent_rule consent_event"), "parts": PARTS, "recipient_ids": TEXTS,
+        "lawful_basis": (TEXTS, None), "marked": bool,
+        "media": [{**DECLARED, "status": TEXT, "size": MAYBE_INT, **named(MAYBE_TEXT, "file_name sha256")}],
+    },
+    "proofs/#.json": PROOF,
+    "completeness/coverage.json": {
+        "asked": named(TEXT, "conversation? customer? employee? query?"), **named(INT, "leaves records marked held recalled imported"),
+        **named(MAYBE_TEXT, "first_day last_day"), **named(MAYBE_INT, "first_leaf last_leaf"), "media": {"*": INT},
+        "conversations": [
+            {"conversation_id": TEXT, **named(INT, "in_bundle archived"), **named(MAYBE_INT, "before after"), **named(MAYBE_TEXT, "first_day last_day")},
+        ],
+        "whole_archive": {**named(INT, "failed pending withheld restricted"), "fates": {"*": INT}, "gaps": [GAP]},
+    },
+    "completeness/held.jsonl": {
+        "leaf": INT, **named(TEXT, "origin fate"), "seq": MAYBE_INT, **named(MAYBE_TEXT, "msgid reason rule code dt"), "proof": (PROOF, None),
+    },
+    "consent/events.jsonl": {
+        **named(MAYBE_TEXT, "userid room_id external_userid status precision source source_msgid"), **named(MAYBE_INT, "changed_at recorded_at"),
+    },
+    "consent/notices.jsonl": {
+        "notice": TEXT, "notice_id?": TEXT, **named(MAYBE_TEXT, "userid external_userid source_msgid document_digest document_version"),
+        **named(MAYBE_INT, "at recorded_at"),
+    },
+    "source/pulls.jsonl": {
+        "digest": TEXT, **named(MAYBE_TEXT, "page library"), **named(MAYBE_INT, "first_seq last_seq records captured_at requested_seq answer_code clock_offset_ms"),
+    },
+    "checkpoints/#.consistency.json": {**named(INT, "old new"), "proof": TEXTS, "sm3_proof?": TEXTS},
+    "checkpoints/epoch.json": {"epoch": INT, "path": TEXTS},
+    "custody/proofs.jsonl": {**named(INT, "n size"), "path": TEXTS},
+    "decryption/key-#.json": {**named(INT, "version e"), "n": TEXT},
+    "decryption/#.json": {**named(INT, "leaf key_version"), "block": TEXT},
+    "redaction/log.jsonl": {"leaf": INT, **named(TEXT, "group path class shown reason approver commitment"), **named(MAYBE_INT, "start_cp end_cp")},
+}  # fmt: skip
+
+
+def odd(value, shape):
+    """Where a value is not of its shape: a path of our names, "" for all of it; None where it is of it."""
+    if isinstance(shape, tuple):
+        found = [odd(value, one) for one in shape]
+        return None if None in found else max(found, key=len)
+    if isinstance(shape, list):
+        found = [odd(one, shape[0]) for one in value] if type(value) is list else [""]
+        return next(("[]" + one for one in found if one is not None), None)
+    if not isinstance(shape, dict):
+        return None if (value is None if shape is None else type(value) is shape) else ""
+    if "?" in shape:
+        shape = {name + "?": one for name, one in shape["?"].items()}
+    if type(value) is not dict or any(name not in value and name[-1] not in "?*" for name in shape):
+        return ""
+    for name, one in value.items():
+        known = next((n for n in ((name, name + "?") if name[-1:] not in ("?", "*") else ()) if n in shape), "*")
+        if known not in shape:
+            return ""
+        inner = odd(one, shape[known])
+        if inner is not None:
+            return known.rstrip("?") + ("." + inner if inner else "")
+    return None
+
+
+def of_shape(value, name, where):
+    """A JSON value of ours; fails where it says what no such file says."""
+    shape = SHAPES.get(re.sub("[0-9]{6,}", "#", name))
+    if name == "identity/accounts.jsonl":
+        kind = value.get("says") if type(value) is dict else None
+        need(type(kind) is str and kind in ACCOUNTS, where + " is not as we write it")
+        shape = {"says": TEXT, **ACCOUNTS[kind]}
+    place = odd(value, shape)
+    need(place != "", where + " is not as we write it")
+    need(place is None, "%s is not as we write it: %s" % (where, place))
+    return value
 
 
 # ---- arithmetic ------------------------------------------------------------------------------------------------------
@@ -642,11 +793,12 @@ class Bundle:
         return self.files.pieces("data/" + name)
 
     def object(self, name):
-        return parse(self.data(name), name, ours=True)
+        return of_shape(parse(self.data(name), name, ours=True), name, name)
 
     def objects(self, name):
         for number, line in enumerate(self.files.lines("data/" + name), 1):
-            yield parse(line, "%s line %d" % (name, number), ours=True)
+            self.files.now = "%s line %d" % (name, number)
+            yield of_shape(parse(line, self.files.now, ours=True), name, self.files.now)
 
     def lines(self):
         return self.objects("02-messages.jsonl")
@@ -776,7 +928,7 @@ class Bundle:
                 try:
                     self.bytes_of(proof["leaf"], proof, fields)
                 except (Failed, LookupError, ValueError, TypeError, AttributeError) as error:
-                    self.faults["bytes"] = error if isinstance(error, Failed) else Failed("record %d: malformed, %r" % (proof["leaf"], error))
+                    self.faults["bytes"] = error if isinstance(error, Failed) else Failed("record %d: malformed, %s in %s" % (proof["leaf"], type(error).__name__, self.files.now))
 
     def included(self, proof, where):
         fields, commitment = opened(proof, where)
@@ -871,6 +1023,9 @@ class Bundle:
         for line in self.lines():
             need(line["conversation_id"] not in there, "record %s stands in a conversation that is not listed" % line["leaf"])
         need(said["recalled"] == recalled, "other recalls than coverage.json says")
+        for name in ("consent/events.jsonl", "consent/notices.jsonl", "source/pulls.jsonl"):
+            for _ in self.objects(name):
+                pass  # its names and kinds are looked at
         places = {"here": {line["msgid"] for line in self.lines() if line["msgid"] in wanted["here"]}}
         places["held"] = {h["msgid"] for h in self.objects("completeness/held.jsonl") if h["msgid"] in wanted["held"]}
         for line in self.lines():
@@ -1865,6 +2020,171 @@ def harmless(words, most=600):
     return "".join(c if c.isprintable() else "<U+%04X>" % ord(c) for c in words)
 
 
+# What does not hold, in Chinese: a line each, English and Chinese, `{}` for what is named. The Chinese is shown first, the English behind it.
+IN_CHINESE = """
+not a whole zip: its end counts {} files, its directory {}|压缩包不完整：结尾记有 {} 个文件，目录有 {} 个
+not a whole zip: it has no directory|压缩包不完整：没有目录
+not a whole zip: its directory is not where it says|压缩包不完整：目录不在所述位置
+not a whole zip: its ends say different things of its directory|压缩包不完整：几处结尾对目录的说法不一
+not a whole zip: its directory is cut|压缩包不完整：目录被截断
+not a whole zip: its directory is broken|压缩包不完整：目录损坏
+not a whole zip: two of its files lie over each other: no bundle's do|压缩包内有文件相互重叠，证据包不会如此
+not a whole zip: the head of {} says something else than the directory|压缩包内 {} 的文件头与目录所述不符
+not a whole zip: it holds bytes that are no file of its directory: no bundle does|压缩包内有不属于目录中任何文件的字节，证据包不会如此
+not a whole zip: longer than its directory says: {}|压缩包不完整：文件长于目录所述：{}
+not a whole zip: bad CRC-32 for file {}|压缩包不完整：文件的 CRC-32 不符：{}
+not a whole zip: what is packed ends before its bytes do, or does not end|压缩包不完整：压缩数据之后另有字节，或没有结尾
+not a whole zip: {}|压缩包不完整：{}
+there twice: {}|重复出现：{}
+a link: {}|是链接，不是文件：{}
+not a plain file: {}|不是普通文件：{}
+packed in a way that no bundle is|压缩方式不是证据包所用
+a file name that is not ours: {}|不是证据包的文件名：{}
+unpacked it would be more than {} times as large: no bundle is|解压后将超过自身的 {} 倍，证据包不会如此
+missing: {}|缺少：{}
+changed: {}|已被改动：{}
+put in by somebody else, no bundle has such a file: {}|他人放入，证据包没有这样的文件：{}
+put in by somebody else: {}|他人放入：{}
+larger than any such file: {}|比任何此类文件都大：{}
+{} has a line larger than any of its kind|{} 有一行比任何此类行都长
+{} is cut|{} 被截断
+{} says one thing twice|{} 中同一名称出现两次
+{} holds a number that is not whole: {}|{} 中有不是整数的数：{}
+{} is not JSON|{} 不是 JSON
+{} is not as we write it: {}|{} 与本程序所写格式不符：{}
+{} is not as we write it|{} 与本程序所写格式不符
+{}: other groups than ours|{}：字段组与规定不同
+{}: its fields are not shown|{}：字段未显示
+{}: other fields than ours|{}：字段与规定不同
+not a BagIt bag|不是 BagIt 包
+more than twice as large as bag-info.txt says|大小超过 bag-info.txt 所述的两倍
+bag-info.txt counts otherwise|bag-info.txt 的数目不符
+{} lists twice {}|{} 重复列出 {}
+log.vkey is no key|log.vkey 不是公钥
+the log's name is not that of its key|日志名称与其公钥不符
+signed by another key than the one you gave|签名公钥与所给的不同
+{} is not over the leaves it names|{} 与其所述的叶节点不符
+no checkpoint|没有检查点
+checkpoint {} is of another epoch|检查点 {} 属于另一期
+consistency of {} is about other trees|检查点 {} 的一致性证明是关于别的树
+checkpoint {} is not the beginning of checkpoint {}|检查点 {} 不是检查点 {} 的开头部分
+other epochs than the checkpoint names|期数与检查点所述不同
+epoch {} does not begin with the checkpoint before it|第 {} 期不是从其前的检查点开始
+the first leaf of epoch {} is not the checkpoint before it|第 {} 期的第一个叶节点不是其前的检查点
+{} is not a checkpoint of this log|{} 不是本日志的检查点
+{} is not signed by this log|{} 不是由本日志签名
+{}: the signature is not valid|{}：签名无效
+{} is about another leaf|{} 是关于另一条记录
+{}: malformed, {} in {}|{}：内容不成形（{}），在 {}
+{}: the fields are not what was committed to|{}：字段与所承诺的不符
+{}: proof for another checkpoint|{}：证明属于另一检查点
+{}: a broken path|{}：路径损坏
+{} is not in the tree of the checkpoint|{} 不在检查点的树中
+{}: other trees than the checkpoint's|{}：所属的树与检查点不同
+{} is not in the SM3 tree of the checkpoint|{} 不在检查点的 SM3 树中
+{} is of another corp|{} 属于另一企业
+{} is out of order|{} 次序不对
+{} has no proof|{} 没有证明
+{} stands in another conversation|{} 被放进了另一会话
+proofs without a record: {}|有证明而无记录：{}
+{}: {} is not what was committed to|{}：{} 与所承诺的不符
+{} was not archived|{} 未曾存档
+{}: other files than were committed to|{}：所附文件与所承诺的不符
+bytes of no record: {}|不属于任何记录的字节：{}
+{}: the opened bytes were changed|{}：明文字节已被改动
+{}: the opened bytes are of another message|{}：明文字节属于另一条消息
+{}: the sealed bytes are missing|{}：缺少密文字节
+{}: the sealed bytes were changed|{}：密文字节已被改动
+{}: the sealed bytes are of another record|{}：密文字节属于另一条记录
+a file of no record: {}|不属于任何记录的文件：{}
+{}: its file is another than was fetched|{}：其文件不是当时取回的文件
+coverage.json is about another checkpoint|coverage.json 是关于另一检查点
+coverage.json says {} records, there are {}|coverage.json 称有 {} 条记录，实有 {} 条
+{}: {} records said, {} there|{}：称有 {} 条记录，实有 {} 条
+{}: {} archived, {} there and {} outside the days|{}：存档 {} 条，包内 {} 条，日期之外 {} 条
+{} stands in a conversation that is not listed|{} 所在会话未列出
+other recalls than coverage.json says|撤回数与 coverage.json 所述不同
+recall {} does not say where its original is|撤回记录 {} 未说明原消息在何处
+the original of recall {} is gone|撤回记录 {} 的原消息不见了
+coverage.json says {} records are held back, {} are listed|coverage.json 称有 {} 条未收录，列出 {} 条
+{} has no number|{} 没有编号
+{} has no proof of its decision|{} 没有其决定的证明
+{}: the proof is of another|{}：证明属于另一条
+{}: {} is not what was decided|{}：{} 与当时的决定不符
+{}: a page is missing|{}：缺少网页
+{}: messages stand on another side of its pages|{}：网页上消息的左右位置不对
+{}: its pages show other gaps than the bundle lists|{}：网页所示的缺口与包内所列不同
+{}: its pages show other held records than the bundle lists|{}：网页所示的未收录记录与包内所列不同
+a page of no conversation: {}|不属于任何会话的网页：{}
+{} shows a message that is not in the bundle|{} 显示了包内没有的消息
+{}: {} shows something else|{}：{} 所显示的与记录不符
+{} stands on the pages twice|{} 在网页上出现两次
+{} is not on the pages|{} 不在网页上
+the pages show other messages than there are|网页所显示的消息与实有的不同
+the custody log was changed at entry {}|经手日志第 {} 条已被改动
+the custody log is not the one that checkpoint {} names, at entry {}|经手日志不是检查点 {} 所指的日志，第 {} 条
+the custody log goes on after the checkpoint|经手日志在检查点之后仍有内容
+the proof of custody entry {} does not hold|经手日志第 {} 条的证明不成立
+a stamp of no checkpoint: {}|不属于任何检查点的时间戳：{}
+{} does not hold: it is none|{} 不成立：不是时间戳
+{} does not hold: a digest that is not allowed|{} 不成立：所用摘要算法不允许
+{} does not hold: it is over something else|{} 不成立：盖在别的内容上
+{} does not hold: it answers another request|{} 不成立：答复的是另一请求
+{} does not hold: its signature, or its chain at that time, is not valid|{} 不成立：签名或当时的证书链无效
+{} does not hold: the authority refused|{} 不成立：时间戳机构拒绝了请求
+{} is no time stamp|{} 不是时间戳
+{} says no time|{} 没有时间
+{} is about another key|{} 是关于另一把公钥
+{} is no RSA key|{} 不是 RSA 公钥
+proofs of decryption of no record, or records without: {}|解密证明没有记录，或记录没有解密证明：{}
+{} is about another record|{} 是关于另一条记录
+{}: the proof of decryption is under another key|{}：解密证明属于另一把公钥
+{}: the proof of decryption does not open under the public key|{}：解密证明与公钥不符
+{}: the sealed bytes decrypt to other words|{}：密文解开后是别的文字
+in a redacted set stands what it leaves out: {}|遮盖版中有不应收录的内容：{}
+masks of no record: {}|不属于任何记录的遮盖：{}
+{}: the log of masks does not fit its {}|{}：遮盖记录与其 {} 不符
+the table has fewer rows than there are records|表格的行少于记录
+the table has more rows than there are records|表格的行多于记录
+the table has other columns|表格的列不同
+{}: the table says something else|{}：表格所载与记录不符
+{}: the opening is not what was committed to|{}：打开的字段组与所承诺的不符
+{} is no page of ours|{} 不是本程序所写的网页
+{}: what we do not write stands in its head or at its end|{}：开头或结尾有本程序不写的内容
+{}: what we do not write stands in its head: {}|{}：开头有本程序不写的内容：{}
+{}: what we do not write stands at its end: {}|{}：结尾有本程序不写的内容：{}
+{}: behind {} stands {}|{}：在 {} 之后有不该有的内容：{}
+"""
+SUBJECTS = [
+    (r"held record (.*)", "未收录的记录 {}"), (r"record (.*) \(msgid (.*)\)", "记录 {}（msgid {}）"), (r"record (.*)", "记录 {}"), (r"conversation (.*)", "会话 {}"),
+    (r"the time stamp of checkpoint (.*)", "检查点 {} 的时间戳"), (r"custody entry (.*)", "经手日志第 {} 条"), (r"(.*) line ([0-9]+)", "{} 第 {} 行"),
+]  # fmt: skip
+
+
+def in_chinese(said):
+    """What does not hold, in Chinese; None where only the English is known."""
+    for line in IN_CHINESE.strip().split("\n"):
+        english, _, chinese = line.partition("|")
+        found = re.fullmatch(re.escape(english).replace(r"\{\}", "(.*?)"), said, re.S)
+        if found:
+            return chinese.format(*(subject(one) for one in found.groups()))
+    return None
+
+
+def subject(words):
+    for english, chinese in SUBJECTS:
+        found = re.fullmatch(english, words, re.S)
+        if found:
+            return chinese.format(*found.groups())
+    return words
+
+
+def fault(said, zh):
+    """What does not hold, fit for a terminal: in Chinese with the English behind it, or in English alone."""
+    told = in_chinese(str(said)) if zh else None
+    return harmless(said) if told is None else "%s（%s）" % (harmless(told), harmless(said))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
@@ -1880,18 +2200,19 @@ def main():
     try:
         bundle = Bundle(given.bundle, given.key, given.stamp_roots)
     except (Failed, OSError) as failed:
-        print(("0. 不通过：%s" if zh else "0. FAILED: %s") % harmless(failed))
+        print(("0. 不通过：%s" if zh else "0. FAILED: %s") % fault(failed, zh))
         return 6
     last = [("opening", "打开的字段组与承诺一致", "the opened fields are what was committed to")] if given.opening else []
     for number, (name, in_zh, in_en) in enumerate(CHECKS + last, 1):
         try:
             getattr(bundle, "check_" + name)(*([given.opening] if name == "opening" else []))
         except Failed as failed:
-            print(("%d. 不通过：%s：%s" if zh else "%d. FAILED: %s: %s") % (number, in_zh if zh else in_en, harmless(failed)))
+            print(("%d. 不通过：%s：%s" if zh else "%d. FAILED: %s: %s") % (number, in_zh if zh else in_en, fault(failed, zh)))
             return 6
         except Exception as error:  # whatever a crafted bundle makes a library say, it is a bundle that does not hold
-            what = "%s (%s)" % (type(error).__name__, error)
-            print(("%d. 不通过：%s：内容不成形 %s" if zh else "%d. FAILED: %s: malformed, %s") % (number, in_zh if zh else in_en, harmless(what)))
+            kind, where = type(error).__name__, bundle.files.now
+            what = "内容不成形，在 %s（%s）" % (subject(where), kind) if zh else "malformed, %s in %s" % (kind, where)
+            print(("%d. 不通过：%s：%s" if zh else "%d. FAILED: %s: %s") % (number, in_zh if zh else in_en, harmless(what)))
             return 6
         print(("%d. 通过：%s" if zh else "%d. passed: %s") % (number, in_zh if zh else in_en))
     for size, when in sorted(bundle.stamped.items()):
