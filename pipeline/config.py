@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -418,6 +419,7 @@ def parse(text: str) -> Config:
         if told := config_told.refusal(str(error), values, Config):
             raise told from error
         raise UsageError("CONFIG_INVALID", f"liuhen.toml: {error}", remedy="mend the key or remove it") from error
+    _check_characters(values)
     ids = [c.id for c in config.corp]
     if not ids or len(set(ids)) != len(ids):
         raise UsageError("CONFIG_INVALID", "liuhen.toml needs at least one [[corp]], each with an id of its own", remedy="mend the file")
@@ -426,6 +428,17 @@ def parse(text: str) -> Config:
     _check_references(config)
     _check_days(config)
     return config
+
+
+def _check_characters(value: Any, name: str = "") -> None:
+    """Refuse a text with a character that ends a line or is not seen: it would reach addresses, headers and terminals."""
+    if isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in value):
+        raise UsageError(
+            "CONFIG_INVALID", f"liuhen.toml: {name} holds a line break or another character that is not seen",
+            remedy="give another value with `liuhen config set`, or in liuhen.toml",
+        )  # fmt: skip
+    for key, inner in value.items() if isinstance(value, dict) else ((name, one) for one in value) if isinstance(value, list) else ():
+        _check_characters(inner, f"{name}.{key}" if name and isinstance(value, dict) else str(key))
 
 
 def _check_days(config: Config) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from pipeline import clock, columns, words
 from pipeline.cli.output import Format, OutputFile, described, emit_named, format_option, output_option, progress
-from pipeline.cli.root import CALL, LANG, app, recorded, say, t
+from pipeline.cli.root import CALL, LANG, a_reason, app, recorded, say, t
 from pipeline.errors import Exit, Locked, UsageError
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def consent_sync(new: Annotated[bool, typer.Option("--new", help=t("usage.consen
 @consent_app.command("decide", help=t("usage.consent.decide"))
 def consent_decide(
     verdict: Annotated[Verdict, typer.Argument(help=t("usage.consent.verdict"))],
-    reason: Annotated[str, typer.Option("--reason", help=t("usage.consent.reason"))],
+    reason: Annotated[str, typer.Option("--reason", help=t("usage.consent.reason"), callback=a_reason)],
     msgid: Annotated[list[str] | None, typer.Option("--msgid", help=t("usage.consent.msgid"))] = None,
     scope: Annotated[str, typer.Option("--scope", help=t("usage.consent.scope"))] = "",
     why: Annotated[Why | None, typer.Option("--why", help=t("usage.consent.why"))] = None,

@@ -12,7 +12,7 @@ import typer
 
 from pipeline import clock, columns, words
 from pipeline.cli.output import Format, OutputFile, described, emit_named, format_option, output_option
-from pipeline.cli.root import CALL, app, recorded, say, t
+from pipeline.cli.root import CALL, a_reason, app, recorded, say, t
 
 if TYPE_CHECKING:
     from pipeline.holds import Hold
@@ -26,7 +26,7 @@ app.add_typer(hold_app, name="hold")
 @hold_app.command("set", help=t("usage.hold.set"))
 def hold_set(
     matter: Annotated[str, typer.Option("--matter", help=t("usage.hold.matter"))],
-    reason: Annotated[str, typer.Option("--reason", help=t("usage.hold.reason"))],
+    reason: Annotated[str, typer.Option("--reason", help=t("usage.hold.reason"), callback=a_reason)],
     employee: Annotated[str, typer.Option("--employee", help=t("usage.employee"))] = "",
     customer: Annotated[str, typer.Option("--customer", help=t("usage.customer"))] = "",
     room: Annotated[str, typer.Option("--room", help=t("usage.hold.room"))] = "",
@@ -86,7 +86,7 @@ def days_to_review(hold: Hold, review_on: str | None) -> int | None:
 @hold_app.command("release", help=t("usage.hold.release"))
 def hold_release(
     hold_id: Annotated[str, typer.Argument(help=t("usage.hold.id"), metavar="ID")],
-    reason: Annotated[str, typer.Option("--reason", help=t("usage.hold.reason"))],
+    reason: Annotated[str, typer.Option("--reason", help=t("usage.hold.reason"), callback=a_reason)],
 ) -> None:
     """Release a hold."""
     from pipeline import holds

@@ -225,8 +225,9 @@ def rescan(
 ) -> None:
     """Match the stored archive again."""
     from pipeline.rescan import months
+    from pipeline.search.question import day
 
-    corp, days = CALL.corp, (_day(first), _day(last))
+    corp, days = CALL.corp, (day(first), day(last))
     with recorded("rescan", corp=corp, first=first, last=last, dry_run=dry_run) as told:
         if dry_run:
             _preview(corp, days, files, format, output)
@@ -252,10 +253,3 @@ def _preview(corp: str, days: tuple[date | None, date | None], files: Sequence[P
     rows = [(c.rule_id, c.category, c.severity, c.now, c.then, c.new, c.gone, list(c.samples)) for c in changes]
     emit(["rule_id", "category", "severity", "now", "then", "new", "gone", "samples"], rows, format=format, output=output)
     say(t("rescan.preview.done", scanned=scanned, new=sum(c.new for c in changes), gone=sum(c.gone for c in changes)))
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise UsageError("DAY", "expected a Beijing day such as 2026-06-15", remedy="check --from and --to") from None

@@ -11,7 +11,7 @@ import typer
 
 from pipeline import clock, columns
 from pipeline.cli.output import Format, OutputFile, described, emit, emit_named, format_option, output_option
-from pipeline.cli.root import CALL, LANG, app, recorded, say, t
+from pipeline.cli.root import CALL, LANG, a_reason, app, recorded, say, t
 from pipeline.errors import UsageError
 
 retention_app = typer.Typer(help=t("usage.retention"), no_args_is_help=True)
@@ -56,7 +56,7 @@ def retention_set(
 
 
 @retention_app.command("unset", help=t("usage.retention.unset"))
-def retention_unset(profile: Profile, reason: Annotated[str, typer.Option("--reason", help=t("usage.retention.reason"), metavar="TEXT")]) -> None:
+def retention_unset(profile: Profile, reason: Annotated[str, typer.Option("--reason", help=t("usage.retention.reason"), callback=a_reason, metavar="TEXT")]) -> None:
     """Let a profile count no more."""
     from pipeline.retention import store
 

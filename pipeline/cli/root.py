@@ -35,6 +35,8 @@ DEFAULT_HOME = "liuhen-home"
 def _given_lang(argv: Sequence[str]) -> str | None:
     """Return the value of --lang before typer reads it: help texts are made when the commands are."""
     for at, word in enumerate(argv):
+        if word == "--":  # behind it no word is an option of ours
+            return None
         if word.startswith("--lang="):
             return word.removeprefix("--lang=")
         if word == "--lang" and at + 1 < len(argv):
@@ -242,6 +244,13 @@ def run(argv: list[str]) -> int:
         return 0
     except Exception as error:
         return _foreign(error)
+
+
+def a_reason(given: str) -> str:
+    """Return a reason that a command asks; raises UsageError REASON_MISSING where it is blank."""
+    if not given.strip():
+        raise UsageError("REASON_MISSING", "expected a reason, got an empty one", remedy="say why with --reason")
+    return given
 
 
 def _unreadable(word: str) -> bool:

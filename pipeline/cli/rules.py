@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.root import CALL, app, recorded, say, t
+from pipeline.cli.root import CALL, a_reason, app, recorded, say, t
 
 
 @app.command(help=t("usage.ack"))
 def ack(
     item: Annotated[str, typer.Argument(help=t("usage.ack.item"), metavar="ITEM")],
-    reason: Annotated[str, typer.Option("--reason", help=t("usage.ack.reason"))],
+    reason: Annotated[str, typer.Option("--reason", help=t("usage.ack.reason"), callback=a_reason)],
 ) -> None:
     """Acknowledge what is left over."""
     from pipeline import left_over

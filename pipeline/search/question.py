@@ -56,4 +56,4 @@ def day(text: str) -> date | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date() if text else None
     except ValueError:
-        raise UsageError("DAY_INVALID", "a day is not written as YYYY-MM-DD", remedy="for example --from 2026-11-01") from None
+        raise UsageError("DAY_INVALID", "expected a Beijing day such as 2026-06-15", remedy="for example --from 2026-11-01") from None

@@ -125,6 +125,38 @@ def test_what_stands_behind_two_dashes_of_ingest_goes_to_the_runner(archive: Pat
     assert json.loads(ended.out.splitlines()[-1])["landed"] == 1, ended.out + ended.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ack", "failed", "--reason"], ["consent", "decide", "archive", "--msgid", "m1", "--reason"], ["hold", "set", "--matter", "M", "--customer", "wmA", "--reason"],
+        ["hold", "release", "h1", "--reason"], ["retention", "unset", "p", "--reason"],
+    ],
+)  # fmt: skip
+def test_a_blank_reason_is_none(archive: Path, words: list[str]) -> None:
+    for blank in ("", " \t\n", "\u3000"):
+        ended = liuhen(archive, *words, blank)
+        assert ended.code == 2 and ("REASON_MISSING" in ended.err or "MATTER_REASON" in ended.err), ended.err
+
+
+@pytest.mark.parametrize("value", ["http://proxy:1\nx", "http://proxy:1\rx", "a\x00b", "a\u2028b", "a\x1bb"])
+def test_no_setting_takes_a_character_that_is_not_seen(archive: Path, value: str) -> None:
+    before = (archive / "liuhen.toml").read_bytes()
+    if "\x00" not in value:  # no shell hands that on
+        ended = liuhen(archive, "config", "set", "wecom.proxy", value)
+        assert ended.code == 2 and "wecom.proxy holds a line break or another character that is not seen" in ended.err, ended.err
+    assert (archive / "liuhen.toml").read_bytes() == before
+
+
+def test_one_wrong_day_has_one_code_and_sentence(archive: Path) -> None:
+    told = {liuhen(archive, *words, "--from", "2026-02-30").err for words in (["rescan"], ["search", "x"], ["review", "list"])}
+    assert told == {"error DAY_INVALID: expected a Beijing day such as 2026-06-15; for example --from 2026-11-01\n"}, told
+
+
+def test_behind_two_dashes_no_word_is_an_option(archive: Path) -> None:
+    ended = liuhen(archive, "status", "--", "--lang", "en", lang="zh")
+    assert ended.code == 2 and "多出了参数" in ended.err, ended.err
+
+
 def test_a_page_of_another_corp_stays_sealed_and_exits_3(archive: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.json"
     foreign.write_bytes(firm.answer([item(n, message(n), version=5) for n in (901, 902)]))
