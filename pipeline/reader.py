@@ -37,10 +37,11 @@ T = TypeVar("T")
 # Internal views that a reader puts what it keeps in the place of.
 KEPT = {
     "lake_rest": "CREATE VIEW lake_rest AS FROM lake_rest_kept",
+    "lake_later": "CREATE VIEW lake_later AS FROM lake_later_kept",
     "lake_messages_recalled": "CREATE VIEW lake_messages_recalled AS FROM lake_messages",
     "lake_doubled": "CREATE VIEW lake_doubled AS FROM lake_doubled_kept",
 }
-ADDED = ("lake_context", "lake_rest_kept", "lake_doubled_kept")  # internal tables beside those of the kinds
+ADDED = ("lake_context", "lake_rest_kept", "lake_later_kept", "lake_doubled_kept")  # internal tables beside those of the kinds
 TABLES = frozenset([*ADDED, *(f"{audit.INTERNAL}{kind}" for kind in schema.KINDS)])
 FEW_GROUPS = 200  # row groups: to read the words of so many takes a quarter of a second
 # So few conversations are looked for in the indexes, and read from so few row groups, instead of from kept columns of all messages.
@@ -146,8 +147,9 @@ class Reader:
             self._registered.add(table)
 
     def _added(self, table: str) -> ds.Dataset:
-        if table == "lake_rest_kept":
-            return self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot, self.home.damaged), None)
+        if table in ("lake_rest_kept", "lake_later_kept"):
+            chosen = rest.newest if table == "lake_rest_kept" else rest.later
+            return self.view.of("records", rest.Rest(self.home.path, self.lake, self.snapshot, self.home.damaged, chosen), None)
         return doubled.Doubled(self.home.path, self.lake, self.snapshot, self.home.damaged) if table == "lake_doubled_kept" else self._context()
 
     def _files(self, kind: str) -> list[DataFile]:

@@ -1,6 +1,6 @@
 """The records that are not simply archived, kept beside each records file: few, while the file has a row for every record that ever came.
 
-Before: ../lake.py, ../stamps.py. After: ../reader.py (the internal view `lake_rest`), cycle_steps.py (makes them).
+Before: ../lake.py, ../stamps.py. After: ../reader.py (the internal views `lake_rest`, `lake_later`), cycle_steps.py (makes them).
 
     search/<corp>/<sha256 of the data file>.rest    a box: stamp, then the rows as an Arrow stream
 
@@ -9,7 +9,7 @@ Rules, each with a test:
      restricted, failed and control records is said by them alone.
  (2) A box is believed when it opens, its stamp fits and it has the columns that records have now; otherwise the rows are read from the records file itself.
  (3) Rows, not counts: what a person may see of them is chosen by the filter that records themselves have.
- (4) Only the newest of what is kept of a record is handed on, before that filter: where it is hidden from a person, an earlier one (failed, and
+ (4) Only the newest of what is kept of a record is handed on as `lake_rest`, before that filter: where it is hidden from a person, an earlier one (failed, and
      withheld once its key came) is not shown as if it still stood.
  (5) An erasure takes all boxes away and ends the key that they lie under, whatever is in them: the next build keeps what is left under a new one.
 """
@@ -17,6 +17,7 @@ Rules, each with a test:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,14 @@ def newest(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.invert(old))
 
 
+def later(rows: pa.Table) -> pa.Table:
+    """Return all rows that are not the first of their record: what is counted by them, page by page, counts each of them."""
+    return rows.filter(pc.greater(rows["fate_no"], 0))
+
+
 def _again(rows: pa.Table) -> pa.ChunkedArray:
     """Return for each row whether others of its record may be here: only those of records that have a later row, which are few."""
-    later = rows.filter(pc.greater(rows["fate_no"], 0))["seq"]
-    return pc.is_in(rows["seq"], value_set=later.combine_chunks())  # a missing seq is among missing ones
+    return pc.is_in(rows["seq"], value_set=later(rows)["seq"].combine_chunks())  # a missing seq is among missing ones
 
 
 def rows_of(home_path: Path, lake: Lake, snapshot: Snapshot, damaged: set[str] | None = None) -> pa.Table:
@@ -169,15 +174,17 @@ def _first_left_out(rows: pa.Table) -> int:
 
 
 class Rest(ds.InMemoryDataset):
-    """The rows of all records files, read when first asked for."""
+    """The rows of all records files, read when first asked for. chosen: which of them are handed on."""
 
-    def __init__(self, home_path: Path, lake: Lake, snapshot: Snapshot, damaged: set[str] | None = None) -> None:
+    def __init__(
+        self, home_path: Path, lake: Lake, snapshot: Snapshot, damaged: set[str] | None = None, chosen: Callable[[pa.Table], pa.Table] = newest
+    ) -> None:
         super().__init__(columns().empty_table())
-        self._home, self._lake, self._snapshot, self._damaged = home_path, lake, snapshot, damaged
+        self._home, self._lake, self._snapshot, self._damaged, self._chosen = home_path, lake, snapshot, damaged, chosen
         self._read: ds.Dataset | None = None
 
     def scanner(self, **asked: Any) -> Any:
         """Return what DuckDB asks of a dataset: something with `to_reader()`."""
         if self._read is None:
-            self._read = ds.dataset(newest(rows_of(self._home, self._lake, self._snapshot, self._damaged)))
+            self._read = ds.dataset(self._chosen(rows_of(self._home, self._lake, self._snapshot, self._damaged)))
         return self._read.scanner(**asked)

