@@ -104,6 +104,7 @@ It is kept
     purges.py            files that commits took out, unlinked ten minutes later
     generations.py       new keys for hot files, and the end of old ones
     room.py              never more than 64 hot files of a kind, whoever commits (rooms of people: people_history/)
+    turns.py             a commit that lost again and again goes before the others
     stamps.py            what a summary or cache was made from, and whether it still fits (time stamps: evidence/)
     verify.py            checks an archive by code of its own
     verify_log.py        check 1: the log

@@ -24,12 +24,25 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, commitrows, compact, consent, durable, manifests, newest_ids, purges, rewriting, room, settle, trusted_clock
+from pipeline import (
+    clock,
+    commitrows,
+    compact,
+    consent,
+    durable,
+    manifests,
+    newest_ids,
+    purges,
+    rewriting,
+    room,
+    settle,
+    trusted_clock,
+    turns,
+)
 from pipeline.commitrows import Commit
 from pipeline.consent import ConsentPolicy
 from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.directory import Directory
-from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import Lake
 from pipeline.lakerows import consent_table
@@ -42,7 +55,6 @@ from pipeline.workbench import Workbench
 
 PAGES_A_COMMIT = 50
 RECORDS_A_COMMIT = 20_000  # their outlines and rows are in memory at once
-TRIES = 200
 GATED = ("archived", "pending", "withheld")
 FATES = ("archived", "pending", "withheld", "failed", "control", "duplicate")
 
@@ -116,41 +128,40 @@ def commit_batch(home: Home, corp_id: str, batch: Batch, run: Run, ahead: Sequen
 
     ahead: consent events of pages that wait behind the batch; they are judged by, and stored with their own pages."""
     lake = home.lake(corp_id)
-    for _ in range(TRIES):
-        snapshot = lake.snapshot()  # (a)
-        if room.make(home, lake, snapshot, _files(batch)):
-            snapshot = lake.snapshot()
-        plan, noted = Plan(home, lake, snapshot, [m for _, m in batch], run, ahead), None
-        if not plan.pages:
-            lake.sync_newest()
+    with turns.tries(home, corp_id) as tries:
+        for _ in tries:
+            snapshot = lake.snapshot()  # (a)
+            if room.make(home, lake, snapshot, _files(batch)):
+                snapshot = lake.snapshot()
+            plan, noted = Plan(home, lake, snapshot, [m for _, m in batch], run, ahead), None
+            if not plan.pages:
+                lake.sync_newest()
+                break
+            try:
+                plan.make()  # (b)-(e)
+                noted = purges.note(home, corp_id, snapshot, plan.removes) if plan.removes else None
+                version = room.commit(home, lake, snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
+            except CommitConflict:
+                lake.discard(plan.written)
+                if noted is not None:
+                    purges.forget(noted)
+                continue
+            except room.FAILURES as error:
+                # Somebody else tidied up a manifest or a page of the batch meanwhile, or its files were damaged: those pages are staged again.
+                lake.discard(plan.written)
+                others = plan.lost_a_page() or room.outrun(home, lake, snapshot, error, noted)
+                if noted is not None:
+                    purges.forget(noted)
+                damaged = [(path, m) for path, m in batch if not path.exists() or not manifests.whole(home, m)]
+                if not damaged and not others:
+                    raise
+                manifests.discard(home, corp_id, damaged)
+                batch = [found for found in batch if found not in damaged]
+                continue
+            if noted is not None:
+                purges.begin(home, corp_id, noted, version=version)
+            plan.tally()
             break
-        try:
-            plan.make()  # (b)-(e)
-            noted = purges.note(home, corp_id, snapshot, plan.removes) if plan.removes else None
-            version = room.commit(home, lake, snapshot, plan.adds, plan.removes, what="settle")  # (f)-(h)
-        except CommitConflict:
-            lake.discard(plan.written)
-            if noted is not None:
-                purges.forget(noted)
-            continue
-        except room.FAILURES as error:
-            # Somebody else tidied up a manifest or a page of the batch meanwhile, or its files were damaged: those pages are staged again.
-            lake.discard(plan.written)
-            others = plan.lost_a_page() or room.outrun(home, lake, snapshot, error, noted)
-            if noted is not None:
-                purges.forget(noted)
-            damaged = [(path, m) for path, m in batch if not path.exists() or not manifests.whole(home, m)]
-            if not damaged and not others:
-                raise
-            manifests.discard(home, corp_id, damaged)
-            batch = [found for found in batch if found not in damaged]
-            continue
-        if noted is not None:
-            purges.begin(home, corp_id, noted, version=version)
-        plan.tally()
-        break
-    else:
-        raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
     _tidy(home, corp_id, batch)
 
 

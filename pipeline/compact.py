@@ -29,7 +29,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import durable, generations, layout, logcare, manifests, purges, schema
+from pipeline import durable, generations, layout, logcare, manifests, purges, schema, turns
 from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.errors import UsageError, VerifyFailed
 from pipeline.home import Home
@@ -245,7 +245,7 @@ def _commit(home: Home, lake: Lake, snapshot: Snapshot, adds: Sequence[DataFile]
     wanted = {f.path for f in removes}
     for _ in range(TRIES):
         try:
-            with manifests.files_held(home, lake.corp_id):
+            with turns.held(home, lake.corp_id), manifests.files_held(home, lake.corp_id):
                 if not all((lake.root / f.path).exists() for f in adds):
                     raise _Gone
                 version: int = lake.commit(snapshot, adds, removes, what="compact")

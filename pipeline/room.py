@@ -23,7 +23,7 @@ from contextlib import nullcontext
 
 import pyarrow as pa
 
-from pipeline import compact, durable, manifests, purges
+from pipeline import compact, durable, manifests, purges, turns
 from pipeline.compact import Step
 from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.errors import ArchiveError, UsageError, VerifyFailed
@@ -54,7 +54,8 @@ def commit(
         raise CommitConflict
     if crowded:
         return _straight(home, lake, planned, adds, removes, crowded, what)
-    with manifests.files_held(home, lake.corp_id) if adopts or any(map(is_hot, adds)) else nullcontext():
+    held = manifests.files_held(home, lake.corp_id) if adopts or any(map(is_hot, adds)) else nullcontext()
+    with turns.held(home, lake.corp_id), held:
         return lake.commit(planned, adds, removes, what=what)
 
 
@@ -104,7 +105,7 @@ def _straight(
     try:
         for step, files in steps.items():
             written += compact.write(lake, step, files, token) if files else []
-        with manifests.files_held(home, lake.corp_id):
+        with turns.held(home, lake.corp_id), manifests.files_held(home, lake.corp_id):
             version = lake.commit(planned, [*_without(adds, gone), *written], [*removes, *_without(gone, adds)], what=what)
     except CommitConflict:
         lake.discard(written)

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline import answers, commit, durable, importing, landing, manifests, purges, room
+from pipeline import answers, durable, importing, landing, manifests, purges, room, turns
 from pipeline.alerts import queue as alert_queue
 from pipeline.consenting.change import Change
 from pipeline.deltalog import CommitConflict, Snapshot
-from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import Lake
 from pipeline.records import PageRef
@@ -88,7 +87,7 @@ def purge(home: Home, corp_id: str, keys: Keys) -> dict[str, int]:
 
 def _again(store: Callable[[Home, str, Keys], int], home: Home, corp_id: str, keys: Keys) -> int:
     """Ask a store as often as somebody else tidies up under its hands."""
-    for _ in range(commit.TRIES - 1):
+    for _ in range(turns.TRIES - 1):
         with suppress(durable.Vanished):
             return store(home, corp_id, keys)
     return store(home, corp_id, keys)
@@ -149,14 +148,15 @@ def _land_again(home: Home, ref: PageRef, data: bytes) -> None:
 
 def _purge_lake(home: Home, corp_id: str, keys: Keys) -> int:
     lake, wanted = home.lake(corp_id), frozenset(keys)
-    for _ in range(commit.TRIES):
-        snapshot = lake.snapshot()
-        try:
-            lost = _take_out(home, lake, snapshot, wanted)
-        except CommitConflict:
-            continue  # or others took files away meanwhile, and their key with them
-        return lost
-    raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+    with turns.tries(home, corp_id) as tries:
+        for _ in tries:
+            snapshot = lake.snapshot()
+            try:
+                lost = _take_out(home, lake, snapshot, wanted)
+            except CommitConflict:
+                continue  # or others took files away meanwhile, and their key with them
+            return lost
+    raise AssertionError("unreachable")
 
 
 def _take_out(home: Home, lake: Lake, snapshot: Snapshot, wanted: frozenset[tuple[str, int]]) -> int:

@@ -12,15 +12,12 @@ from collections.abc import Callable, Collection
 
 import pyarrow as pa
 
-from pipeline import purges, rewriting, room
+from pipeline import purges, rewriting, room, turns
 from pipeline.deltalog import CommitConflict, DataFile, Snapshot
-from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lake import Lake
 from pipeline.purges import Noted
 from pipeline.rewriting import Key
-
-TRIES = 200
 
 
 class Change:
@@ -85,28 +82,29 @@ Plan = Callable[[Lake, Snapshot, Change], bool]
 def commit(home: Home, corp_id: str, plan: Plan, *, what: str) -> int | None:
     """Make the commit that `plan` plans on a snapshot, as often anew as others come first; return its version, None when nothing is to be done."""
     lake = home.lake(corp_id)
-    for _ in range(TRIES):
-        snapshot = lake.snapshot()
-        made = Change(home, lake, snapshot)
-        try:
-            if not plan(lake, snapshot, made):
+    with turns.tries(home, corp_id) as tries:
+        for _ in tries:
+            snapshot = lake.snapshot()
+            made = Change(home, lake, snapshot)
+            try:
+                if not plan(lake, snapshot, made):
+                    made.forget()
+                    return None
+                if made.removes:
+                    made.list_files()
+                version = room.commit(home, lake, snapshot, made.adds, made.removes, what=what)
+            except CommitConflict:
                 made.forget()
-                return None
-            if made.removes:
-                made.list_files()
-            version = room.commit(home, lake, snapshot, made.adds, made.removes, what=what)
-        except CommitConflict:
-            made.forget()
-            continue
-        except room.FAILURES as error:  # a compaction took files away meanwhile, or an erasure what was written so far
-            others = room.outrun(home, lake, snapshot, error, made.noted)
-            made.forget()
-            if not others:
-                raise
-            continue
-        _begin(home, corp_id, made, version)
-        return version
-    raise VerifyFailed("COMMIT_STARVED", f"{TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+                continue
+            except room.FAILURES as error:  # a compaction took files away meanwhile, or an erasure what was written so far
+                others = room.outrun(home, lake, snapshot, error, made.noted)
+                made.forget()
+                if not others:
+                    raise
+                continue
+            _begin(home, corp_id, made, version)
+            return version
+    raise AssertionError("unreachable")
 
 
 def _begin(home: Home, corp_id: str, made: Change, version: int) -> None:

@@ -28,7 +28,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline import clock, room, schema
+from pipeline import clock, room, schema, turns
 from pipeline.deltalog import CommitConflict, Snapshot
 from pipeline.errors import EXIT_PRECEDENCE, Exit, VerifyFailed
 from pipeline.home import Home
@@ -289,27 +289,25 @@ def _sound(chunk: Chunk, asked: str) -> Chunk:
 
 def append_states(home: Home, corp_id: str, states: Sequence[dict[str, Any]]) -> None:
     """Commit rows of kind `media`, each in its month."""
-    from pipeline import commit
-
     lake = home.lake(corp_id)
     columns = [c.name for c in schema.kind("media").columns]
-    for _ in range(commit.TRIES):
-        snapshot = lake.snapshot()
-        files = [
-            lake.write(schema.table("media", {c: [r[c] for r in rows] for c in columns}), "media", month=month, bucket=HOT)
-            for month, rows in _by_month(_still(lake, snapshot, states))
-        ]  # fmt: skip
-        try:
-            if files:
-                room.commit(home, lake, snapshot, files, (), what="media", adopts=False)
-            return
-        except CommitConflict:
-            lake.discard(files)
-        except VerifyFailed as error:
-            lake.discard(files)
-            if error.code != KEY_GONE:
-                raise
-    raise VerifyFailed("COMMIT_STARVED", f"{commit.TRIES} commits in a row lost to others", remedy="stop the other writers and run again")
+    with turns.tries(home, corp_id) as tries:
+        for _ in tries:
+            snapshot = lake.snapshot()
+            files = [
+                lake.write(schema.table("media", {c: [r[c] for r in rows] for c in columns}), "media", month=month, bucket=HOT)
+                for month, rows in _by_month(_still(lake, snapshot, states))
+            ]  # fmt: skip
+            try:
+                if files:
+                    room.commit(home, lake, snapshot, files, (), what="media", adopts=False)
+                return
+            except CommitConflict:
+                lake.discard(files)
+            except VerifyFailed as error:
+                lake.discard(files)
+                if error.code != KEY_GONE:
+                    raise
 
 
 def _still(lake: Lake, snapshot: Snapshot, states: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
