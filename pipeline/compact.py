@@ -21,7 +21,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -264,7 +263,7 @@ def write(lake: Lake, step: Step, gone: Sequence[DataFile], token: str) -> list[
     """Write the rows of `gone`, sorted, into one file a bucket; return the files. Raises VerifyFailed ROWS_LOST when they hold other rows (rule 1)."""
     written: list[DataFile] = []
     try:
-        with _one_pool():
+        with layout.one_pool():
             for group in _groups(step, gone):
                 _write_some(lake, step, gone, group, token, written)
         if rows_of(written) != rows_of(gone):
@@ -303,19 +302,6 @@ def _write_some(lake: Lake, step: Step, inputs: Sequence[DataFile], group: froze
         for writer in writers.values():
             writer.abandon()
         raise
-
-
-@contextmanager
-def _one_pool() -> Iterator[None]:
-    """Let sorting and writing take memory where Arrow's scanner takes it, whatever is set: two pools hold a tenth more between them."""
-    before = pa.default_memory_pool()
-    if "mimalloc" in pa.supported_memory_backends():
-        pa.set_memory_pool(pa.mimalloc_memory_pool())
-    try:
-        yield
-    finally:
-        pa.default_memory_pool().release_unused()
-        pa.set_memory_pool(before)
 
 
 def _ranges(lake: Lake, step: Step, inputs: Sequence[DataFile], group: frozenset[str]) -> list[_Range]:

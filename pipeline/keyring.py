@@ -9,7 +9,7 @@ Rules, each with a test:
      (docs/formats.md). The master is asked at most once a process; rotation renews the root and re-wraps this file, nothing else.
  (2) A change is made under a lock and replaces the file whole; a key is durable before anything is written under it.
  (3) A generation is used once: the number of a destroyed key never comes back.
- (4) A change by another process is seen at the next use: a key destroyed there is gone here too.
+ (4) A change by another process is seen at the next use: a key destroyed there is gone here too. `one_use` says what is one.
  (5) The witness, elsewhere in the home, states the serial of the newest key set and the names destroyed: written after the keyring,
      read before it, so that an old keyring put back is noticed and a destroyed key does not return with a backup.
  (6) A home that exists has a keyring: where the file is gone, with or without its witness, nothing is made in its place in silence.
@@ -42,6 +42,7 @@ from pipeline.masters import FileMaster as FileMaster
 from pipeline.masters import MasterKey as MasterKey
 
 FIXED = ("names",)
+_LOOKED = threading.local()  # .by: the keyring whose file this thread has looked at for what it is about
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
@@ -115,7 +116,19 @@ class Keyring:
                 remedy="put the newest one back, or move this one away and run `liuhen keyring restore` with the newest backup",
             )  # fmt: skip
 
+    @contextmanager
+    def one_use(self) -> Iterator[None]:
+        """Look at the file here, and not again for what this thread asks for within: some rows of a file ask for a few hundred keys."""
+        self._refresh()
+        _LOOKED.by = self
+        try:
+            yield
+        finally:
+            _LOOKED.by = None
+
     def _refresh(self) -> None:
+        if getattr(_LOOKED, "by", None) is self:
+            return
         try:
             stat = os.stat(self.path)
             if kf.stamp_of(stat) == self._stamp:

@@ -4,7 +4,7 @@ Before: lake.py, layout.py. After: commit.py, consenting/change.py (what a commi
 
 Rules, each with a test:
  (1) A compacted file is written again in constant memory: while the caller's thread writes (encodes, compresses, encrypts), one more reads
-     (decrypts, decodes) what comes next. Durable calls are made by the caller's thread alone; the other one has ended when the call ends, however
+     (decrypts, decodes) what comes next, and digests what was written. Durable calls are made by the caller's thread alone; the other one has ended when the call ends, however
      it ends, so no fork meets it. It alone asks the keyring meanwhile.
  (2) Its row groups end where they would if all rows were written at once (layout.py, rule 3).
  (3) Rows that stay are counted before and after; a file that has others is not handed on.
@@ -73,7 +73,7 @@ def again(lake: Lake, file: DataFile, gone: pa.ChunkedArray | None = None, *, to
     if not stay:
         _read_out(kept, file)
         return None
-    written = put(lake, file, ahead(_in_pieces(file.kind, kept)) if in_layout(file) else kept, token=token)
+    written = put(lake, file, _in_pieces(file.kind, kept) if in_layout(file) else kept, token=token)
     if written.rows != stay:
         lake.purge([written])
         raise _lost(file, stay, written.rows)
@@ -85,14 +85,23 @@ def put(lake: Lake, file: DataFile, rows: Generator[pa.Table, None, None], *, to
     with closing(rows):
         if not in_layout(file):
             return lake.write(_whole(file.kind, rows), file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon, token=token)
-        writer = FileWriter(lake, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon, token=token)
-        try:
-            for piece in rows:
-                writer.write(piece)
-            return writer.close()
-        except BaseException:
-            writer.abandon()
-            raise
+        with layout.one_pool():
+            writer = FileWriter(lake, file.kind, month=file.month, bucket=file.bucket, lexicon=file.lexicon, token=token)
+            try:
+                with closing(ahead(_digested(writer, rows))) as pieces:
+                    for piece in pieces:
+                        writer.write(piece)
+                return writer.close()
+            except BaseException:
+                writer.abandon()
+                raise
+
+
+def _digested(writer: FileWriter, rows: Generator[pa.Table, None, None]) -> Generator[pa.Table, None, None]:
+    """Yield the rows; before more of them are made, what was written of those before is taken into the file's digest."""
+    for piece in rows:
+        yield piece
+        writer.catch_up()
 
 
 def ahead(items: Generator[pa.Table, None, None]) -> Generator[pa.Table, None, None]:
@@ -120,7 +129,8 @@ def _kept(lake: Lake, file: DataFile, gone: pa.ChunkedArray | None, taken: list[
 
 
 def _in_pieces(kind: str, tables: Iterable[pa.Table]) -> Generator[pa.Table, None, None]:
-    """Yield sorted rows in pieces that end where row groups of all of them would end (rule 2): what the last one may still get is kept for the next."""
+    """Yield sorted rows in pieces that end where row groups of all of them would end (rule 2): what the last one may still get is kept for the next.
+    A piece lies in one: a row group of two pieces, as all are after a row that goes, takes the writing thread longer than this one."""
     most = GROUPS_AT_ONCE * layout.GROUP_ROWS[kind]
     held = _whole(kind, ())
     for table in tables:
@@ -128,10 +138,10 @@ def _in_pieces(kind: str, tables: Iterable[pa.Table]) -> Generator[pa.Table, Non
         if held.num_rows < most:
             continue
         *_, (last, _) = layout.cuts(kind, held)
-        yield held.slice(0, last)
+        yield held.slice(0, last).combine_chunks()
         held = held.slice(last)
     if held.num_rows:
-        yield held
+        yield held.combine_chunks()
 
 
 def _whole(kind: str, tables: Iterable[pa.Table]) -> pa.Table:

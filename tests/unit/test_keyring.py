@@ -7,6 +7,7 @@ import os
 import signal
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,25 @@ def test_a_key_destroyed_by_another_process_is_gone_from_memory_too(folder: Path
     other.destroy("u#0")
     with pytest.raises(UsageError, match="it was destroyed at 20"):
         warm.open(box, context=b"c")
+
+
+def test_within_one_use_the_file_is_looked_at_once_and_by_this_thread_alone(folder: Path) -> None:
+    keyring, other = ring(folder), ring(folder)
+    name = keyring.current("u")
+    key = keyring.get(name)
+    with keyring.one_use():
+        other.destroy(name)
+        assert keyring.get(name) == key
+        with pytest.raises(UsageError, match="it was destroyed at 20"):
+            other.get(name)
+    with pytest.raises(UsageError, match="it was destroyed at 20"), keyring.one_use():
+        keyring.get(name)
+
+    name = keyring.current("v")
+    with keyring.one_use(), ThreadPoolExecutor(1) as pool:
+        other.destroy(name)
+        with pytest.raises(UsageError, match="it was destroyed at 20"):
+            pool.submit(keyring.get, name).result()
 
 
 def test_a_key_that_another_thread_opened_just_before_it_was_destroyed_opens_nothing_afterwards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import random
 import threading
@@ -16,8 +17,9 @@ import pytest
 
 from pipeline import layout, rewriting
 from pipeline.deltalog import DataFile
-from pipeline.errors import StorageError, VerifyFailed
-from pipeline.lake import Lake
+from pipeline.errors import StorageError, UsageError, VerifyFailed
+from pipeline.keyring import Keyring
+from pipeline.lake import Lake, key_unit
 from tests.unit.test_lake import MARK, filled, lake
 
 __all__ = ["lake"]
@@ -117,6 +119,7 @@ def test_row_groups_end_where_they_would_if_all_rows_were_written_at_once(seed: 
         at += tables[-1].num_rows
     pieces = list(rewriting._in_pieces("messages", tables))
     assert pa.concat_tables(pieces).equals(whole)
+    assert {piece["seq"].num_chunks for piece in pieces} == {1}
     ends, before = [], 0
     for piece in pieces:
         ends += [before + offset + rows for offset, rows in layout.cuts("messages", piece)]
@@ -155,6 +158,21 @@ def test_one_thread_reads_a_little_ahead_and_the_callers_own_writes(lake: Lake, 
     assert not reading_threads()
 
 
+def test_what_is_written_is_digested_meanwhile_by_the_thread_that_reads(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(lake, numbered("messages", list(range(1, ROWS + 1))))
+    close, left = layout.FileWriter.close, []
+
+    def closing(writer: layout.FileWriter) -> DataFile:
+        left.append((writer._digested > 0, writer._digested <= writer._written))
+        return close(writer)
+
+    monkeypatch.setattr(layout.FileWriter, "close", closing)
+    new = rewriting.again(lake, file, token=TOKEN)
+    assert new is not None and left == [(True, True)]
+    data = (lake.root / new.path).read_bytes()
+    assert (new.sha256, new.size) == (hashlib.sha256(data).hexdigest(), len(data))
+
+
 def cut_off(lake: Lake, file: DataFile, _: pytest.MonkeyPatch) -> None:
     """The middle of the file is overwritten."""
     with open(lake.root / file.path, "r+b") as data:
@@ -181,6 +199,19 @@ def interrupted_while_waiting(_: Lake, __: DataFile, monkeypatch: pytest.MonkeyP
         return result(coming, timeout)
 
     monkeypatch.setattr(Future, "result", waiting)
+
+
+def key_destroyed(lake: Lake, file: DataFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process destroys the key of the file after the second piece of it has been read."""
+    tables, other = layout.FileReader.tables, Keyring(lake.keyring.path, lake.keyring._master)
+
+    def reading(reader: layout.FileReader, *args: Any) -> Generator[pa.Table, None, None]:
+        for n, table in enumerate(tables(reader, *args)):
+            if n == 1:
+                other.destroy(other.current(key_unit(lake.corp_id, file.kind, file.month, file.bucket)))
+            yield table
+
+    monkeypatch.setattr(layout.FileReader, "tables", reading)
 
 
 def row_group_lost(_: Lake, __: DataFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +250,7 @@ def _fails(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         pytest.param(disk_full, StorageError, "STORAGE_FULL", id="the disk is full"),
         pytest.param(interrupted, KeyboardInterrupt, "", id="interrupted while it writes"),
         pytest.param(interrupted_while_waiting, KeyboardInterrupt, "", id="interrupted while it waits"),
+        pytest.param(key_destroyed, UsageError, "KEY_DESTROYED", id="its key is destroyed meanwhile"),
         pytest.param(row_group_lost, VerifyFailed, "ROWS_LOST", id="a row group is left out"),
     ],
 )
