@@ -17,9 +17,9 @@ import os
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -173,16 +173,18 @@ class Lake(Log):
         self.purge([f for f in files if f.path not in named])
 
     def dataset(
-        self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None, whole: Mapping[str, Sequence[str]] | None = None
-    ) -> ds.Dataset:
+        self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None, whole: Mapping[str, Sequence[str]] | None = None,
+        *, numbered: Sequence[str] = (), keep: int = 0,
+    ) -> ds.Dataset:  # fmt: skip
         """Return a decrypting dataset over `files` (all of `kind`). groups: of each path the row groups to read, None for all; whole: of some paths
-        columns known to hold no null, so that whoever asks for nulls does not open them."""
-        declared = schema.kind(kind).arrow
+        columns known to hold no null, so that whoever asks for nulls does not open them; numbered: columns of few different words, handed by numbers
+        of these, which takes half of the time; keep: bytes of what was read that the dataset may hold for the next question (scans.py, rule 4)."""
+        declared = by_number(schema.kind(kind).arrow, numbered)
         if not files:
             return ds.dataset(declared.empty_table())
         options = ds.ParquetFragmentScanOptions(decryption_config=ds.ParquetDecryptionConfig(self._factory, self._connection, _decryption()))
         months = "dt" in declared.names
-        parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
+        parquet = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(dictionary_columns=set(numbered)), default_fragment_scan_options=options)
         folder = pafs.SubTreeFileSystem(str(self.root), pafs.LocalFileSystem())
         fragments = [
             parquet.make_fragment(
@@ -190,18 +192,28 @@ class Lake(Log):
             )
             for f in files
         ]  # fmt: skip
-        return scans.Files(fragments, declared, parquet, folder, self._groups(kind, files))
+        return scans.Files(fragments, declared, parquet, folder, self._groups(declared, files, numbered, scans.Kept(keep)))
 
-    def _groups(self, kind: str, files: Sequence[DataFile]) -> scans.Read:
+    def _groups(self, declared: pa.Schema, files: Sequence[DataFile], numbered: Sequence[str], kept: scans.Kept) -> scans.Read:
         """Return what yields columns of some row groups of these files, about ROWS_AT_ONCE at a time."""
         by_path = {f.path: f for f in files}
 
         def tables(path: str, footer: Any, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.Table]:
             at_once = max(1, ROWS_AT_ONCE // max(1, *(footer.row_group(n).num_rows for n in groups)))
-            with self.opened(by_path[path], footer) as opened:
+            with ExitStack() as files_open:
+                opened = cache(lambda: files_open.enter_context(self.opened(by_path[path], footer, numbered)))
+
+                def read(some: Sequence[int], names: list[str]) -> pa.Table:
+                    found = opened().read_row_groups(some, columns=names, use_threads=False)
+                    return _fitted(found, pa.schema([declared.field(n) for n in names]))
+
+                if kept.most and (key := filekeys.of(self.root / path)):
+                    self.keyring.get(key)  # asked every time, also for what is kept
+                elif kept.most:
+                    opened()  # raises what reading it raises
                 for start in range(0, len(groups), at_once):
-                    some = opened.read_row_groups(groups[start : start + at_once], columns=list(columns), use_threads=False)
-                    yield as_declared(some, kind, columns)
+                    some = tuple(groups[start : start + at_once])
+                    yield kept.table((path, some), columns, partial(read, some))
 
         return tables
 
@@ -216,9 +228,12 @@ class Lake(Log):
                     return as_declared(opened.read(columns=columns, use_threads=False), kind, columns)
             return self.dataset(kind, files).to_table(columns=columns, filter=where)
 
-    def opened(self, file: DataFile, footer: Any = None) -> Any:
-        """Return a pyarrow ParquetFile, to be closed and for one thread; footer: its `metadata`, if it was open before. Raises what `reading` tells of."""
-        return pq.ParquetFile(self.root / file.path, metadata=footer, decryption_properties=self.decryption(), pre_buffer=False)
+    def opened(self, file: DataFile, footer: Any = None, numbered: Sequence[str] = ()) -> Any:
+        """Return a pyarrow ParquetFile, to be closed and for one thread; footer: its `metadata`, if it was open before; numbered: as in `dataset`. Raises
+        what `reading` tells of."""
+        return pq.ParquetFile(
+            self.root / file.path, metadata=footer, decryption_properties=self.decryption(), pre_buffer=False, read_dictionary=list(numbered) or None
+        )  # fmt: skip
 
     def decryption(self) -> object:
         """Return what opens its files (pyarrow's decryption properties), by keys asked of the keyring when a file is opened."""
@@ -239,11 +254,19 @@ def reading(kind: str) -> Iterator[None]:
 def as_declared(table: pa.Table, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the columns asked for (None: all) with the types declared; a column that the file was written without is null, as in a scan."""
     declared = schema.kind(kind).arrow
-    wanted = declared if columns is None else pa.schema([declared.field(c) for c in columns])
+    return _fitted(table, declared if columns is None else pa.schema([declared.field(c) for c in columns]))
+
+
+def _fitted(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     if table.schema.equals(wanted):
         return table
     there = set(table.column_names)
     return pa.Table.from_arrays([table[f.name].cast(f.type) if f.name in there else pa.nulls(table.num_rows, f.type) for f in wanted], schema=wanted)
+
+
+def by_number(declared: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    """Return a schema with some columns of words by numbers of the different ones."""
+    return pa.schema([field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in names else field for field in declared])
 
 
 def _decryption() -> pe.DecryptionConfiguration:

@@ -46,6 +46,10 @@ TABLES = frozenset([*ADDED, *(f"{audit.INTERNAL}{kind}" for kind in schema.KINDS
 FEW_GROUPS = 200  # row groups: to read the words of so many takes a quarter of a second
 # So few conversations are looked for in the indexes, and read from so few row groups, instead of from kept columns of all messages.
 FEW_CONVERSATIONS, THEIR_GROUPS = 512, 256
+# Words of ours in findings: few different ones, handed to DuckDB by their numbers where nothing is hidden. `suppressed_by` stays: to tell what suppresses
+# nothing is left to the scan.
+FINDING_WORDS = ("origin", "direction", "rule_id", "category", "severity", "party", "via", "lexicon_version")
+KEPT_BYTES = 64 << 20  # of findings, for the next question
 FAILURES = (duckdb.Error, OSError, ArchiveError)  # what a file that is gone may come out as
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
@@ -162,10 +166,11 @@ class Reader:
             self._datasets[kind] = self._dataset(kind, self._files(kind))
         return self._datasets[kind]
 
-    def _dataset(self, kind: str, files: Sequence[DataFile]) -> ds.Dataset:
+    def _dataset(self, kind: str, files: Sequence[DataFile], groups: Mapping[str, Sequence[int]] | None = None) -> ds.Dataset:
         if kind == "messages":
-            return counted.Messages(self.home.path, self.lake, self.snapshot, files, damaged=self.home.damaged)
-        return self.lake.dataset(kind, files)
+            return counted.Messages(self.home.path, self.lake, self.snapshot, files, groups, damaged=self.home.damaged)
+        plain = kind != "matches" or not self.whole or self._visible is not None
+        return self.lake.dataset(kind, files, groups, numbered=() if plain else FINDING_WORDS, keep=KEPT_BYTES if kind == "matches" else 0)
 
     def _put(self, kind: str, dataset: ds.Dataset, *, again: bool) -> None:
         """Register what the person may see of a kind. again: in the place of what was registered before."""
@@ -211,7 +216,7 @@ class Reader:
             findings = findings_of_conversation(self, conversation_id, messages)
             media = self.lake.dataset("media", self.snapshot.of("media", buckets=[layout.bucket_of(conversation_id), HOT, ANY]))
             return {
-                "messages": self.messages().in_groups(messages), "matches": self.lake.dataset("matches", [files[p] for p in findings], findings),
+                "messages": self.messages().in_groups(messages), "matches": self._dataset("matches", [files[p] for p in findings], findings),
                 "media": media.filter(ds.field("conversation_id") == conversation_id),
             }  # fmt: skip
 

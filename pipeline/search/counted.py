@@ -133,7 +133,9 @@ class Messages(ds.InMemoryDataset):
         """Yield the rows that meet a condition, file after file; last those of the files beside which nothing is kept."""
         asked = list(dict.fromkeys([*columns, *_named_in(where, self.schema.names)]))
         late = [c for c in asked if c in RECALLED.names]
-        stored = list(dict.fromkeys([*(c for c in asked if c not in late), *([BY] if late else [])]))
+        stored = [c for c in asked if c not in late]
+        if late and BY not in stored and (self._recalled().num_rows or not stored):  # ids are long, and looked at for recalls alone
+            stored.append(BY)
         wide = [c for c in stored if c not in narrow.KEPT]
         alone = []
         for fragment in self.get_fragments(where):
@@ -176,7 +178,7 @@ class Messages(ds.InMemoryDataset):
             groups = (self._groups or {})[path]
             if groups:
                 with self._reading:
-                    table = pa.concat_tables([self._data(path).declared(n, names) for n in groups])
+                    table = self._data(path).declared(groups, names)
                 yield table
 
     def _joined(self, fragment: Any, found: pa.Table, rows: Any, wide: list[str], where: pc.Expression | None) -> pa.Table:
@@ -210,7 +212,7 @@ class Messages(ds.InMemoryDataset):
         if not all(pa.types.is_string(self.schema.field(c).type) for c in wide):
             return fragment.subset(row_group_ids=groups).to_table(schema=self._all.schema, columns=wide)
         with self._reading:  # one query may scan the messages twice at the same time
-            return pa.concat_tables([self._data(fragment.path).read(n, wide) for n in groups]).select(wide)
+            return self._data(fragment.path).several(groups, wide).select(wide)
 
     def _data(self, path: str) -> Opened:
         """Return a data file, opened once."""
@@ -246,13 +248,21 @@ class Messages(ds.InMemoryDataset):
         """Return messages with what is known of their recalls (rule 4)."""
         if not late:
             return found
-        if not self._recalls:
-            self._recalls.append(recalls(self._lake, self._snapshot))
-        known = self._recalls[0]
+        known = self._recalled()
+        if not known.num_rows:
+            for name in late:
+                found = found.append_column(RECALLED.field(name), pa.nulls(found.num_rows, RECALLED.field(name).type))
+            return found
         at = pc.index_in(found[BY], value_set=known[BY].combine_chunks())
         for name in late:
             found = found.append_column(RECALLED.field(name), known[name].combine_chunks().take(at))
         return found
+
+    def _recalled(self) -> pa.Table:
+        """Return what is known of all recalls, read once."""
+        if not self._recalls:
+            self._recalls.append(recalls(self._lake, self._snapshot))
+        return self._recalls[0]
 
 
 def recalls(lake: Lake, snapshot: Snapshot) -> pa.Table:

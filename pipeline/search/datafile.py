@@ -5,6 +5,7 @@ Before: ../lake.py. After: index.py, hits.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -41,13 +42,18 @@ class Opened:
         table: pa.Table = self._told(lambda: self._file.read_row_group(group, columns=columns, use_threads=False))
         return table
 
-    def declared(self, group: int, names: list[str]) -> pa.Table:
-        """Return columns (one at least, by name) of one row group as their kind declares them; those that the file was written without are null."""
+    def several(self, groups: Sequence[int], columns: list[str]) -> pa.Table:
+        """Return columns (by leaf path) of some row groups at once, with the types of the schema: sooner than group by group."""
+        table: pa.Table = self._told(lambda: self._file.read_row_groups(list(groups), columns=columns, use_threads=False))
+        return table
+
+    def declared(self, groups: Sequence[int], names: list[str]) -> pa.Table:
+        """Return columns (one at least, by name) of some row groups as their kind declares them; those that the file was written without are null."""
         there = tuple(n for n in names if n in self._there)
         if not there:
             wanted = pa.schema([schema.kind(self._kind).arrow.field(n) for n in names])
-            return pa.table([pa.nulls(self.rows[group], field.type) for field in wanted], schema=wanted)
-        return as_declared(self.read(group, leaves(self._kind, there)), self._kind, names)
+            return pa.table([pa.nulls(sum(self.rows[n] for n in groups), field.type) for field in wanted], schema=wanted)
+        return as_declared(self.several(groups, leaves(self._kind, there)), self._kind, names)
 
     def days(self, group: int) -> tuple[int, int] | None:
         """Return first and last day (since 1970) of a row group by its statistics, None when they do not say."""

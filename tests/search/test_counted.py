@@ -249,6 +249,31 @@ def test_audits_are_handed_ids_by_number_and_everything_else_as_words(archive: H
             assert [reader.rows(q) for q in QUESTIONS] == asked(archive)
 
 
+def test_words_of_ours_in_findings_go_by_number_and_are_the_words_of_the_files(archive: Home) -> None:
+    columns = ["seq", "origin", "direction", "rule_id", "category", "severity", "party", "via", "lexicon_version", "suppressed_by"]
+    chosen = ", ".join(columns)
+    with Reader(archive, firm.CORP) as reader:
+        assert {f.name for f in reader._whole("matches").schema if pa.types.is_dictionary(f.type)} == {*columns} - {"seq", "suppressed_by"}
+        stored = reader.lake.read("matches", reader.snapshot.of("matches"), columns=columns).to_pylist()
+        for _ in range(2):  # read, and as it was kept
+            told = reader.rows(f"SELECT {chosen} FROM matches_all")
+            assert sorted(told, key=str) == sorted(stored, key=str) and len(told) == 2
+        offered = reader.rows("SELECT seq, severity FROM matches WHERE party = 'employee' AND rule_id LIKE 'c01%' ORDER BY ALL")
+        assert offered == [{"seq": 60, "severity": "high"}] * 2  # two promises in one message; a customer said 20
+
+
+def test_where_nothing_was_recalled_nothing_is_told_of_recalls(untimed: Home) -> None:
+    nothing = {"recalled_at": None, "recalled_by": None}
+    with Reader(untimed, firm.CORP) as reader:
+        assert reader.rows("SELECT recalled_at, recalled_by FROM messages") == [nothing, nothing]
+        assert reader.rows("SELECT count(*) AS n, count(recalled_at) AS recalled FROM messages") == [{"n": 2, "recalled": 0}]
+        assert reader.rows("SELECT seq, recalled_by FROM messages WHERE recalled_by IS NULL ORDER BY seq") == [{"seq": n, "recalled_by": None} for n in (1, 2)]
+        (talk,) = {r["conversation_id"] for r in reader.rows("SELECT conversation_id FROM messages")}
+        with reader.about(talk):
+            assert reader.rows("SELECT recalled_at, recalled_by FROM messages") == [nothing, nothing]
+            assert reader.rows("SELECT seq, text, recalled_at FROM messages WHERE seq = 2") == [{"seq": 2, "text": "产品不保证本金", "recalled_at": None}]
+
+
 def test_conditions_on_ids_reach_the_scan_where_people_ask(archive: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     with Reader(archive, firm.CORP) as reader:
         told, scan = [], counted.Messages.scanner

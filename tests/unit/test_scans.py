@@ -16,6 +16,7 @@ import pytest
 from pipeline import lake as lake_module
 from pipeline import scans, schema
 from pipeline.deltalog import DataFile
+from pipeline.errors import UsageError
 from pipeline.lake import Lake
 from tests.unit.test_lake import filled, lake
 
@@ -139,6 +140,63 @@ def test_a_file_that_is_gone_is_an_error_of_the_storage(lake: Lake) -> None:
     lake.purge([file])
     with pytest.raises(FileNotFoundError):
         list(dataset.scanner(columns=["seq"], filter=on(2)).to_batches())
+
+
+@pytest.mark.parametrize("what", [{}, {"MOST_ROWS": 7}], ids=["row group by row group", "by Arrow"])
+@pytest.mark.parametrize(("where", "rows"), CONDITIONS)
+def test_words_that_are_handed_by_number_are_the_same_words(lake: Lake, monkeypatch: pytest.MonkeyPatch, what: dict[str, int], where: Any, rows: int) -> None:
+    files = two_files(lake)
+    plain = lake.dataset("messages", files).scanner(columns=["seq", "room_id", "msgtype"], filter=where).to_table()
+    for name, most in what.items():
+        monkeypatch.setattr(scans, name, most)
+    read = lake.dataset("messages", files, numbered=["room_id", "msgtype"]).scanner(columns=["seq", "room_id", "msgtype"], filter=where).to_reader().read_all()
+    numbered = pa.dictionary(pa.int32(), pa.string())
+    assert (read.num_rows, read["room_id"].type, read["msgtype"].type) == (rows, numbered, numbered)
+    assert read.cast(plain.schema).equals(plain)
+
+
+def test_what_is_kept_is_not_read_again_and_is_bounded(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, inner = list[str](), Lake.opened
+
+    def noted(self: Lake, file: DataFile, *more: Any) -> Any:
+        opened.append(file.path)
+        return inner(self, file, *more)
+
+    monkeypatch.setattr(Lake, "opened", noted)
+    files = two_files(lake)
+    for keep, again in ((1 << 20, 0), (0, 2), (400, 1)):  # 40 seqs are 320 bytes
+        dataset = lake.dataset("messages", files, keep=keep)
+        for times in (2, again):
+            opened.clear()
+            assert dataset.scanner(columns=["seq"]).to_reader().read_all()["seq"].to_pylist() == list(range(80))
+            assert len(opened) == times
+
+
+def test_a_column_that_is_not_kept_yet_is_read_beside_those_that_are(lake: Lake) -> None:
+    dataset = lake.dataset("messages", two_files(lake), keep=1 << 20)
+    for columns in (["seq"], ["text", "seq"], ["dt", "seq", "text"]):
+        scan = dataset.scanner(columns=columns, filter=on(2))
+        assert scan.to_reader().read_all().equals(dataset.scanner(columns=columns, filter=on(2)).to_table())
+    assert dataset.scanner(columns=["text"], filter=on(2)).to_reader().read_all()["text"].to_pylist() == [f"text {n}" for n in (8, 9, 10, 11)] * 2
+
+
+def test_what_is_kept_is_not_handed_out_once_its_key_ended_or_its_file_is_gone(lake: Lake) -> None:
+    files = two_files(lake)
+    dataset = lake.dataset("messages", files, keep=1 << 20)
+    assert dataset.scanner(columns=["seq"]).to_reader().read_all().num_rows == 80
+    lake.purge(files[:1])
+    with pytest.raises(FileNotFoundError):
+        list(dataset.scanner(columns=["seq"]).to_batches())
+    lake.keyring.destroy("ww1/m/2026-11/hot#0")
+    with pytest.raises(UsageError) as told:
+        list(tables_of(dataset, files[1]))
+    assert told.value.code == "KEY_DESTROYED"
+
+
+def tables_of(dataset: Any, file: DataFile) -> Iterator[pa.Table]:
+    """Return what a dataset yields of all row groups of one file."""
+    fragment = next(f for f in dataset.get_fragments() if f.path == file.path)
+    yield from dataset._read(fragment.path, fragment.metadata, list(range(fragment.num_row_groups)), ["seq"])
 
 
 SOME = pa.table({"n": pa.array([1, None, 3]), "word": pa.array(["a", "b", None]), "asked for by nobody": pa.array([True, False, None])})
