@@ -18,7 +18,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -191,7 +191,11 @@ class Log:
         return True
 
     def _last_entry(self) -> Path | None:
-        return max((self.root / "_delta_log").glob("[0-9]*.json"), default=None)
+        log = self.root / "_delta_log"
+        with suppress(OSError):  # none, or none of ours: opening it says so
+            if last := max((name for name in os.listdir(log) if name.endswith(".json") and "0" <= name[0] <= "9"), default=""):
+                return log / last
+        return None
 
     def snapshot(self) -> Snapshot:
         """Return the newest version, after mending the log's end where power loss tore it.
