@@ -95,3 +95,35 @@ def archive() -> Iterator[Archive]:
     made = Archive()
     yield made
     made.connection.close()
+
+
+@pytest.fixture(scope="module")
+def _empty_views() -> Iterator[Archive]:
+    made = Archive().with_views()
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture(scope="module")
+def _empty_lake() -> Iterator[Archive]:
+    made = Archive().with_lake()
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def views(_empty_views: Archive) -> Iterator[Archive]:
+    """An archive `with_views` of which nothing stays that a test fills in."""
+    yield from _taken_back(_empty_views)
+
+
+@pytest.fixture
+def lake(_empty_lake: Archive) -> Iterator[Archive]:
+    """An archive `with_lake` of which nothing stays that a test fills in."""
+    yield from _taken_back(_empty_lake)
+
+
+def _taken_back(made: Archive) -> Iterator[Archive]:
+    made.connection.begin()
+    yield made
+    made.connection.rollback()

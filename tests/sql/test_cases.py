@@ -21,11 +21,11 @@ VIEW_CASES = sorted((Path(__file__).parent / "views").iterdir())
 
 
 @pytest.mark.parametrize("case", AUDIT_CASES, ids=lambda case: f"{case.parts[-3]}/{case.name}")
-def test_an_audit_answers_as_its_case_says(archive: Archive, case: Path) -> None:
+def test_an_audit_answers_as_its_case_says(views: Archive, case: Path) -> None:
     asked = audit.find(case.parts[-3])
-    archive.with_views().fill(case)
+    views.fill(case)
     given = {name: str(value) for name, value in dict(read_yaml(case / "params.yaml")).items()}
-    columns, rows = audit.run(archive.connection, asked, audit.bind(asked, given))
+    columns, rows = audit.run(views.connection, asked, audit.bind(asked, given))
     expected = read_yaml(case / "expect.yaml")
     assert list(columns) == expected["columns"]
     assert [plain_row(row) for row in rows] == [plain_row(tuple(row)) for row in expected["rows"]]
@@ -43,10 +43,10 @@ def test_every_audit_has_an_ordinary_case_and_one_at_the_edge(asked: Audit) -> N
 
 
 @pytest.mark.parametrize("case", VIEW_CASES, ids=lambda case: case.name)
-def test_the_views_show_what_the_case_says(archive: Archive, case: Path) -> None:
-    archive.with_lake().fill(case)
+def test_the_views_show_what_the_case_says(lake: Archive, case: Path) -> None:
+    lake.fill(case)
     for view, expected in read_yaml(case / "expect.yaml").items():
         columns = ", ".join(quoted(c) for c in expected["columns"])
         order = ", ".join(quoted(c) for c in expected.get("order", expected["columns"]))
-        rows = archive.ask(f"SELECT {columns} FROM {view} ORDER BY {order}")
+        rows = lake.ask(f"SELECT {columns} FROM {view} ORDER BY {order}")
         assert rows == [plain_row(tuple(row)) for row in expected["rows"]], view
