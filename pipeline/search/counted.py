@@ -5,7 +5,7 @@ Before: narrow.py, ../lake.py. After: ../reader.py, which registers it in the pl
 Rules, each with a test:
  (1) A scan returns what the data files return: a file whose columns are not kept, or are damaged, is read itself.
  (2) Where the condition of a scan rests on kept columns alone, only row groups in which a row meets it are read for the other columns.
- (3) One file after the other: what is in memory at once are the asked columns of one.
+ (3) One file after the other: what is in memory at once are the asked columns of one; where few row groups are looked into, of AT_ONCE files and one.
  (4) When and by whom a message was recalled is told as the view `lake_messages_recalled` tells it, and looked up only for what asks it: a join in
      the view is made whatever is asked, and reads the id of every message for it.
  (5) Ids are handed to DuckDB by numbers of the different ones of a file, where the messages are made so (`numbered`, for audits): it groups and folds
@@ -15,8 +15,12 @@ Rules, each with a test:
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -36,6 +40,7 @@ from pipeline.search.narrow import Narrow
 
 RECALLED = pa.schema([("recalled_at", pa.timestamp("ms", "UTC")), ("recalled_by", pa.string())])
 BY = "msgid"
+AT_ONCE = 2  # data files: footers and columns are opened outside of the interpreter lock
 ADDED = (*RECALLED.names, *narrow.FORMS.names)
 
 
@@ -57,7 +62,7 @@ class Messages(ds.InMemoryDataset):
         self._known: ds.Dataset | None = None  # the same, once what is kept was asked which columns have no nulls
         self._narrow: dict[str, Narrow | None] = {}
         self._open: dict[str, Opened] = {}
-        self._reading = Lock()
+        self._locks: dict[str, Lock] = {}  # an open file is for one thread at a time
         self._damaged: set[str] = set() if damaged is None else damaged
         self._alone: tuple[list[str], ds.Dataset] = ([], self._all)
         self._recalls: list[pa.Table] = []  # read once: one, or none yet
@@ -74,14 +79,14 @@ class Messages(ds.InMemoryDataset):
         by_number, both = self._numbered if numbered is None else numbered, _both(self._where, where)
         some = Messages(self._home, self._lake, self._snapshot, files, self._groups, both, self._damaged, numbered=by_number)
         some._all, some._known, some._narrow, some._recalls = self._all, self._known, self._narrow, self._recalls  # what was read of the files
-        some._open, some._reading = self._open, self._reading
+        some._open, some._locks = self._open, self._locks
         some._rows = self._rows if rows is None else rows
         return some
 
     def in_groups(self, groups: Mapping[str, Sequence[int]]) -> Messages:
         """Return the messages in some row groups of some files alone, by path."""
         some = Messages(self._home, self._lake, self._snapshot, [self._files[p] for p in groups], groups, self._where, self._damaged, numbered=self._numbered)
-        some._open, some._reading, some._recalls = self._open, self._reading, self._recalls
+        some._open, some._locks, some._recalls = self._open, self._locks, self._recalls
         return some
 
     def get_fragments(self, filter: pc.Expression | None = None) -> Iterator[Any]:
@@ -172,14 +177,26 @@ class Messages(ds.InMemoryDataset):
         for batch in self._alone[1].scanner(columns=read, filter=where).to_batches():
             yield [batch]
 
-    def _in_groups(self, paths: list[str], names: list[str]) -> Iterator[pa.Table]:
-        """Yield columns of the row groups that are looked into, file by file: from the open files in half of the time of a scan, which opens them anew."""
-        for path in paths:
-            groups = (self._groups or {})[path]
-            if groups:
-                with self._reading:
-                    table = self._data(path).declared(groups, names)
-                yield table
+    def _in_groups(self, paths: list[str], names: list[str]) -> Generator[pa.Table, None, None]:
+        """Yield columns of the row groups that are looked into, file by file: from the open files in half of the time of a scan, which opens them anew. One
+        file is read while another is opened (rule 3): a cold question opens twenty."""
+        asked = [(path, groups) for path in paths if (groups := (self._groups or {})[path])]
+
+        def read(path: str, groups: Sequence[int]) -> pa.Table:
+            with self._data(path) as data:
+                return data.declared(groups, names)
+
+        if len(asked) < 2:
+            yield from itertools.starmap(read, asked)
+            return
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            ahead = deque[Future[pa.Table]]()
+            for one in asked:
+                ahead.append(pool.submit(read, *one))
+                if len(ahead) > AT_ONCE:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
 
     def _joined(self, fragment: Any, found: pa.Table, rows: Any, wide: list[str], where: pc.Expression | None) -> pa.Table:
         """Return the rows of a file that meet a condition, from kept columns and others. rows: their numbers in the file."""
@@ -211,14 +228,16 @@ class Messages(ds.InMemoryDataset):
         """Return columns of whole row groups. Words are read group by group from the open file: half of the time that a scan of a dataset takes for them."""
         if not all(pa.types.is_string(self.schema.field(c).type) for c in wide):
             return fragment.subset(row_group_ids=groups).to_table(schema=self._all.schema, columns=wide)
-        with self._reading:  # one query may scan the messages twice at the same time
-            return self._data(fragment.path).several(groups, wide).select(wide)
+        with self._data(fragment.path) as data:
+            return data.several(groups, wide).select(wide)
 
-    def _data(self, path: str) -> Opened:
-        """Return a data file, opened once."""
-        if path not in self._open:
-            self._open[path] = Opened(self._lake, self._files[path])
-        return self._open[path]
+    @contextmanager
+    def _data(self, path: str) -> Iterator[Opened]:
+        """Hand out a data file, opened once, to one thread at a time: one query may scan the messages twice at the same time."""
+        with self._locks.setdefault(path, Lock()):
+            if path not in self._open:
+                self._open[path] = Opened(self._lake, self._files[path])
+            yield self._open[path]
 
     def _kept(self, fragment: Any, columns: list[str], rows: Any) -> pa.Table | None:
         """Return columns of some rows of a file (all where it is None), None when they are not kept or not to be believed (rule 1)."""

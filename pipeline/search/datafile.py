@@ -28,7 +28,7 @@ class Opened:
     def __init__(self, lake: Lake, file: DataFile) -> None:
         """Raises Vanished when it is gone, VerifyFailed when it was changed, and what the keyring says of its key."""
         decryption = lake.decryption()
-        self._kind = file.kind
+        self._kind, self._keyring = file.kind, lake.keyring
         with durable.storage("reading the lake"):
             self._file: Any = self._told(lambda: pq.ParquetFile(lake.root / file.path, decryption_properties=decryption, memory_map=True, pre_buffer=False))
         self.groups: int = self._file.num_row_groups
@@ -65,7 +65,8 @@ class Opened:
 
     def _told(self, work: Any) -> Any:
         try:
-            return work()
+            with self._keyring.one_use():  # each column of a row group asks for its key six times
+                return work()
         except OSError as error:
             if error.errno:
                 raise durable.storage_error(error, "reading the lake") from error

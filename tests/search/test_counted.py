@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,11 @@ import pytest
 from pipeline import audit, compact, ingest, schema, stamps
 from pipeline import reader as reader_module
 from pipeline.directory import Entry
+from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.lakerows import people_table
 from pipeline.reader import Reader
-from pipeline.search import counted, index, narrow
+from pipeline.search import counted, datafile, index, narrow
 from pipeline.search.boxes import Damaged
 from pipeline.search.candidates import rows_holding
 from tests import firm
@@ -410,3 +412,32 @@ def test_an_erasure_takes_it_away_with_its_file(archive: Home) -> None:
     before = kept(archive)
     assert index.sweep(archive, firm.CORP, []) == len(before) > 0
     assert kept(archive) == []
+
+
+def in_all_groups(reader: Reader) -> tuple[counted.Messages, list[str]]:
+    """The messages by the row groups of all their files, and these files, in the order in which they are read."""
+    files = reader.snapshot.of("messages")
+    groups = {f.path: list(range(reader.lake.opened(f).metadata.num_row_groups)) for f in files}
+    return reader.messages().in_groups(groups), list(groups)
+
+
+def test_files_that_are_read_side_by_side_give_their_rows_in_order(archive: Home) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        some, paths = in_all_groups(reader)
+        assert len(paths) > counted.AT_ONCE
+        one_by_one = [reader.lake.read("messages", [f], columns=["seq", "text"]) for path in paths for f in reader.snapshot.of("messages") if f.path == path]
+        assert pa.Table.from_batches(some.scanner(columns=["seq", "text"]).to_batches()).equals(pa.concat_tables(one_by_one).combine_chunks())
+
+
+def test_a_scan_that_ends_early_or_fails_leaves_no_thread(archive: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Reader(archive, firm.CORP) as reader:
+        some, paths = in_all_groups(reader)
+        before = threading.active_count()
+        found = some._in_groups(paths, ["seq"])
+        next(found)
+        found.close()
+        assert threading.active_count() == before
+        monkeypatch.setattr(datafile.Opened, "declared", lambda *_: (_ for _ in ()).throw(VerifyFailed("FILE_DAMAGED", "a file was changed")))
+        with pytest.raises(VerifyFailed, match="was changed"):
+            list(some._in_groups(paths, ["seq"]))
+        assert threading.active_count() == before
