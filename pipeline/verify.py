@@ -64,6 +64,7 @@ class _At:
     broken: set[str] = field(default_factory=set)
     lost: list[File] = field(default_factory=list)
     ledger: Ledger | None = None
+    leaving: set[tuple[str, int | None]] = field(default_factory=set)  # records that are out of view, their rows not gone yet
 
     @property
     def root(self) -> Path:
@@ -122,7 +123,7 @@ def _run(at: _At, unwrap: Unwrap | None, custody: CustodyFiles | None, progress:
             _check_content(at, at.log, progress)
         if at.keys is not None:
             with _going_on(at, FILES):
-                verify_media.check(at.home, at.corp_id, at.log, at.keys, at.report, at.needed, progress=progress)
+                verify_media.check(at.home, at.corp_id, at.log, at.keys, at.report, at.needed, leaving=at.leaving, progress=progress)
     with _going_on(at, STRAYS):
         verify_strays.check_lake(at.root, at.log, at.keys, at.report)
         verify_strays.check_landing(at.home, at.corp_id, at.report)
@@ -211,6 +212,7 @@ def _check_content(at: _At, log: Log, progress: Callable[[int, int], None] | Non
             _add(at, later.report, later.needed)
             at.lost += later.lost
     _forget_destroyed(at, ledger)
+    at.leaving |= content.leaving
     if at.keys is not None and log.whole and not at.broken & {"pages", "records"}:
         content.finish(keep_sealed=at.keep_sealed, now_ms=at.now_ms)
 
@@ -257,7 +259,7 @@ def _take(content: Content, kind: str, table: pa.Table) -> None:
     takers: dict[str, Callable[[pa.Table], None]] = {
         "media": content.take_media, "matches": content.take_matches,
         "recalls": content.take_recalls, "pending_sealed": lambda t: content.take_held("pending_sealed", t),
-        "withheld_sealed": lambda t: content.take_held("withheld_sealed", t),
+        "withheld_sealed": lambda t: content.take_held("withheld_sealed", t), "hidden": content.take_hidden,
     }  # fmt: skip
     if kind in takers and not content.broken & {"pages", "records"}:
         takers[kind](table)

@@ -7,6 +7,8 @@ its month's key; every frame is bound to its number and to whether it is the las
  (1) It is there under the name of the content that the newest state of its row states.
  (2) It is sealed under the key of its own corp and month, every frame opens in its place, the last one ends the file.
  (3) Its opened bytes have the SHA-256 and the size of the row.
+ (4) Where every record that names it is out of view already (rows of `hidden`: a removal is at work, or was killed and will be finished), a file that is
+     gone is noted, no finding: files go before rows.
 Files that no row names (of restricted records, or of a run that was killed before it told) are opened too, and counted.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -42,8 +44,12 @@ class _Stored:
     records: set[tuple[str, int | None]] = field(default_factory=set)
 
 
-def check(home: Path, corp_id: str, log: Log, keys: Keys, report: Report, needed: dict[str, str], *, progress: Callable[[int, int], None] | None = None) -> None:
-    """Find what is wrong with the fetched files of a corp. needed: takes the names of keys that are missing, and what needs them."""
+def check(
+    home: Path, corp_id: str, log: Log, keys: Keys, report: Report, needed: dict[str, str], *, leaving: Set[tuple[str, int | None]] = frozenset(),
+    progress: Callable[[int, int], None] | None = None,
+) -> None:  # fmt: skip
+    """Find what is wrong with the fetched files of a corp. needed: takes the names of keys that are missing, and what needs them; leaving: records that
+    are out of view already."""
     expected = _expected(home / "lake" / corp_id, log, keys)
     names = keys.plain.get("names#0")
     by_path = {home / "media" / corp_id / month / f"{_name(names, corp_id, sha256)}.lhm": (sha256, at) for (month, sha256), at in expected.items()} if names else {}
@@ -52,6 +58,9 @@ def check(home: Path, corp_id: str, log: Log, keys: Keys, report: Report, needed
         if progress:
             progress(done, len(by_path.keys() | there))
         sha256, at = by_path.get(path, ("", _Stored(None)))
+        if at.records and at.records <= leaving and not path.exists():
+            report.note(FILES, "MEDIA_LEAVING", records(at.records))
+            continue
         _one(home, corp_id, path, sha256, at, keys, report, needed)
 
 

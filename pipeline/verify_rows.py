@@ -94,6 +94,11 @@ class Content:
         self._matched: list[tuple[str, np.ndarray[Any, Any]]] = []
         self._wrong: dict[tuple[str, str], list[Key]] = {}
         self._held: dict[str, Index] = {}
+        self.leaving: set[Key] = set()
+
+    def take_hidden(self, table: pa.Table) -> None:
+        """Records that are out of view already: their rows are on their way out."""
+        self.leaving |= set(zip(table["origin"].to_pylist(), table["seq"].to_pylist(), strict=True))
 
     def _find(self, code: str, kind: str, key: Key) -> None:
         self._wrong.setdefault((code, kind), []).append(key)
@@ -183,7 +188,11 @@ class Content:
                 if n > 1:
                     self._find("ROW_TWICE", kind, counted_key[:2])
         for (code, kind), keys in sorted(self._wrong.items()):
-            self.report.find(LEAVES, code, records(keys), kind=kind, rows=len(keys))
+            leaving = [k for k in keys if k in self.leaving] if code == "ROW_WITHOUT_RECORD" else []
+            if leaving:
+                self.report.note(LEAVES, "ROW_LEAVING", records(leaving), kind=kind, rows=len(leaving))
+            if wrong := [k for k in keys if k not in leaving]:
+                self.report.find(LEAVES, code, records(wrong), kind=kind, rows=len(wrong))
 
     def _decisions(self, table: pa.Table, *, current: bool) -> None:
         columns = ["origin", "seq", "variant", "fate", "reason", "step", "code", "key_version", "scope_ref", "msgid", "commitment", "nonce", "page", "run_id"]

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.home import Home
+from pipeline.removing import take_out
+from pipeline.removing.take_out import Going, Removal
 from pipeline.source import media_store
 from pipeline.verify import verify_archive
 from pipeline.verify_report import Report
@@ -55,6 +57,33 @@ def test_an_undamaged_archive_has_no_finding_and_says_what_was_opened(home: Path
     report: Report = verify_archive(home, CORP)
     assert report.findings == []
     assert (report.counts["fetched files"], report.counts["bytes of fetched files"]) == (3, 39)
+
+
+def leaves(home: Path, *seqs: int) -> None:
+    """These records are out of view and will be removed: what a removal does first."""
+    at = Home(home)
+    captured = {r["seq"]: r["captured_at"] for r in firm.rows(at, "select seq, captured_at from messages")}
+    going = [Going(origin="sealed", seq=n, msgid=f"m{n}", captured_at_ms=round(captured[n].timestamp() * 1000), month=MONTH, bucket="0") for n in seqs]
+    take_out._settle(at, CORP, Removal(request="r", reason="erasure_request", going=tuple(going)))
+
+
+def test_an_archive_in_the_midst_of_a_removal_has_notes_and_no_finding(home: Path) -> None:
+    """f2 and f4 share a file: it goes with both."""
+    leaves(home, 2, 4)
+    said = verify_archive(home, CORP)
+    assert (said.findings, {(n.code, n.values["kind"], n.records) for n in said.notes}) == (
+        [], {("ROW_LEAVING", kind, "sealed 2, 4") for kind in ("messages", "sealed")},
+    )  # fmt: skip
+    media_store.purge(Home(home), CORP, {("sealed", 2), ("sealed", 4)})
+    assert not stored(home, "f2").exists()
+    said = verify_archive(home, CORP)
+    assert said.findings == [] and ("MEDIA_LEAVING", "sealed 2, 4") in {(n.code, n.records) for n in said.notes}
+
+
+def test_a_file_of_which_one_record_stays_is_missing_while_the_other_is_removed(home: Path) -> None:
+    leaves(home, 2)
+    unlinked(home)
+    assert found(home) == [("MEDIA_MISSING", "sealed 2, 4")]
 
 
 def unlinked(home: Path) -> None:
