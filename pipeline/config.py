@@ -431,10 +431,10 @@ def parse(text: str) -> Config:
 
 
 def _check_characters(value: Any, name: str = "") -> None:
-    """Refuse a text with a character that ends a line or is not seen: it would reach addresses, headers and terminals."""
+    """Refuse a text with a line break or a control character: it would reach addresses, headers and terminals."""
     if isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in value):
         raise UsageError(
-            "CONFIG_INVALID", f"liuhen.toml: {name} holds a line break or another character that is not seen",
+            "CONFIG_INVALID", f"liuhen.toml: {name} holds a line break or a control character",
             remedy="give another value with `liuhen config set`, or in liuhen.toml",
         )  # fmt: skip
     for key, inner in value.items() if isinstance(value, dict) else ((name, one) for one in value) if isinstance(value, list) else ():

@@ -143,7 +143,7 @@ def test_no_setting_takes_a_character_that_is_not_seen(archive: Path, value: str
     before = (archive / "liuhen.toml").read_bytes()
     if "\x00" not in value:  # no shell hands that on
         ended = liuhen(archive, "config", "set", "wecom.proxy", value)
-        assert ended.code == 2 and "wecom.proxy holds a line break or another character that is not seen" in ended.err, ended.err
+        assert ended.code == 2 and "wecom.proxy holds a line break or a control character" in ended.err, ended.err
     assert (archive / "liuhen.toml").read_bytes() == before
 
 
