@@ -346,7 +346,9 @@ _SHAPES: dict[str, Any] = {
     "decryption/key-#.json": _Key, "decryption/#.json": _Decryption, "redaction/log.jsonl": _Mask,
 }  # fmt: skip
 _DIGITS = re.compile(r"\d{6,}", re.ASCII)
-_PLACE = re.compile(r"at `\$\.?([^`]*)`")
+_PLACE = re.compile(r" - at `\$\.?([^`]*)`\Z")
+_NAME = re.compile(r"[^.\[\]]+")
+_NAMES = {name for one in list(globals().values()) if isinstance(one, type) and issubclass(one, _Strict) for name in one.__struct_encode_fields__} | {"..."}
 READ_BY_NOBODY = ("consent/events.jsonl", "consent/notices.jsonl", "source/pulls.jsonl")
 
 
@@ -359,8 +361,8 @@ def _odd(value: Any, shape: Any) -> str | None:
     try:
         msgspec.convert(value, shape, strict=True)
     except msgspec.ValidationError as error:
-        found = _PLACE.search(str(error))  # its other words may be a stranger's
-        return found[1] if found else ""
+        found = _PLACE.search(str(error))
+        return found[1] if found and _NAMES.issuperset(_NAME.findall(found[1])) else ""  # a name or word of a stranger may look like a place
     proof = value.get("proof") if shape is _Held else value if shape is _Proof else None
     if shape is _Held and proof is not None:
         return _within("proof", _odd(proof, _Proof))

@@ -130,6 +130,14 @@ def test_a_name_more_is_refused_by_both_wherever_it_stands(name: str) -> None:
                 assert "note" not in ours_ + theirs
 
 
+@pytest.mark.parametrize("name", ["at `$.secret`", "x` - at `$.secret", "x` - at `$.block.\x1b[31m", "` - at `$[...].secret"])
+def test_a_name_that_looks_like_a_place_is_not_told(name: str) -> None:
+    said = [verdict("decryption/000000000001.json", json.dumps({**RIGHT["decryption/000000000001.json"], name: 1}).encode())]
+    said += [verdict("identity/accounts.jsonl", json.dumps({"says": name, "id": "a"}).encode())]
+    for (ours_, theirs), file in zip(said, ("decryption/000000000001.json", "identity/accounts.jsonl"), strict=True):
+        assert ours_ == theirs == f"{file} is not as we write it"
+
+
 @pytest.mark.parametrize("number", ["18446744073709551615", "18446744073709551616", "-9223372036854775808", "-9223372036854775809", "-0", "1e3", "1" * 5000, "NaN", "01", "0x1"])
 def test_both_read_the_same_numbers(number: str) -> None:
     ours_, theirs = verdict("checkpoints/epoch.json", b'{"epoch":%s,"path":[]}' % number.encode())
