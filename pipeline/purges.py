@@ -25,7 +25,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline import durable, generations, manifests, trusted_clock
-from pipeline.deltalog import DataFile, Snapshot
+from pipeline.deltalog import CommitConflict, DataFile, Snapshot
 from pipeline.home import Home
 from pipeline.lake import Lake
 from pipeline.layout import temporary_name
@@ -62,13 +62,18 @@ def folder(home: Home, corp_id: str) -> Path:
     return home.staging(corp_id).with_name(f"{corp_id}.purge")
 
 
-def note(home: Home, corp_id: str, planned: Snapshot, removes: Sequence[DataFile], *, token: str = "", folders: Iterable[str] = ()) -> Noted:
-    """Write the list of a commit that is about to be made on `planned`; call `begin` or `forget` after it."""
+def note(
+    home: Home, corp_id: str, planned: Snapshot, removes: Sequence[DataFile], *, token: str = "", folders: Iterable[str] = (), renewed: bool = False
+) -> Noted:
+    """Write the list of a commit that is about to be made on `planned`; call `begin` or `forget` after it. renewed: it is there already, and gets longer;
+    raises CommitConflict where somebody took it meanwhile, and with it what was written so far."""
     version = planned.version + 1
     path = folder(home, corp_id) / f"purge-{version:020d}-{token or secrets.token_hex(8)}{SUFFIX}"
     paths = tuple(f.path for f in removes)
     noted = Noted(path, PurgeList(version=version, not_before_ms=trusted_clock.now_ms(home) + DELAY_MS, paths=paths, token=token, folders=tuple(sorted(folders))))
     with manifests.files_held(home, corp_id):
+        if renewed and not path.exists():
+            raise CommitConflict
         durable.make_folder(path.parent)
         _write(noted)
     return noted

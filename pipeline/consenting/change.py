@@ -64,8 +64,10 @@ class Change:
             self.list_files()
 
     def list_files(self) -> Noted:
-        """Write the list of what this commit takes out and of where its files lie; return it."""
-        self.noted = noted = purges.note(self.home, self.lake.corp_id, self.snapshot, self.removes, token=self.token, folders=self._folders)
+        """Write the list of what this commit takes out and of where its files lie; return it. Raises CommitConflict when it was taken since it was written last."""
+        self.noted = noted = purges.note(
+            self.home, self.lake.corp_id, self.snapshot, self.removes, token=self.token, folders=self._folders, renewed=self.noted is not None
+        )
         return noted
 
     def forget(self) -> None:

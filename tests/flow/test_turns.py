@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import room, schema, stores, turns
+from pipeline import purges, room, schema, stores, turns
 from pipeline.consenting import change
 from pipeline.consenting.change import Change
 from pipeline.deltalog import Snapshot
@@ -144,3 +144,26 @@ def test_the_turn_of_a_process_that_is_killed_ends_with_it(tmp_path: Path) -> No
     process.join(LONG_S)
     assert free(at)
     room.append(at, CORP, [("acks", ack())], what="after it")
+
+
+@pytest.mark.parametrize("times", [pytest.param(1, id="once"), pytest.param(turns.LOSSES + 3, id="in its turn too")])
+def test_a_plan_whose_list_an_erasure_takes_between_two_files_is_made_anew(tmp_path: Path, times: int) -> None:
+    """The erasure made its commit before, so that no newer version tells of it; the list would be there again, for the second file."""
+    at = firm.home(tmp_path)
+    tried: list[int] = []
+    scan = schema.table(
+        "scans", {"scan_month": ["2026-11"], "lexicon_version": ["v"], "read_at": [T0], "scanned": [0], "added": [0], "finished_at": [T0]}
+    )  # fmt: skip
+
+    def plan(lake: Lake, snapshot: Snapshot, made: Change) -> bool:
+        tried.append(snapshot.version)
+        made.write(ack(), "acks")
+        if len(tried) <= times:
+            purges.run(Home(at.path), CORP, at_once=True)
+        made.write(scan, "scans")
+        return True
+
+    assert change.commit(at, CORP, plan, what="two files") == tried[0] + 1
+    assert tried == [tried[0]] * (times + 1)
+    snapshot = at.lake(CORP).snapshot()
+    assert (snapshot.rows("acks"), snapshot.rows("scans")) == (1, 1)
