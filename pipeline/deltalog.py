@@ -1,6 +1,6 @@
 """The log of the lake: one Delta table per corp that says which data files are committed. It knows nothing of what is in them.
 
-Before: anchors.py, durable.py. After: lake.py (the files themselves), logcare.py (its checkpoints).
+Before: anchors.py, durable.py, keyring.py. After: lake.py (the files themselves), logcare.py (its checkpoints).
 
 Rules, each with a test:
  (1) Every commit carries the application transaction `head` = n+1 and is sent on the very handle whose snapshot it was planned on:
@@ -32,6 +32,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pipeline import anchors, durable, schema
 from pipeline.clock import now_ms
 from pipeline.errors import StorageError, VerifyFailed
+from pipeline.keyring import Keyring
 
 PARTITION = ("kind", "month", "bucket", "lexicon")
 ANY = "-"
@@ -139,11 +140,11 @@ def _seen(log: Path) -> _Sight:
     return tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in files))
 
 class Log:
-    """The log of the lake below `root`. keys: the keyring's file, beside which its anchors lie."""
+    """The log of the lake below `root`. keyring: its serial and digest are anchored with each entry; whoever only reads needs no file of it."""
 
-    def __init__(self, root: Path, keys: Path) -> None:
+    def __init__(self, root: Path, keyring: Keyring) -> None:
         self.root = root
-        self._keys = keys
+        self.keyring = keyring
 
     def create(self) -> None:
         """Make the empty table; an existing one stays."""
@@ -252,7 +253,7 @@ class Log:
             raise _log_error(error) from error
         version = planned.version + 1
         self._sync_log(version)
-        anchors.catch_up(self.root, version, self._keys)
+        anchors.catch_up(self.root, version, self.keyring.path)
         return version
 
     def _sync_log(self, version: int) -> None:

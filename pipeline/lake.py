@@ -93,9 +93,8 @@ class Lake(Log):
     """The lake of one corp below `root`: its log, and the files that are written, read and unlinked. Objects are cheap; make one per process."""
 
     def __init__(self, root: Path, corp_id: str, keyring: Keyring) -> None:
-        super().__init__(root, keyring.path)
+        super().__init__(root, keyring)
         self.corp_id = corp_id
-        self.keyring = keyring
         self._factory = pe.CryptoFactory(lambda _: _Kms(keyring))
         self._connection = pe.KmsConnectionConfig()
 
