@@ -77,7 +77,8 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     somebody, where the query reads no messages but those this person sent or received: they alone are looked at then. words: words joined by |, or
     `$` and the parameter that holds them, where no message counts in conversations.sql (else in query.sql) whose text holds none of them. words_then:
     the same of query.sql beside conversations.sql, where a message without a sending time may count whatever its text holds. findings_in_conversations:
-    no finding counts in query.sql either that lies outside of the conversations which conversations.sql tells."""
+    no finding counts in query.sql either that lies outside of the conversations which conversations.sql tells. whole_archive: it compares the books of
+    the whole archive, of which a page of the source is the smallest part: nothing for a person bound to departments."""
 
     title: Words
     question: Words
@@ -88,6 +89,7 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words: str = ""
     words_then: str = ""
     findings_in_conversations: bool = False
+    whole_archive: bool = False
 
     def words_of(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the words one of which a message must hold; none where any message may count."""

@@ -26,7 +26,7 @@ import pyarrow.dataset as ds
 from pipeline import audit, clock, durable, earlier_packs, filekeys, layout, schema, sqlguard
 from pipeline.consenting import hidden
 from pipeline.deltalog import ANY, DataFile, Snapshot
-from pipeline.errors import ArchiveError
+from pipeline.errors import ArchiveError, NotAllowed
 from pipeline.home import Home
 from pipeline.lake import HOT, Lake
 from pipeline.roles import acting, scoped
@@ -276,7 +276,12 @@ class Reader:
 
     def answer(self, asked: audit.Audit, values: Mapping[str, Any]) -> pa.Table:
         """Return the answer of an audit, its values bound; one about a person looks at this person's messages alone, one that says which conversations
-        or words matter at those. Raises as `arrow` does."""
+        or words matter at those. Raises as `arrow` does; NotAllowed WHOLE_ARCHIVE_ONLY where it is about all of the archive and the person is bound to a part."""
+        if asked.meta.whole_archive and self.view.scope.spells is not None:
+            raise NotAllowed(
+                "WHOLE_ARCHIVE_ONLY", "this audit compares the books of the whole archive, and you see departments of it",
+                remedy="ask somebody whose role is bound to no department",
+            )  # fmt: skip
         who = values.get(asked.meta.messages_of)
         with self.of_person(str(who)) if who else self._that_matter(asked, values):
             return self.arrow(asked.sql, values)

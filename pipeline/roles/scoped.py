@@ -61,6 +61,8 @@ class View:
             return lambda batch: _among(batch["finding_id"], self._findings())
         if self.scope.spells is None:
             return None
+        if kind == "records":
+            return self._of_record
         if kind in BY_EMPLOYEE:
             return lambda batch: self._of_employee(kind, batch)
         if kind in ("people", "identities"):
@@ -110,9 +112,27 @@ class View:
             mask = pc.or_(mask, _among(pc.ascii_lower(batch[column]), self._staff))
         if "room_id" in batch.schema.names:
             mask = pc.or_(mask, _among(batch["room_id"], self._rooms()))
-        if kind == "records":
-            mask = pc.or_(mask, pc.and_(pc.is_null(batch["employee_id"]), pc.is_null(batch["room_id"])))
         return mask
+
+    def _of_record(self, batch: pa.RecordBatch) -> pa.Array:
+        """A row that names an employee or room as above, one that names neither by all; but nothing of a record of which a later row is hidden: an earlier
+        one (failed, and withheld once its key came) would count as if it still stood."""
+        return pc.and_not(self._named(batch), _among_keys(batch, self._overtaken()))
+
+    def _named(self, batch: pa.RecordBatch) -> pa.Array:
+        return pc.or_(self._of_employee("records", batch), pc.and_(pc.is_null(batch["employee_id"]), pc.is_null(batch["room_id"])))
+
+    def _overtaken(self) -> Mapping[str, pa.Array]:
+        """Return the seqs of records of which a later row is hidden, by origin; read once."""
+        if "overtaken" not in self._keys:
+            found: dict[str, list[pa.Array]] = {}
+            dataset = self.lake.dataset("records", self.snapshot.of("records"))
+            for batch in _scan(dataset, ["origin", "seq", "employee_id", "room_id"], ds.field("fate_no") > 0):
+                gone = batch.filter(pc.invert(self._named(batch)))
+                for origin in pc.unique(gone["origin"]).to_pylist():
+                    found.setdefault(origin, []).append(gone.filter(pc.equal(gone["origin"], origin))["seq"])
+            self._keys["overtaken"] = {origin: pa.concat_arrays(seqs) for origin, seqs in found.items()}
+        return self._keys["overtaken"]
 
     def _of_customer(self, kind: str, batch: pa.RecordBatch) -> pa.Array:
         if kind == "identities":
@@ -136,7 +156,8 @@ class View:
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "messages": PEOPLE, "matches": ("origin", "seq", "dt"), "media": ("origin", "seq", "dt"), "reviews": ("finding_id",), "people": ("kind", "userid"),
     "identities": ("external_userid",), "rooms": ("room_id",), "memberships": ("room_id",),
-    **{kind: (*named, *(("room_id",) if kind in ("consent", "consent_asks", "records") else ())) for kind, named in BY_EMPLOYEE.items()},
+    **{kind: (*named, *(("room_id",) if kind in ("consent", "consent_asks") else ())) for kind, named in BY_EMPLOYEE.items()},
+    "records": ("employee_id", "room_id", "origin", "seq"),
 }  # fmt: skip
 
 
@@ -182,6 +203,14 @@ def _in_spell(scope: RowScope, folded: pa.Array, at_ms: pa.Array) -> pa.Array:
 
 def _among(values: pa.Array, known: pa.Array) -> pa.Array:
     return pc.and_(pc.is_valid(values), pc.is_in(values, value_set=known))
+
+
+def _among_keys(batch: pa.RecordBatch, known: Mapping[str, pa.Array]) -> pa.Array:
+    """Return which rows are of these records, by origin."""
+    found = pa.array([False] * batch.num_rows, pa.bool_())
+    for origin, seqs in known.items():
+        found = pc.or_(found, pc.and_(pc.equal(batch["origin"], origin), _among(batch["seq"], seqs)))
+    return found
 
 
 def _scan(dataset: ds.Dataset, columns: Sequence[str], where: pc.Expression | None) -> Iterator[pa.RecordBatch]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import audit, schema
+from pipeline.errors import NotAllowed
 from pipeline.home import Home
 from pipeline.reader import Reader
 from pipeline.roles import acting, actors
@@ -18,6 +19,7 @@ from pipeline.roles.scoped import seen
 from pipeline.search import hits, index
 from pipeline.search.question import Question
 from tests import firm
+from tests.consenting.test_reconcile import disagree, told
 from tests.firm import CORP, T0
 from tests.roles import homes
 
@@ -195,3 +197,34 @@ def test_whoever_is_bound_to_departments_does_not_see_other_branches_customers(a
     assert asked(archive, "shanghai", "SELECT value FROM identities") == [{"value": "1"}]
     assert len(asked(archive, "officer", "SELECT value FROM identities")) == 2
     assert {r["userid"] for r in asked(archive, "shanghai", "SELECT userid FROM people")} == {"zhang", "chen", "wang", "li"}  # colleagues are no secret
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["coverage", "monthly-pack"])
+def test_books_of_the_whole_archive_are_compared_for_those_who_see_all_departments(archive: tuple[Home, dict[str, acting.Access]], name: str) -> None:
+    asked_for = audit.find(name)
+    values = audit.bind(asked_for, {})
+    for who in ("officer", "reviewer"):  # the reviewer sees all departments, though not his own chats
+        with Reader(archive[0], CORP, access=archive[1][who]) as reader:
+            assert reader.answer(asked_for, values).num_rows
+    with Reader(archive[0], CORP, access=archive[1]["shanghai"]) as reader, pytest.raises(NotAllowed) as refused:
+        reader.answer(asked_for, values)
+    assert refused.value.code == "WHOLE_ARCHIVE_ONLY"
+
+
+@pytest.mark.slow
+def test_a_record_whose_later_fate_is_another_branchs_does_not_count_by_its_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 has no key, so that nobody is told; once it has, it is withheld, and wang's. 21 stays failed: nobody's, so that all count it."""
+    at = homes.archive(tmp_path)
+    sealed = [firm.item(n, firm.message(n, sender="wang", to=["wmC"]), version=n - 18) for n in (20, 21)]
+    firm.run(at, firm.page(tmp_path, "late.json", sealed))
+    told(at, disagree("wmC", T0, userid="wang"))
+    at.add_key(CORP, 2, firm.pem(2), None)
+    firm.run(at)
+    monkeypatch.setenv("LIUHEN_TOKEN", homes.people(at)["shanghai"])
+    with Reader(at, CORP, access=acting.access_of(at.path)) as reader:
+        (seen_by_shanghai,) = reader.rows("SELECT failed, withheld, landed - archived AS others FROM counts")
+    with Reader(at, CORP, access=acting.MACHINE) as reader:
+        (all_of_it,) = reader.rows("SELECT failed, withheld, landed - archived AS others FROM counts")
+    assert all_of_it == {"failed": 1, "withheld": 1, "others": 2}
+    assert seen_by_shanghai == {"failed": 1, "withheld": 0, "others": 1}
