@@ -103,24 +103,30 @@ def _plan(
     held_by = _holding(found.customer, open_holds, (*archived, *restricted), found.waiting if whole else {})
     keys = {(r.origin, r.seq) for r in (*go, *go_restricted)} | (set(found.waiting) if whole else set())
     counts = {
-        "records": len(keys), **take_out.counted(lake, snapshot, keys), "restricted_now": len(to_restrict),
+        "records": len(keys), **take_out.counted(home, lake, snapshot, keys), "restricted_now": len(to_restrict),
         "kept_restricted": len(restricted) - len(go_restricted), **(found.directory if whole and not to_restrict else {}),
     }  # fmt: skip
     return Plan(
         occasion=occasion, customer=found.customer, archived=tuple(go), restricted=tuple(go_restricted), unopened=found.waiting if whole else {},
-        to_restrict=tuple(to_restrict), counts={k: n for k, n in counts.items() if n}, held=sum(n for _, n in held_by),
+        to_restrict=tuple(to_restrict), counts={k: n for k, n in counts.items() if n}, held=_held(held_by),
         matters=tuple(sorted({h.matter for h, _ in held_by})),
     )  # fmt: skip
 
 
-def _holding(customer: str, open_holds: Sequence[Hold], records: Sequence[Stored], waiting: dict[fates.Key, subject.Row]) -> list[tuple[Hold, int]]:
+def _holding(customer: str, open_holds: Sequence[Hold], records: Sequence[Stored], waiting: dict[fates.Key, subject.Row]) -> list[tuple[Hold, set[fates.Key]]]:
+    """Return the holds that cover any of the records, each with those it covers."""
     found = []
     for hold in open_holds:
-        n = sum(hold.covers(people=(r.sender_id, *r.recipient_ids), room_id=r.room_id) for r in records)
-        n += sum(subject.held_unopened(customer, row, [hold]) for row in waiting.values())
-        if n:
-            found.append((hold, n))
+        keys = {(r.origin, r.seq) for r in records if hold.covers(people=(r.sender_id, *r.recipient_ids), room_id=r.room_id)}
+        keys |= {key for key, row in waiting.items() if subject.held_unopened(customer, row, [hold])}
+        if keys:
+            found.append((hold, keys))
     return found
+
+
+def _held(holding: Sequence[tuple[Hold, set[fates.Key]]]) -> int:
+    """Return how many records any hold covers: one that two of them cover is one."""
+    return len(set().union(*(keys for _, keys in holding)))
 
 
 def refuse_held(plan: Plan) -> None:
@@ -142,7 +148,7 @@ def do(home: Home, corp_id: str, plan: Plan, *, action: str, params: dict[str, s
     assert approved is not None
     records = (*plan.archived, *plan.restricted)
     since = _holding(plan.customer, subject.open_holds(home, corp_id), records, plan.unopened)  # a hold that was set since the plan was made counts too
-    refuse_held(msgspec.structs.replace(plan, held=sum(n for _, n in since), matters=tuple(sorted({h.matter for h, _ in since}))))
+    refuse_held(msgspec.structs.replace(plan, held=_held(since), matters=tuple(sorted({h.matter for h, _ in since}))))
     lost: dict[str, int] = {}
     if plan.to_restrict:
         lost["restricted_now"] = _restrict(home, corp_id, plan)

@@ -16,7 +16,7 @@ The rows of `records` stay: they are what makes that nothing removed returns by 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from pipeline.deltalog import DataFile, Snapshot
 from pipeline.home import Home
 from pipeline.keyring import generation_of
 from pipeline.lake import Lake, key_unit
+from pipeline.source import media_store
 
 UNIT = "approvals"
 CONTENT = stores.LAKE_KINDS
@@ -247,9 +248,9 @@ def _out_of_directory(home: Home, corp_id: str, customer: str) -> dict[str, int]
     return dict(lost)
 
 
-def counted(lake: Lake, snapshot: Snapshot, keys: Collection[Key], kinds: Iterable[str] = CONTENT) -> dict[str, int]:
-    """Return how many rows of each kind belong to these records."""
+def counted(home: Home, lake: Lake, snapshot: Snapshot, keys: Collection[Key]) -> dict[str, int]:
+    """Return how many rows of each kind belong to these records; of `media` how many fetched files go, for that is what will be told."""
+    kinds = [kind for kind in CONTENT if kind != "media"]
     counts = {kind: sum(rewriting.count(rewriting.found(lake, file, keys)) for file in snapshot.of(kind)) for kind in kinds}
+    counts["media"] = len(media_store.going(home, lake.corp_id, keys))
     return {kind: n for kind, n in counts.items() if n}
-
-

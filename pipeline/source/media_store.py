@@ -21,9 +21,11 @@ import struct
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -31,6 +33,7 @@ from pipeline import clock, durable
 from pipeline.errors import VerifyFailed
 from pipeline.home import Home
 from pipeline.keyring import NONCE, Keyring
+from pipeline.lake import Lake
 
 FOLDER = "media"
 PARTIAL = "partial"
@@ -234,22 +237,33 @@ def read(home: Home, corp_id: str, month: str, sha256: str) -> Iterator[bytes]:
 
 
 def purge(home: Home, corp_id: str, keys: Collection[tuple[str, int]]) -> int:
-    """Remove the files of the records, except those that other records share, and what of them is being fetched; return how many.
+    """Remove the files that `going` tells; return how many. Must come before the rows that name them are taken out of the lake."""
+    paths = going(home, corp_id, keys)
+    for path in paths:
+        durable.remove(path)
+    return len(paths)
 
-    Must come before the rows that name them are taken out of the lake."""
-    lake = home.lake(corp_id)
+
+def going(home: Home, corp_id: str, keys: Collection[tuple[str, int]]) -> list[Path]:
+    """Return the files of the records, except those that other records share, and what of them is being fetched. Restricted records have files like
+    others: those that share one keep it, too."""
     gone, kept, partials = set[tuple[str, str]](), set[tuple[str, str]](), set[Reference]()
-    files = lake.snapshot().of("media")
-    rows = lake.read("media", files, columns=["origin", "seq", "ref_no", "sdkfileid", "sha256", "dt"])
-    rows = rows.append_column("day", pc.cast(rows["dt"], "int32")) if rows.num_rows else rows
-    for row in rows.to_pylist():
+    for row in _rows(home.lake(corp_id)):
         ours = (row["origin"], row["seq"]) in keys
         if ours:
             partials.add(Reference(row["origin"], row["seq"], row["ref_no"], row["sdkfileid"]))
         if row["sha256"]:
             (gone if ours else kept).add((clock.month_of_day(row["day"]), row["sha256"]))
     paths = [address(home, corp_id, month, sha256) for month, sha256 in gone - kept]
-    paths = [p for p in [*paths, *(partial_path(home, corp_id, of) for of in partials)] if p.exists()]
-    for path in paths:
-        durable.remove(path)
-    return len(paths)
+    return [p for p in [*paths, *(partial_path(home, corp_id, of) for of in partials)] if p.exists()]
+
+
+def _rows(lake: Lake) -> Iterator[dict[str, Any]]:
+    """Yield what names files: rows of kind `media`, and those that were moved to the restricted. day: since 1970."""
+    snapshot = lake.snapshot()
+    rows = lake.read("media", snapshot.of("media"), columns=["origin", "seq", "ref_no", "sdkfileid", "sha256", "dt"])
+    yield from (rows.append_column("day", pc.cast(rows["dt"], "int32")) if rows.num_rows else rows).to_pylist()
+    moved = lake.read("restricted", snapshot.of("restricted"), columns=["body"], where=ds.field("row_kind") == "media")
+    for body in moved["body"].to_pylist():
+        row = msgspec.msgpack.decode(body)
+        yield {**row, "day": row["dt"]}

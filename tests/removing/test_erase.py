@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +10,21 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pipeline import compact, filekeys, holds, ingest, schema, stores
+from pipeline import compact, filekeys, holds, ingest, schema, stores, words
 from pipeline.approvals import store as approvals
 from pipeline.consenting import reconcile
 from pipeline.errors import NotAllowed, UsageError
 from pipeline.evidence import matter
 from pipeline.home import Home
 from pipeline.removing import erase, restricted, take_out
+from pipeline.removing.subject import DIRECTORY
 from pipeline.retention import store as retention
 from pipeline.search import index, narrow
+from pipeline.source import media_store
 from tests import firm
 from tests.consenting.test_reconcile import disagree, sound, told
 from tests.firm import CORP, T0, message, page, recall, run, values
+from tests.source.test_media import Files, fetch, image
 
 pytestmark = pytest.mark.slow
 T = TypeVar("T")
@@ -120,8 +124,9 @@ def test_a_hold_refuses_all_of_it_and_names_the_matter(tmp_path: Path) -> None:
     at, _ = archive(tmp_path)
     matter.begin(at, CORP, "M1", title="t", reason="r", review_on=None)
     holds.place(at, CORP, matter="M1", reason="lawsuit", external_userid="wmA", userid="lisi")
+    holds.place(at, CORP, matter="M1", reason="lawsuit", userid="lisi")
     plan = erase.of_request(at, CORP, "wmA")
-    assert plan.held == 1 and plan.matters == ("M1",)
+    assert plan.held == 1 and plan.matters == ("M1",)  # one record, though two holds cover it
     with pytest.raises(NotAllowed, match="M1") as refused:
         erase.do(at, CORP, plan, action="erase", params={}, reason="", approval="")
     assert refused.value.code == "REMOVAL_HELD" and values(at, "select count(*) from messages") == [7]
@@ -245,3 +250,39 @@ def test_restricted_records_are_removed_by_two_but_not_under_a_hold(tmp_path: Pa
     assert values(at, "select active, restricted, removed from counts") == [(4, 0, 3)]
     sound(at)
 
+
+
+@pytest.mark.parametrize("ours", ["restricted", "active"])
+def test_files_of_restricted_records_go_with_them_unless_another_record_shares_them(tmp_path: Path, ours: str) -> None:
+    """m1 and m3 are wmA's, m2 and m4 wmB's; m1 and m2 have the same file. wmA refused, so that all of wmA's is restricted.
+
+    Of wmA's (restricted) goes the file of m3 alone; of wmB's (active) that of m4 alone."""
+    at = firm.home(tmp_path)
+    customers = {1: "wmA", 2: "wmB", 3: "wmA", 4: "wmB"}
+    run(at, page(tmp_path, "a.json", {n: image(n, f"f{n}", to=[customer]) for n, customer in customers.items()}))
+    contents = {"f1": b"shared", "f2": b"shared", "f3": b"of wmA alone", "f4": b"of wmB alone"}
+    assert fetch(at, Files(contents)).unverifiable == 4
+    told(at, disagree("wmA", T0))
+    reconcile.run(at, CORP)
+    assert values(at, "select count(*) from restricted") == [2]
+
+    def there() -> set[str]:
+        return {name for name, data in contents.items() if media_store.address(at, CORP, "2026-11", hashlib.sha256(data).hexdigest()).exists()}
+
+    assert there() == {"f1", "f2", "f3", "f4"}
+    if ours == "restricted":
+        plan = erase.of_restricted(at, CORP, "wmA", restricted.chosen(at, CORP, customer="wmA", msgids=[]))
+        assert plan.counts["media"] == 1
+        lost = approved(at, lambda approval: erase.do(at, CORP, plan, action="restricted remove", params={}, reason="", approval=approval))
+    else:
+        assert erase.of_request(at, CORP, "wmB").counts["media"] == 1
+        lost = do(at, "wmB")
+    assert lost["media"] == 1
+    assert there() == {"f1", "f2", "f4" if ours == "restricted" else "f3"}
+    sound(at)
+
+
+def test_every_count_of_an_erasure_has_its_words() -> None:
+    told_of = {*stores.REGISTRY, *take_out.CONTENT, *DIRECTORY, "records", "restricted_now", "kept_restricted", "custody"}
+    for lang in ("zh", "en"):
+        assert all(words.say(f"erase.count.{name}", lang) for name in told_of)
