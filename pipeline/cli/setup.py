@@ -63,6 +63,11 @@ def config_set(
 ) -> None:
     """Change one setting."""
     path = CALL.home_path / "liuhen.toml"
+    if key == "keys.master":
+        raise UsageError(
+            "CONFIG_KEYS_MASTER", "keys.master is no setting to be changed: the keyring would not follow, and nothing could be opened",
+            remedy="`liuhen keyring rotate --to …` moves the keyring under another master key",
+        )  # fmt: skip
     with recorded("config set", setting=key, value=value):
         durable.replace(path, settings.changed(settings.read(path), key, value).encode())
         say(t("config.set.done", setting=key, value=value))

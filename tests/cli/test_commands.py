@@ -147,6 +147,14 @@ def test_no_setting_takes_a_character_that_is_not_seen(archive: Path, value: str
     assert (archive / "liuhen.toml").read_bytes() == before
 
 
+@pytest.mark.parametrize("value", ["file:other.key", "", "pkcs11:token=x"])
+def test_the_master_key_is_no_setting_and_the_home_stays_open(archive: Path, value: str) -> None:
+    before = (archive / "liuhen.toml").read_bytes()
+    ended = liuhen(archive, "config", "set", "keys.master", value)
+    assert ended.code == 2 and "CONFIG_KEYS_MASTER" in ended.err and "keyring rotate" in ended.err, ended.err
+    assert (archive / "liuhen.toml").read_bytes() == before
+
+
 def test_one_wrong_day_has_one_code_and_sentence(archive: Path) -> None:
     told = {liuhen(archive, *words, "--from", "2026-02-30").err for words in (["rescan"], ["search", "x"], ["review", "list"])}
     assert told == {"error DAY_INVALID: expected a Beijing day such as 2026-06-15; for example --from 2026-11-01\n"}, told
