@@ -69,6 +69,9 @@ def _bundle(case: Path, key: str | None, stamp_roots: Path | None, format: Forma
     described = [columns.column(n, "int" if n == "number" else "text", LANG) for n in ("number", "check", "result", "detail")]
     show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG)  # not emit: its notes are of a home
     if not report.sound:
+        for found in report.findings:
+            if found.fault:  # whole: a table is cut at the width of the terminal
+                say(t("check.fault", n=found.number, detail=cells.one_line(found.fault)))
         raise typer.Exit(int(Exit.VERIFY_FAILED))
     say(t("check.sound", n=report.records, size=report.checkpoint, manifest=report.manifest))
     if key is None:
