@@ -92,7 +92,7 @@ told AS (
             {'no': 21, 'part': 'uninspected', 'fact': 'voice', 'fact_zh': '语音与通话录音', 'fact_en': 'voice and call recordings', 'value': CAST(voice AS BIGINT), 'without_time': CAST(NULL AS BIGINT)},
             {'no': 22, 'part': 'uninspected', 'fact': 'videos', 'fact_zh': '视频', 'fact_en': 'videos', 'value': CAST(videos AS BIGINT), 'without_time': CAST(NULL AS BIGINT)},
             {'no': 23, 'part': 'uninspected', 'fact': 'files', 'fact_zh': '文件（只检查文件名）', 'fact_en': 'files (only their names are read)', 'value': CAST(files AS BIGINT), 'without_time': CAST(NULL AS BIGINT)},
-            {'no': 24, 'part': 'uninspected', 'fact': 'unfetched', 'fact_zh': '其中未取得或无法核对的文件', 'fact_en': 'of all, not fetched or not as declared', 'value': CAST(unfetched AS BIGINT), 'without_time': CAST(NULL AS BIGINT)},
+            {'no': 24, 'part': 'uninspected', 'fact': 'unfetched', 'fact_zh': '其中未取得或与声明不符的文件', 'fact_en': 'of all, not fetched or not as declared', 'value': CAST(unfetched AS BIGINT), 'without_time': CAST(NULL AS BIGINT)},
             {'no': 25, 'part': 'findings', 'fact': 'findings', 'fact_zh': '命中', 'fact_en': 'findings', 'value': CAST(findings AS BIGINT), 'without_time': CAST(NULL AS BIGINT)},
             {'no': 26, 'part': 'findings', 'fact': 'findings_high', 'fact_zh': '其中高风险', 'fact_en': 'of which high', 'value': CAST(findings_high AS BIGINT), 'without_time': CAST(NULL AS BIGINT)},
             {'no': 27, 'part': 'findings', 'fact': 'decided', 'fact_zh': '已有结论', 'fact_en': 'decided', 'value': CAST(decided AS BIGINT), 'without_time': CAST(NULL AS BIGINT)}
