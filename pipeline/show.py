@@ -6,7 +6,7 @@ Rules:
  (1) on a terminal the default is `table`, otherwise `jsonl`; parquet and xlsx do not go to a terminal.
  (2) a table on a terminal reads at most 1,000 rows and says that there are more; every other way writes all of them.
  (3) json and jsonl: UTF-8; instants ISO 8601 with +08:00, days ISO, decimals and integers with every digit, lists and structs as JSON.
-     On a terminal, characters that a terminal would obey or not show are written as \\uXXXX (the same JSON).
+     On a terminal, characters that a terminal would obey or not show are written as \\u and four hex digits (the same JSON).
  (4) csv: RFC 4180, text quoted, NULL empty and unquoted, UTF-8 with a byte order mark in a file (Excel needs it). A text that a
      spreadsheet would take for a formula (begins with = + - @, their full-width forms, tab, CR, LF) gets a leading apostrophe.
      Who needs the text byte for byte takes jsonl or parquet.
@@ -168,7 +168,7 @@ def _objects(columns: Sequence[Column], rows: Rows, *, escape: bool) -> Iterator
         yield _escaped(text.decode()).encode() if escape else text
 
 
-# Everything JSON leaves as it is and a terminal would obey, reorder or hide; only ever inside strings, where \uXXXX says the same.
+# Everything JSON leaves as it is and a terminal would obey, reorder or hide; only ever inside strings, where \u and four hex digits say the same.
 _ACTIVE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
