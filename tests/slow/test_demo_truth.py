@@ -2,6 +2,7 @@
 
 Once pulled from a double of WeCom, as `liuhen demo` does it; once from saved pages.
 The truth is told before anything is sealed, by what was planted; nothing of it comes from what is asked here.
+The home of the double is asked every audit, too, once demo_beside.py brought in what the demonstration has none of: demo_answers.yaml.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ from typing import Any
 
 import pytest
 
+from pipeline import audit
 from pipeline.demo import generate
 from pipeline.demo.truth import Truth
+from pipeline.home import Home
+from pipeline.reader import Reader
 from pipeline.simulate.server import serving
 from pipeline.simulate.simulator import Setting, Simulator
 from tests.cli.liuhen import liuhen
+from tests.slow import demo_beside
+from tests.sql.conftest import plain_row, read_yaml
 
 pytestmark = pytest.mark.slow
 MESSAGES = {"double": 1_500, "saved pages": 3_000}
@@ -199,3 +205,55 @@ def test_control_records_and_duplicates_are_counted_as_told(walk: Walk) -> None:
     assert walk.counted("SELECT kind, count(*) FROM control GROUP BY 1 ORDER BY 1") == walk.truth.control
     (row,) = walk.ask("SELECT duplicate FROM counts")
     assert row["duplicate"] == len(walk.truth.duplicates)
+
+
+# --- every audit, its answers typed: last, since what it is asked about is brought in beside the walk ---
+
+ANSWERS: dict[str, list[dict[str, Any]]] = read_yaml(Path(__file__).parent / "demo_answers.yaml")
+SHAPES = frozenset({"given", "where", "columns", "rows", "count", "sums", "tally"})
+DAYS = {"from": "2026-11-16", "to": "2026-11-20"}
+
+
+@pytest.fixture(scope="module")
+def reader(walk: Walk) -> Iterator[Reader]:
+    people = [json.loads(line) for line in (walk.home.parent / "source" / "directory.jsonl").read_text("utf-8").splitlines()]
+    demo_beside.bring(walk.home, {p["userid"] for p in people if p["kind"] == "employee" and p["valid_to"] is None}, walk.ask)
+    with Reader(Home(walk.home), walk.truth.corp_id) as opened:
+        yield opened
+
+
+def test_every_audit_has_its_typed_answers() -> None:
+    assert list(ANSWERS) == [a.name for a in audit.load_audits()]
+    for name, questions in ANSWERS.items():
+        for question in questions:
+            assert question.keys() <= SHAPES and question.keys() & {"rows", "count"}, name
+
+
+@pytest.mark.parametrize("walk", ["double"], indirect=True)
+@pytest.mark.parametrize(("name", "number"), [(name, n) for name, questions in ANSWERS.items() for n in range(len(questions))])
+def test_an_audit_answers_about_the_demonstration_as_typed(reader: Reader, name: str, number: int) -> None:
+    question, asked = ANSWERS[name][number], audit.find(name)
+    given = {p.name: DAYS[p.name] for p in asked.meta.parameters if p.name in DAYS} | {k: str(v) for k, v in question.get("given", {}).items()}
+    _, answer = audit.run(reader.connection, asked, audit.bind(asked, given))
+    columns = [c.name for c in asked.meta.columns]
+    rows = [dict(zip(columns, plain_row(row), strict=True)) for row in answer]
+    assert len(rows) == question.get("count", len(rows))
+    assert {column: sum(row[column] for row in rows) for column in question.get("sums", {})} == question.get("sums", {})
+    if "rows" in question:
+        assert narrowed(rows, question, columns) == question["rows"]
+
+
+def narrowed(rows: list[dict[str, Any]], question: dict[str, Any], columns: list[str]) -> list[list[Any]]:
+    """The rows that a question types: tallied, or those and of those the columns it wants, with ANY where that was typed and something is there."""
+    if "tally" in question:
+        found = Counter(tuple(row[column] for column in question["tally"]) for row in rows)
+        typed = [tuple(row[:-1]) for row in question["rows"]]
+        return [[*key, found[key]] for key in [*typed, *(found.keys() - set(typed))]]
+    chosen = question.get("columns", columns)
+    kept = [[row[c] for c in chosen] for row in rows if all(row[c] == value for c, value in question.get("where", {}).items())]
+    return [shown(row, typed) for row, typed in zip(kept, question["rows"], strict=False)] + kept[len(question["rows"]) :]
+
+
+def shown(row: list[Any], typed: list[Any]) -> list[Any]:
+    """The row, with ANY where that was typed and something is there."""
+    return ["ANY" if wanted == "ANY" and value else value for value, wanted in zip(row, typed, strict=True)]
