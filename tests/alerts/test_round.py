@@ -202,6 +202,7 @@ def test_what_waits_lies_encrypted_and_goes_with_the_record(tmp_path: Path, set_
     assert Queue(home, firm.CORP).waiting() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("erased", "left"), [([1], ["m2"]), ([1, 2], [])], ids=["one of two", "all"])
 @pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "refused"])
 def test_what_is_erased_while_its_batch_is_sent_is_not_written_again(tmp_path: Path, set_hook: Receiver, erased: list[int], left: list[str], is_taken: bool) -> None:

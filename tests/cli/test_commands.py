@@ -45,6 +45,7 @@ def test_the_summary_adds_up(archive: Path) -> None:
     assert found["archived"] == found["active"] + found["restricted"] + found["removed"] == 3
 
 
+@pytest.mark.slow
 def test_findings_beyond_a_thousand_of_a_message_and_rule_are_counted_and_told(tmp_path: Path) -> None:
     """c01-guarantee 1,500 and 1,001 times; 1,000 times, and in a withheld message, tells nothing."""
     at = firm.home(tmp_path)

@@ -61,6 +61,7 @@ def test_a_wrong_call_is_told_in_the_language_of_the_caller(call: list[str], zh:
     assert told.err.startswith(f"liuhen: {zh}") and own.err.startswith(f"liuhen: {en}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&-"])
 def test_a_stream_that_the_caller_closed_is_no_error(closed: str) -> None:
     words = shlex.join([sys.executable, "-m", "pipeline.cli", "--help"])

@@ -107,6 +107,7 @@ def test_no_file_is_called_what_a_stranger_called_it(case: bytes) -> None:
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_./ABCDEFGHIJKLMNOPQRSTUVWXYZ") and ".." not in name for name in unzipped(case))
 
 
+@pytest.mark.slow
 def test_the_same_export_gives_the_same_bytes(archive: Home, case: bytes, tmp_path: Path) -> None:
     size = checkpoint.find(archive, firm.CORP, None).size
     firm.run(archive, firm.page(tmp_path, "later.json", {50: firm.message(50, "后来的话")}))
@@ -349,6 +350,7 @@ DAMAGES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_both_verifiers_name_what_was_changed(case: bytes, tmp_path: Path, name: str) -> None:
     damage, named = DAMAGES[name]

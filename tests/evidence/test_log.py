@@ -373,6 +373,7 @@ def test_a_log_that_another_key_signed_is_not_continued(archive: Home, tmp_path:
     assert told.value.code == "CHECKPOINT_KEY_CHANGED"
 
 
+@pytest.mark.slow
 @given(st.integers(0, 300))
 def test_a_root_that_grows_is_the_trees(size: int) -> None:
     grown, hashes = Frontier(), [leaf_hash(n, hashlib.sha256(bytes([n % 251])).digest()) for n in range(size)]
@@ -381,6 +382,7 @@ def test_a_root_that_grows_is_the_trees(size: int) -> None:
     assert grown.root() == Tree(b"".join(hashes)).root() and grown.size == size
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 130), st.integers(0, 129))
 def test_pymerkle_finds_the_same_roots_paths_and_proofs(size: int, number: int) -> None:

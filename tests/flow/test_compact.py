@@ -209,6 +209,7 @@ def test_rows_lie_sorted_in_their_bucket_with_statistics_and_no_text_among_them(
         assert with_statistics == set(schema.kind("messages").statistics)
 
 
+@pytest.mark.slow
 def test_what_comes_after_a_compaction_is_moved_into_the_same_files(compacted: Home, tmp_path: Path) -> None:
     home = compacted
     before = {f.path for f in home.lake(CORP).snapshot().of("messages")}
@@ -234,6 +235,7 @@ def test_what_loses_rows_keeps_the_row_groups_of_its_kind(home: Home, monkeypatc
             assert {opened.metadata.row_group(n).num_rows for n in range(opened.metadata.num_row_groups)} <= {1, 2}
 
 
+@pytest.mark.slow
 def test_rows_are_read_in_ranges_and_a_day_that_is_too_large_by_groups_of_buckets(home: Home, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     ranges = []
     monkeypatch.setattr(compact, "_SAMPLE_ROWS", 1)
@@ -290,6 +292,7 @@ def test_a_range_ends_with_the_last_day_that_fits(values: list[int], most: int, 
     assert list(compact._ends(pa.array(values, pa.int64()), most)) == ends
 
 
+@pytest.mark.slow
 def test_a_month_with_too_many_row_groups_is_written_a_few_buckets_at_a_time(home: Home, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     groups = []
     monkeypatch.setattr(compact, "OPEN_CHUNKS", 20)
@@ -394,6 +397,7 @@ def test_old_files_stay_ten_minutes_and_a_reader_of_an_older_version_goes_on(hom
         assert reader.rows(query) == told and reader.arrow(query).num_rows == len(told)  # re-opened, once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", [pytest.param("_connect", id="it opens"), pytest.param("_register", id="it looks at a kind"), pytest.param("_with", id="it asks")]
 )
@@ -412,6 +416,7 @@ def test_erasures_that_follow_each_other_while_a_reader(home: Home, monkeypatch:
     assert not todo and [r["seq"] for r in found] == [n for n in told if n not in gone]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "narrowed", [pytest.param(lambda r: r._only(), id="messages"), pytest.param(lambda r: r.of_findings([], date(2026, 1, 1), date(2027, 1, 1)), id="findings")]
 )
@@ -451,6 +456,7 @@ def test_superseded_imports_and_reopened_bytes_go_through_the_same_list(tmp_path
     assert old not in on_disk(lake) and on_disk(lake) == named(lake)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ahead", "then", "gone"),
     [
@@ -562,6 +568,7 @@ def test_the_key_of_an_emptied_month_ends_with_its_last_file_and_copies_die(home
         fresh.read("messages", [copy])
 
 
+@pytest.mark.slow
 def test_a_key_waits_for_files_that_were_staged_under_it(home: Home, tmp_path: Path) -> None:
     """A worker staged before the compaction; its manifest is committed after it: not a row may be lost."""
     from pipeline import commit, landing
@@ -618,6 +625,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield todo.append
 
 
+@pytest.mark.slow
 def test_a_commit_that_comes_between_costs_nothing_when_the_inputs_are_still_there(home: Home, asked: dict[str, Any], between: Any) -> None:
     written: list[int] = []
     between(lambda: written.append(append(home, CORP, [("acks", ack())], what="test")))
@@ -641,6 +649,7 @@ def test_an_erasure_that_comes_between_is_not_undone(home: Home, between: Any) -
     assert on_disk(lake) == named(lake)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_an_erasure_while_files_get_their_names_leaves_none_of_them(home: Home, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has looked which files bear the token on its list when one of them gets its name, so it misses that one, and takes those not yet finished."""
@@ -672,6 +681,7 @@ def test_an_erasure_while_files_get_their_names_leaves_none_of_them(home: Home, 
     assert on_disk(lake) == named(lake)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1, 5, 20])
 def test_an_erasure_while_a_compaction_reads_is_not_undone(home: Home, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its inputs go under its hands, and their key with them."""
@@ -693,6 +703,7 @@ def test_an_erasure_while_a_compaction_reads_is_not_undone(home: Home, number: i
     assert on_disk(lake) == named(lake)
 
 
+@pytest.mark.slow
 def test_another_compaction_that_comes_between_wins_and_nothing_is_there_twice(home: Home, asked: dict[str, Any], between: Any) -> None:
     between(lambda: compact.run(home, CORP))
     compact.run(home, CORP)
@@ -702,6 +713,7 @@ def test_another_compaction_that_comes_between_wins_and_nothing_is_there_twice(h
     assert on_disk(lake) == named(lake) and seen(home) == asked
 
 
+@pytest.mark.slow
 def test_files_of_a_compaction_that_slept_too_long_are_written_again(home: Home, asked: dict[str, Any], between: Any) -> None:
     """Its list came due while it slept; what it had written was unlinked with it."""
     between(lambda: purges.run(home, CORP, at_once=True))

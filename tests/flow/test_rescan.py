@@ -136,6 +136,7 @@ LINES = ("这个稳不稳", "放心吧", "不保本的", "收款码发您了", "
 PIECES = ("保", "保保", "本本", "息", "加我", "➕", "薇", "❤️信", "信聊", "给您返", "两个点", "肯定能", "赚 钱", "密码是", "a1b2c3", "，", "稳 赚", "不賠", "\u200b")
 
 
+@pytest.mark.slow
 def test_conversations_that_are_not_looked_at_would_have_shown_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Held to the plain way: every message of every conversation made an object and searched."""
     at, rng = home(tmp_path), random.Random(7)

@@ -85,6 +85,7 @@ def pages(folder: Path, count: int) -> list[Path]:
     return list(told.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bound", "count"),
     [pytest.param(BOUND, 7, id="seven pages, a bound of three"), pytest.param(64, 100, id="a hundred pages, the bound as it is", marks=pytest.mark.slow)],
@@ -102,6 +103,7 @@ def test_one_long_ingest_of_small_portions(bound: int, count: int, tmp_path: Pat
     whole(at)
 
 
+@pytest.mark.slow
 def test_withheld_bytes_of_many_capture_days_are_one_file_a_day_and_few_more(tmp_path: Path, narrow: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A day's bytes end with the day's own key: they are merged by themselves, but not left to pile up day after day."""
     at, real, n = firm.home(tmp_path), clock.now_ms, 0

@@ -81,6 +81,7 @@ def test_a_plan_that_always_loses_is_made_in_its_turn_and_the_others_go_on(tmp_p
     assert lost == [True] * turns.LOSSES + [False]
 
 
+@pytest.mark.slow
 def test_an_erasure_beside_others_who_commit_without_end_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = firm.home(tmp_path)
     firm.run(at, firm.page(tmp_path, "a.json", {n: message(n, at_ms=T0) for n in (1, 2, 3)}))

@@ -137,6 +137,7 @@ def test_a_callback_of_a_leaver_is_taken_before_wecom_forgets_him(first: tuple[H
     assert callback_store.waiting(home, "ww1") == []
 
 
+@pytest.mark.slow
 def test_a_handover_that_waited_for_the_customer_is_asked_about_until_it_is_settled(tmp_path: Path) -> None:
     home = firm.home(tmp_path, keys=(), settings={"corp.ww1.contacts_secret": "env:X"})
     waits, done = ({**OK, "customer": [{"external_userid": "wmA", "status": status, "takeover_time": at}]} for status, at in ((2, 0), (1, NOW // 1000 + 700_000)))

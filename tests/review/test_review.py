@@ -223,6 +223,7 @@ def _took(home: Path, data: bytes, *, code: int = 0) -> str:
     return ended.err
 
 
+@pytest.mark.slow
 def test_a_worklist_taken_twice_is_kept_once_and_the_second_time_says_so(archive: Home) -> None:
     def fill(rows: list[list[Any]]) -> None:
         rows[1][1], rows[1][2] = "违规", "承诺收益"
@@ -240,6 +241,7 @@ def test_a_worklist_taken_twice_is_kept_once_and_the_second_time_says_so(archive
     assert [r["decision"] for r in said] == ["not_violation", "violation", "reopened"]
 
 
+@pytest.mark.slow
 def test_a_worklist_taken_by_two_at_the_same_time_is_kept_once(archive: Home) -> None:
     """Who looked up what is there already must not have it kept by another one meanwhile: the second one is told to come again."""
     data = filled(workbook(ask(archive)), _violation)
@@ -307,6 +309,7 @@ def test_a_sample_is_drawn_again_by_its_seed_and_holds_no_finding(archive: Home)
         assert set(drawn(reader, "all", 1_000)) == set(range(3, 24))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("risk", [pytest.param(False, id="at random"), pytest.param(True, id="by risk")])
 def test_a_sample_is_what_the_lots_of_all_messages_without_findings_say(archive: Home, risk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "SPARE", 0)  # so that a message with a finding is drawn, and another one looked for
@@ -326,6 +329,7 @@ def test_a_sample_is_what_the_lots_of_all_messages_without_findings_say(archive:
                 assert found == wanted[:count]
 
 
+@pytest.mark.slow
 def test_a_sample_by_risk_prefers_employees_with_findings(archive: Home, tmp_path: Path) -> None:
     quiet = {n: firm.message(n, f"闲聊{n}", sender="wangwu") for n in range(100, 120)}
     firm.run(archive, firm.page(tmp_path, "q.json", quiet))

@@ -66,6 +66,7 @@ def test_what_summed_up_an_output_leaves_nothing_to_flush_behind() -> None:
         assert below.sum.hexdigest() == hashlib.sha256("第1句\n".encode()).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "rows"),
     [

@@ -44,6 +44,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         yield at, compacted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conversation", ["wr1", "wmA|zhangsan", "nobody|wmZ"])
 def test_a_part_of_the_archive_says_the_same_of_one_conversation(archive: tuple[Home, bool], conversation: str) -> None:
     at, compacted = archive
@@ -60,6 +61,7 @@ def test_a_part_of_the_archive_says_the_same_of_one_conversation(archive: tuple[
         assert len(before["messages"]) == {"wr1": 8, "wmA|zhangsan": 13, "nobody|wmZ": 0}[conversation]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conversation", ["wr1", "wmA|zhangsan", "nobody|wmZ"])
 def test_row_groups_of_findings_are_those_that_hold_one_of_the_conversation(archive: tuple[Home, bool], conversation: str) -> None:
     with Reader(archive[0], firm.CORP) as reader:
@@ -79,6 +81,7 @@ def asked(reader: Reader, conversation: str) -> dict[str, list[dict[str, Any]]]:
     return {v: reader.rows(media if v == "media" else f"SELECT * FROM {v} {where}", {"id": conversation}) for v in VIEWS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["wmA", "wmB", "wmNobody"])
 @pytest.mark.parametrize("name", ["customer-thread", "customer-conversations"])
 def test_an_audit_about_a_person_says_the_same_from_this_persons_messages(archive: tuple[Home, bool], name: str, who: str) -> None:

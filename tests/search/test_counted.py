@@ -89,6 +89,7 @@ def kept(at: Home) -> list[Path]:
     return sorted((at.path / "search" / firm.CORP).glob("*.columns"))
 
 
+@pytest.mark.slow
 def test_every_question_is_answered_as_by_the_data_files(archive: Home, told: list[list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether all is kept, nothing, or the half of it; the answers to three of them by hand."""
     assert told[1][0]["count_star()"] == 423 and told[3] == [{"seq": 300, "text": "第 300 句"}] and told[5] == []
@@ -114,6 +115,7 @@ NARROWED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["", "FEW_CONVERSATIONS", "THEIR_GROUPS"], ids=["few conversations", "many of them", "in many row groups"])
 def test_audits_that_look_at_what_matters_alone_answer_as_over_all_messages(archive: Home, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The case files of sql/audit prove the queries; this proves that reading less changes nothing."""
@@ -133,6 +135,7 @@ def test_audits_that_look_at_what_matters_alone_answer_as_over_all_messages(arch
     assert [name for name, n in rows.items() if not n] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("employee", "found"), [("ZhangSan", ["wm0|zhangsan"]), ("lisi", [])], ids=["one conversation", "none"])
 def test_messages_of_few_conversations_come_from_their_row_groups_and_findings_with_them(
     archive: Home, employee: str, found: list[str], monkeypatch: pytest.MonkeyPatch
@@ -203,6 +206,7 @@ def test_the_view_says_the_same_by_its_own_join(archive: Home) -> None:
     assert {r["msgid"]: (r["recalled_at"], r["recalled_by"]) for r in quick} == recalls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [[], [0], [3, 4, 5, 6], [0, 9, 10, 29], [12, 22], list(range(30))], ids=str)
 def test_other_columns_come_from_the_row_groups_that_hold_the_rows(archive: Home, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     lake = archive.lake(firm.CORP)
@@ -366,6 +370,7 @@ IN_ITS_PLACE: dict[str, Callable[[Path], object]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", IN_ITS_PLACE)
 def test_whatever_lies_in_its_place_is_passed_by_and_told(archive: Home, told: list[list[dict[str, Any]]], what: str) -> None:
     folder = archive.path / "search" / firm.CORP

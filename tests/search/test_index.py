@@ -124,6 +124,7 @@ def indexes(at: Home) -> list[Path]:
     return sorted((at.path / "search" / firm.CORP).glob("*.index"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,11 +97,13 @@ MESSAGES = st.builds(
 DAYS = st.sampled_from([(date(1970, 1, 1), date(9999, 12, 31)), (date(2026, 3, 2), date(2026, 3, 2)), (date(2026, 3, 3), date(2026, 3, 9))])
 
 
+@pytest.mark.slow
 @given(st.lists(MESSAGES, max_size=24), DAYS, st.sampled_from([0, 1, 2, 24]))
 def test_it_answers_as_a_loop_over_sorted_messages(said: list[Said], days: tuple[date, date], hours: int) -> None:
     assert asked(said, days, hours) == plainly(said, days, hours)
 
 
+@pytest.mark.slow
 def test_so_do_many_messages_of_several_threads() -> None:
     dice = random.Random(5)
     said = [Said(dice.randrange(5_000), dice.random() < 0.5, dice.randrange(2_000_000) / 100, f"emp{dice.randrange(40)}") for _ in range(150_000)]

@@ -356,6 +356,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", HOSTILE)
 def test_hostile_bytes_end_as_failures_in_time_proportional_to_their_size(data: bytes) -> None:
     begin = time.process_time()

@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -243,6 +244,7 @@ scenes = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(crowded)
 def test_the_register_says_at_every_instant_what_the_rules_read(history: list[Event]) -> None:
@@ -266,6 +268,7 @@ def test_the_gate_decides_as_the_rules_read(scene: tuple[list[Event], list[Messa
         assert (decision.fate, decision.consent) == oracle(message, history, entries, policy)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(scenes, policies, st.randoms(use_true_random=False), st.integers(1, 4))
 def test_the_order_and_the_portions_in_which_events_arrive_change_no_decision(

@@ -154,6 +154,7 @@ def test_the_directory_has_the_columns_of_the_schema_and_everybody_once(demo: De
 # --- what a reader finds ---
 
 
+@pytest.mark.slow
 def test_each_failure_is_the_one_that_the_truth_tells(demo: Demo, first: Opened, later: Opened) -> None:
     # What only the committer can know: who was first.
     committed = {"MSGID_CONFLICT": 1, "SEQ_CONFLICT": 1}

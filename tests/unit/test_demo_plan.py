@@ -315,6 +315,7 @@ def test_violations_are_counted_by_who_said_them_without_quotes(medium: Plan) ->
     assert {p.employee for p in facts.phrases if p.kind == "customer_words"} == {None}
 
 
+@pytest.mark.slow
 def test_larger_plans_use_every_planted_line() -> None:
     facts = told(made(20_000))
     assert facts.records == 20_000 and facts.fates["withheld"] <= 200

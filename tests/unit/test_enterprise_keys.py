@@ -148,6 +148,7 @@ def test_the_sentence_says_what_was_found_and_what_to_do(data: bytes, sentence: 
     assert str(error.value) == sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [3072, 4096])
 def test_a_larger_key_is_taken_with_a_warning(bits: int) -> None:
     key = load_private_key(pem(rsa.generate_private_key(65537, bits), PKCS8), None)

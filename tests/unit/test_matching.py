@@ -242,6 +242,7 @@ def test_suppressed_findings_do_not_crowd_out_one_that_counts() -> None:
     assert [f.start_cp for f in findings if f.suppressed_by is None] == [6000]
 
 
+@pytest.mark.slow
 def test_a_message_full_of_hits_ends_in_bounded_time_and_says_what_it_left_out() -> None:
     rules = rule("保本", "保本保息保息", negations=True)  # windows overlap by the longer one: nothing may be counted in both
     findings, dropped = find(message_of("不保本" * 60_000), decision_of(), lexicon_of(rules))

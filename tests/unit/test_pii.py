@@ -240,6 +240,7 @@ PATTERNS = ["1", "1 ", "12-", "4444 ", "6222020", "卡号4444 ", "138 0013 ", "0
 PATTERNS += ["a", "a@", "a." * 30 + "@", "@", "密码", "密码是 ", "1234 验证码"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_time_grows_with_length_and_no_faster(pattern: str) -> None:
     """Eight times the length takes about eight times as long; work that grew with the square would take sixty-four times."""

@@ -263,6 +263,7 @@ def test_a_file_name_that_is_no_unicode_can_be_shown_and_stored(tmp_path: Path) 
     assert page.name.encode()
 
 
+@pytest.mark.slow
 def test_a_long_file_is_read_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "long.jsonl.zst"
     with zstandard.open(path, "wb") as out:

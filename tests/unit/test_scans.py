@@ -56,6 +56,7 @@ CONDITIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [["seq", "text"], ["parts", "dt", "quotes"], None], ids=["two columns", "nested ones", "all"])
 @pytest.mark.parametrize(("where", "rows"), CONDITIONS)
 def test_row_groups_are_read_as_arrow_scans_them(lake: Lake, where: Any, rows: int, columns: Sequence[str] | None) -> None:
@@ -68,6 +69,7 @@ def test_row_groups_are_read_as_arrow_scans_them(lake: Lake, where: Any, rows: i
     assert read.equals(by_arrow) and read.schema.equals(by_arrow.schema)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "rows"), CONDITIONS)
 def test_a_filtered_dataset_is_read_as_arrow_scans_it(lake: Lake, where: Any, rows: int) -> None:
     dataset = lake.dataset("messages", two_files(lake)).filter(ds.field("seq") >= pa.scalar(10, pa.uint64()))
@@ -142,6 +144,7 @@ def test_a_file_that_is_gone_is_an_error_of_the_storage(lake: Lake) -> None:
         list(dataset.scanner(columns=["seq"], filter=on(2)).to_batches())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [{}, {"MOST_ROWS": 7}], ids=["row group by row group", "by Arrow"])
 @pytest.mark.parametrize(("where", "rows"), CONDITIONS)
 def test_words_that_are_handed_by_number_are_the_same_words(lake: Lake, monkeypatch: pytest.MonkeyPatch, what: dict[str, int], where: Any, rows: int) -> None:

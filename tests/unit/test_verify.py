@@ -329,6 +329,7 @@ def said(work: verify_work.Work, cores: int) -> list[object]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_files_read_on_two_cores_say_what_they_say_on_one(work: verify_work.Work) -> None:
     assert said(work, 2) == said(work, 1)
     assert [len(d.report.findings) for _, d in verify_work.all_of(work, cores=2)] == [0, 0, 1, 0]

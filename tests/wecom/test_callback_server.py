@@ -190,6 +190,7 @@ def test_a_sender_that_trickles_its_headers_is_cut_off(serving: Serving, monkeyp
         assert time.perf_counter() - began > 0.2
 
 
+@pytest.mark.slow
 def test_more_connections_than_are_taken_are_closed_and_later_ones_served(serving: Serving) -> None:
     many = [socket.create_connection(("127.0.0.1", serving.server.server_address[1]), timeout=60) for _ in range(callback_server.CONNECTIONS + 10)]
     time.sleep(0.3)
