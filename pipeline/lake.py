@@ -248,6 +248,8 @@ def reading(kind: str) -> Iterator[None]:
         if error.errno:
             raise durable.storage_error(error, "reading the lake") from error
         raise VerifyFailed("FILE_DAMAGED", f"a file of kind {kind} was changed after it was written", remedy="restore it from its backup") from error
+    except pa.ArrowInvalid as error:  # of a scan, where the file has not even the form of one
+        raise VerifyFailed("FILE_DAMAGED", f"a file of kind {kind} was changed after it was written", remedy="restore it from its backup") from error
 
 
 def as_declared(table: pa.Table, kind: str, columns: Sequence[str] | None = None) -> pa.Table:

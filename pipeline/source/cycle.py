@@ -21,7 +21,7 @@ import msgspec
 
 from pipeline import clock
 from pipeline.commit import FATES
-from pipeline.errors import EXIT_PRECEDENCE, ArchiveError, Exit, Locked, UsageError
+from pipeline.errors import EXIT_PRECEDENCE, ArchiveError, Exit, Locked, UsageError, VerifyFailed
 from pipeline.home import Home
 from pipeline.ingest import Ended, new_run_id, silent
 from pipeline.ingest import Summary as IngestSummary
@@ -89,6 +89,7 @@ STEPS: tuple[Step, ...] = (
     Step("consent_new", "pipeline.consenting.cycle_steps:sync_new"),
     Step("reconcile", "pipeline.consenting.cycle_steps:reconcile"),
     Step("media", "pipeline.source.cycle:media"),
+    Step("media_sweep", "pipeline.source.cycle:media_sweep"),
     Step("alerts", "pipeline.source.cycle:alerts"),
     Step("checkpoint", "pipeline.evidence.cycle_steps:sign"),
     Step("stamps", "pipeline.evidence.cycle_steps:stamp"),
@@ -197,6 +198,20 @@ def media(cycle: Cycle) -> Told:
         return Told(skipped="no file waits")
     told = Fetch(cycle.home, cycle.corp_id, cycle.source, progress=cycle.progress, stop=cycle.stop, again=cycle.again, sleep=cycle.pause).run()
     return Told(told=told, exit_code=told.exit_code, code=told.code)
+
+
+def media_sweep(cycle: Cycle) -> Told:
+    """Fetched files that no row names any more; rows that cannot be read keep all of them, and no other step from its work."""
+    from pipeline.durable import Vanished
+    from pipeline.source import media_sweep as sweeping
+
+    try:
+        told = sweeping.run(cycle.home, cycle.corp_id)
+    except Vanished:
+        told = None  # read while others tidied up: the next cycle looks again
+    except VerifyFailed as error:
+        return Told(exit_code=int(error.exit_code), code=error.code)
+    return Told(told=told) if told is not None and told != sweeping.Swept() else Told()
 
 
 def alerts(cycle: Cycle) -> Told:

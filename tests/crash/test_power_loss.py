@@ -26,6 +26,7 @@ from tests.crash import (
     test_directory_killed,
     test_erase_killed,
     test_index_killed,
+    test_media_sweep_killed,
     test_pull_killed,
     test_reconcile_killed,
     test_rescan_killed,
@@ -88,6 +89,7 @@ WRITERS = {
     "directory": Writer(test_directory_killed.prepare, test_directory_killed.work, test_directory_killed.found),
     "search index": Writer(test_index_killed.prepare, test_index_killed.work, test_index_killed.found),
     "keyring rotation": Writer(with_pages(prepare_late_key), rotated, readable),
+    "sweep of fetched files": Writer(test_media_sweep_killed.prepare, test_media_sweep_killed.work, test_media_sweep_killed.found),
     "pull and files": Writer(test_pull_killed.prepare, test_pull_killed.work, test_pull_killed.state),
 }
 
