@@ -24,6 +24,7 @@ What everything stands on
     config.py            liuhen.toml, parsed and checked once
     config_told.py       a setting that does not fit: what was expected, what came
     home.py              the folder that holds all of it
+    config_tried.py      a new value of a setting, tried on whoever is going to use it
     roles/               who may do what, and which rows a person sees
     approvals/           a second person's approval, bound to exactly what was asked
 

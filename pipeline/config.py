@@ -32,7 +32,7 @@ class Corp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     archive_secret: str = ""
     contacts_secret: str = ""
     app_secret: str = ""
-    app_agent_id: Annotated[int, msgspec.Meta(ge=0)] = 0
+    app_agent_id: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
     callback_token: str = ""
     callback_aes_key: str = ""
 
@@ -474,12 +474,23 @@ def get(text: str, key: str) -> object:
     return value
 
 
+def _one_setting(value: object, key: str) -> None:
+    """Refuse a group of settings, which would be replaced as a whole, and what everything is kept under."""
+    if key != "expiry.certificates" and (key == "corp" or isinstance(value, dict)):
+        raise UsageError("CONFIG_KEY_GROUP", f"{key!r} is a group of settings: expected the name of one", remedy="`liuhen config get` lists them")
+    if key.startswith("corp.") and key.endswith(".id"):
+        raise UsageError(
+            "CONFIG_CORP_ID", f"{key} is no setting to be changed: everything that is kept is kept under it",
+            remedy="put a [[corp]] block of its own for another corp into liuhen.toml",
+        )  # fmt: skip
+
+
 def changed(text: str, key: str, value: str) -> str:
     """Return the text with dotted `key` set to `value` (TOML, or a bare word taken as a string), comments kept and everything checked."""
     import tomlkit
     import tomlkit.exceptions
 
-    get(text, key)
+    _one_setting(get(text, key), key)
     document = tomlkit.parse(text)
     *path, last = key.split(".")
     at: Any = document

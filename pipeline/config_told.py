@@ -24,7 +24,8 @@ def refusal(problem: str, values: Any, config: type) -> UsageError | None:
 
     problem: as msgspec tells it; values: the parsed file; config: the struct that it does not fit."""
     found = _PLACE.search(problem)
-    steps = [name or int(n) for name, n in _STEP.findall(found["place"])] if found and "..." not in found["place"] else []
+    place = found["place"].removesuffix("[...]") if found else ""  # of a table the key is not told
+    steps = [name or int(n) for name, n in _STEP.findall(place)] if "..." not in place else []
     try:
         kind, value = _at(inspect.type_info(config), values, steps)
     except (KeyError, IndexError, TypeError):
@@ -68,6 +69,8 @@ def _refused(setting: str, kind: Any, came: str) -> UsageError | None:
             return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is not a text in quotes, as it must be", remedy=what_to_do)
         case inspect.VarTupleType() if not isinstance(kind.item_type, inspect.StructType):
             return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is not a list such as {_list(kind)}, as it must be", remedy=what_to_do)
+        case inspect.DictType():
+            return UsageError("CONFIG_INVALID", f"liuhen.toml: {setting} is not a table such as {_table()}, as it must be", remedy=what_to_do)
     return None
 
 
@@ -76,6 +79,10 @@ def _span(kind: Any) -> str:
     if kind.le is None:
         return f"≥{kind.ge:g}"
     return f">{kind.gt:g}–{kind.le:g}" if kind.gt is not None else f"{kind.ge:g}–{kind.le:g}"
+
+
+def _table() -> str:
+    return '{ "a" = "2027-01-15" }'
 
 
 def _list(kind: Any) -> str:

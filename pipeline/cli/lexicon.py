@@ -193,11 +193,14 @@ def lexicon_add(
 @lexicon_app.command("remove", help=t("usage.lexicon.remove"))
 def lexicon_remove(pack_id: Annotated[str, typer.Argument(help=t("usage.lexicon.id"), metavar="ID")]) -> None:
     """Remove a pack of this home; its findings and the versions that had it stay."""
-    from pipeline.match import history
+    from pipeline.match import history, lexicon
+    from pipeline.match.packfile import read_pack
     from pipeline.workbench import packs_of
 
     with recorded("lexicon remove", id=pack_id):
         history.keep(CALL.home, packs_of(CALL.home))
+        switched, left = CALL.home.config.lexicon, (*lexicon.shipped_packs(), *(own for own in CALL.home.own_packs() if own.name != pack_id))
+        lexicon.refuse_unknown((*switched.on, *switched.off), {rule.id for source in left for rule in read_pack(source).rules})
         CALL.home.remove_pack(pack_id)
         say(t("lexicon.remove.done", id=pack_id))
 

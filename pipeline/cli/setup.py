@@ -18,7 +18,7 @@ from pipeline import config as settings
 from pipeline.cli.output import Format, OutputFile, emit, format_option, output_option
 from pipeline.cli.root import CALL, app, recorded, say, t
 from pipeline.config import Corp
-from pipeline.errors import UsageError
+from pipeline.errors import ArchiveError, UsageError
 
 config_app = typer.Typer(help=t("usage.config"), no_args_is_help=True)
 keys_app = typer.Typer(help=t("usage.keys"), no_args_is_help=True)
@@ -62,14 +62,18 @@ def config_set(
     key: Annotated[str, typer.Argument(help=t("usage.config.key"), metavar="KEY")], value: Annotated[str, typer.Argument(help=t("usage.config.value"), metavar="VALUE")]
 ) -> None:
     """Change one setting."""
+    from pipeline import config_tried
+
     path = CALL.home_path / "liuhen.toml"
-    if key == "keys.master":
-        raise UsageError(
-            "CONFIG_KEYS_MASTER", "keys.master is no setting to be changed: the keyring would not follow, and nothing could be opened",
-            remedy="`liuhen keyring rotate --to …` moves the keyring under another master key",
-        )  # fmt: skip
-    with recorded("config set", setting=key, value=value):
-        durable.replace(path, settings.changed(settings.read(path), key, value).encode())
+    refused, new = None, ""
+    try:
+        new = config_tried.changed(CALL.home, settings.read(path), key, value)
+    except ArchiveError as error:
+        refused = error
+    with recorded("config set", setting=key, **({} if refused else {"value": value})):  # what is refused may be a secret in the wrong place
+        if refused:
+            raise refused
+        durable.replace(path, new.encode())
         say(t("config.set.done", setting=key, value=value))
 
 

@@ -33,6 +33,11 @@ def signing_key(home: Home, corp_id: str) -> note.Signer:
     setting = home.config.evidence.signing_key
     if setting:
         return TokenSigner(setting, home.path)
+    return _own(home, corp_id)
+
+
+def _own(home: Home, corp_id: str) -> note.Signer:
+    """Return the keyring's key for a corp's checkpoints, made when first asked for."""
     unit = f"{corp_id}/{KEY_UNIT}"
     names = home.keyring.names(f"{unit}#")
     return Ed25519PrivateKey.from_private_bytes(home.keyring.get(names[0] if names else home.keyring.current(unit)))
@@ -75,6 +80,17 @@ def key_changed() -> VerifyFailed:
         "the checkpoints of this log were signed by another key than the one configured",
         remedy="set evidence.signing_key back to what signed them",
     )
+
+
+def check_setting(home: Home, setting: str) -> None:
+    """Raise UsageError or VerifyFailed where `evidence.signing_key` cannot be this: no key on a token, or another than signed a log that has begun.
+
+    The token is asked only where a log has begun."""
+    signer = TokenSigner(setting, home.path) if setting else None
+    for corp in home.config.corp:
+        told = _told(home.path / "evidence" / corp.id / "log.vkey")
+        if told is not None and key_of(signer or _own(home, corp.id), corp.id) != told:
+            raise key_changed()
 
 
 class TokenSigner:

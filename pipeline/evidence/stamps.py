@@ -194,10 +194,25 @@ def _auth(home: Home) -> tuple[str, str] | None:
 def _roots(home: Home) -> tuple[bytes, list[x509.Certificate]]:
     """Return the configured roots, as PEM and parsed."""
     settings = home.config.evidence
-    if not settings.stamp_url.startswith(("https://", "http://")):
+    check_url(settings.stamp_url)
+    return roots(home.path / settings.stamp_roots if settings.stamp_roots else None)
+
+
+def check_url(url: str) -> None:
+    """Raise UsageError STAMP_URL unless this is the address of an authority, without credentials in it."""
+    from pipeline.wecom import client
+
+    parts = client.address(url)
+    if parts is None or parts.scheme not in ("https", "http"):
         raise UsageError("STAMP_URL", "evidence.stamp_url: expected an https or http address", remedy="correct it in liuhen.toml")
+    if parts.username or parts.password:
+        raise UsageError("STAMP_URL", "evidence.stamp_url: expected an address without credentials", remedy="put them where evidence.stamp_credentials says")
+
+
+def roots(file: Path | None) -> tuple[bytes, list[x509.Certificate]]:
+    """Return an authority's root certificates as PEM and parsed; raises UsageError STAMP_ROOTS."""
     try:
-        pem = Path(home.path / settings.stamp_roots).read_bytes() if settings.stamp_roots else b""
+        pem = file.read_bytes() if file else b""
         return pem, stamp_check.certificates(pem)
     except (OSError, ValueError) as error:
         raise UsageError(

@@ -162,8 +162,7 @@ def load_packs(sources: Sequence[PackSource], *, on: Collection[str] = (), off: 
     _refuse_shared_ids("pack", [pack.id for pack in packs])
     ids = [rule.id for pack in packs for rule in pack.rules]
     _refuse_shared_ids("rule", ids)
-    for unknown in sorted({*on, *off} - set(ids)):
-        raise UsageError("LEXICON_INVALID", f"the settings switch the rule {unknown}, which no keyword pack has", remedy="correct [lexicon] in liuhen.toml")
+    refuse_unknown((*on, *off), ids)
     lexicon = compile_packs(packs, on, off)
     if lexicon.version in proven:
         return lexicon
@@ -174,6 +173,12 @@ def load_packs(sources: Sequence[PackSource], *, on: Collection[str] = (), off: 
         prove(compile_packs([pack for pack in awake if pack.rules], on=resting))
     proven.add(lexicon.version)
     return lexicon
+
+
+def refuse_unknown(switched: Collection[str], ids: Collection[str]) -> None:
+    """Raise UsageError LEXICON_INVALID for a rule that the settings switch on or off and that is none of `ids`, those of all packs."""
+    for unknown in sorted(set(switched) - set(ids)):
+        raise UsageError("LEXICON_INVALID", f"the settings switch the rule {unknown}, which no keyword pack has", remedy="correct [lexicon] in liuhen.toml")
 
 
 def _refuse_shared_ids(kind: str, ids: list[str]) -> None:

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 import msgspec
@@ -45,6 +46,7 @@ SLOW_S: Final = 1.0
 PAUSES_S: Final = (0.5, 2.0)
 LARGEST: Final = 32 << 20
 LONGEST_S: Final = 120.0
+_HOST: Final = re.compile(r"\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?\Z|(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
 
 # httpx logs every address with its query, where the token is.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -79,10 +81,19 @@ class _Again(Exception):
 
 def check_base_url(base_url: str) -> None:
     """Raise UsageError BASE_URL unless this is https, or http to this very machine."""
-    parts = urlsplit(base_url)
-    if (parts.scheme == "https" and parts.hostname) or (parts.scheme == "http" and _on_this_machine(parts.hostname or "")):
+    parts = address(base_url)
+    if parts and (parts.scheme == "https" or (parts.scheme == "http" and _on_this_machine(parts.hostname or ""))):
         return
     raise UsageError("BASE_URL", "wecom.base_url: expected an https address (http for the simulator on this machine alone)", remedy="check liuhen.toml")
+
+
+def address(text: str) -> SplitResult | None:
+    """Return the parts of an address with a scheme, a host that can be one and a port that is one or none; None for any other text."""
+    try:
+        parts, host = urlsplit(text), httpx.URL(text).raw_host.decode()
+        return parts if parts.scheme and _HOST.match(host) and parts.port != 0 else None
+    except (ValueError, httpx.InvalidURL):
+        return None
 
 
 def _on_this_machine(host: str) -> bool:
@@ -96,7 +107,7 @@ def http_client(settings: Wecom, base: Path) -> httpx.Client:
     """Return the HTTP client that the settings describe; raises UsageError BASE_URL, PROXY, CA_FILE, SECRET_…"""
     check_base_url(settings.base_url)
     return httpx.Client(
-        base_url=settings.base_url, timeout=float(settings.timeout_s), verify=_trust(settings, base), proxy=_proxy(settings, base), trust_env=False,
+        base_url=settings.base_url, timeout=float(settings.timeout_s), verify=trust(settings, base), proxy=_proxy(settings, base), trust_env=False,
         follow_redirects=False, headers={"User-Agent": "liuhen"},
     )  # fmt: skip
 
@@ -104,23 +115,29 @@ def http_client(settings: Wecom, base: Path) -> httpx.Client:
 def plain_client(settings: Wecom, base: Path) -> httpx.Client:
     """Return an HTTP client for an address that is not WeCom's, by the same proxy, certificates and time limit; raises as `http_client`."""
     return httpx.Client(
-        timeout=float(settings.timeout_s), verify=_trust(settings, base), proxy=_proxy(settings, base), trust_env=False, follow_redirects=False
+        timeout=float(settings.timeout_s), verify=trust(settings, base), proxy=_proxy(settings, base), trust_env=False, follow_redirects=False
     )
 
 
-def _trust(settings: Wecom, base: Path) -> ssl.SSLContext:
+def trust(settings: Wecom, base: Path) -> ssl.SSLContext:
+    """Return what certificates are checked against; raises UsageError CA_FILE."""
     try:
         return ssl.create_default_context(cafile=str(base / settings.ca_file) if settings.ca_file else None)
     except (OSError, ssl.SSLError) as error:
         raise UsageError("CA_FILE", "wecom.ca_file: expected a file of PEM certificates, got another or none", remedy="check the file") from error
 
 
+def check_proxy(proxy: str) -> None:
+    """Raise UsageError PROXY unless this is http or socks5 without credentials, or empty."""
+    parts = address(proxy)
+    if proxy and (parts is None or parts.scheme not in ("http", "socks5") or parts.username or parts.password):
+        raise UsageError("PROXY", "wecom.proxy: expected http://HOST:PORT or socks5://HOST:PORT without credentials", remedy="put them where wecom.proxy_credentials says")
+
+
 def _proxy(settings: Wecom, base: Path) -> httpx.Proxy | None:
+    check_proxy(settings.proxy)
     if not settings.proxy:
         return None
-    parts = urlsplit(settings.proxy)
-    if parts.scheme not in ("http", "socks5") or not parts.hostname or parts.username or parts.password:
-        raise UsageError("PROXY", "wecom.proxy: expected http://HOST:PORT or socks5://HOST:PORT without credentials", remedy="put them where wecom.proxy_credentials says")
     auth = None
     if settings.proxy_credentials:
         user, _, password = secret_refs.resolve(settings.proxy_credentials, base, setting="wecom.proxy_credentials").partition(":")
