@@ -46,13 +46,23 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One parameter of an audit. Without a default it must be given; a default of null means that it may be left out."""
+    """One parameter of an audit. Without a default it must be given; a default of null means that it may be left out.
+
+    least, most: of a whole number, both allowed; below: the parameter that it must be less than."""
 
     name: str
     type: Literal["date", "text", "int", "choice"]
     help: Words
     default: str | int | msgspec.UnsetType | None = msgspec.UNSET
     choices: tuple[str, ...] = ()
+    least: int | None = None
+    most: int | None = None
+    below: str = ""
+
+    @property
+    def span(self) -> str:
+        """The values that fit, as a help shows them: `1–24`, `all, missing`; empty where none are told."""
+        return ", ".join(self.choices) if self.least is None else f"{self.least}–{self.most}"
 
     @property
     def sql_name(self) -> str:
@@ -215,6 +225,10 @@ def bind(audit: Audit, given: Mapping[str, str]) -> dict[str, Value]:
     first, last = bound.get("from_day"), bound.get("to_day")
     if isinstance(first, date) and isinstance(last, date) and first > last:
         raise UsageError("AUDIT_PARAM_INVALID", f"from ({first}) is later than to ({last})", remedy="exchange the two days")
+    for p in audit.meta.parameters:
+        less, more = bound[p.sql_name], bound.get(p.below)
+        if isinstance(less, int) and isinstance(more, int) and less >= more:
+            raise _invalid(p, f"must be less than {p.below} ({more})", str(less))
     return bound
 
 
@@ -236,13 +250,14 @@ def _date(parameter: Parameter, text: str) -> date:
 
 
 def _int(parameter: Parameter, text: str) -> int:
-    if re.fullmatch(r"-?[0-9]{1,18}", text):
+    least, most = parameter.least, parameter.most
+    if re.fullmatch(r"-?[0-9]{1,18}", text) and (least is None or most is None or least <= int(text) <= most):
         return int(text)
-    raise _invalid(parameter, "must be a whole number", text)
+    raise _invalid(parameter, "must be a whole number" if least is None else f"must be whole and within {parameter.span}", text)
 
 
 def _text(parameter: Parameter, text: str) -> str:
-    if text:
+    if text.strip():
         return text
     raise _invalid(parameter, "must not be empty", text)
 

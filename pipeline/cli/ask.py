@@ -69,7 +69,7 @@ def audit_show(name: Annotated[str, typer.Argument(help=t("usage.audit.name"), m
         found = audit.find(name)
         print(f"{found.name}  {_own(found.meta.title)}\n\n{_own(found.meta.question)}\n{_own(found.meta.basis)}\n\n{t('audit.parameters')}")
         for parameter in found.meta.parameters:
-            print(f"  -p {parameter.name}=…  {_own(parameter.help)}")
+            print(f"  -p {parameter.name}=…  {_own(parameter.help)}{f' [{parameter.span}]' if parameter.span else ''}")
         print(f"\n{t('audit.columns')}")
         for column in found.meta.columns:
             print(f"  {column.name}  {_own(column.title)}: {_own(column.meaning)}")

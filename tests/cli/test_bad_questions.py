@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from pipeline import audit, words
+from pipeline import audit, sentences, words
 from pipeline.cli import root
+from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.reader import Reader
 from tests import firm
@@ -24,6 +26,17 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture(scope="module")
 def reader(empty: Home) -> Iterator[Reader]:
     with Reader(empty, firm.CORP) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """An archive with a question, an answer, a promise and a recall in it."""
+    at = tmp_path_factory.mktemp("lived")
+    home = firm.home(at)
+    said = {1: firm.message(1, "保本吗", sender="wmA", to=["zhangsan"]), 2: firm.message(2, "保本保息，稳赚"), 3: firm.recall(3, "m2")}
+    firm.run(home, firm.page(at, "page.json", said))
+    with Reader(home, firm.CORP) as opened:
         yield opened
 
 
@@ -62,6 +75,35 @@ def test_a_quote_in_a_parameter_is_a_quote(reader: Reader, asked: audit.Audit) -
     assert found.num_rows == {"coverage": 1, "monthly-pack": 27}.get(asked.name, 0), "an empty archive has rows"
     assert asked.name != "monthly-pack" or set(found["value"].to_pylist()) <= {0, None}
     assert reader.rows("SELECT count(*) AS n FROM messages") == [{"n": 0}]
+
+
+BAD: tuple[str, ...] = ("", " ", "0", "-1", "1", "9" * 18, "9" * 40, "1e3", "NaN", "1.5", "天气", "(", "2026-02-30", "2026-13-01", "0000-01-01", "0001-01-01")
+BAD += ("9999-12-31", "10000-01-01", "x" * 50_000)
+
+
+@pytest.mark.parametrize("asked", [a for a in audit.load_audits() if a.meta.parameters], ids=lambda a: a.name)
+def test_every_value_of_every_parameter_is_answered_or_refused_by_its_name(lived: Reader, asked: audit.Audit) -> None:
+    needed = {p.name: "x" for p in asked.meta.parameters if p.default is msgspec.UNSET}
+    for p in asked.meta.parameters:
+        for value in BAD:
+            try:
+                lived.answer(asked, audit.bind(asked, needed | {p.name: value}))
+            except UsageError as error:
+                assert (error.code, p.type == "text" and bool(value.strip())) == ("AUDIT_PARAM_INVALID", False), (p.name, value[:50], str(error))
+                assert error.message.startswith((*(other.name for other in asked.meta.parameters), "from (")) and sentences.in_chinese(error.message), error.message
+                assert error.remedy and sentences.in_chinese(error.remedy), error.remedy
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "999999999999"])
+def test_hours_that_are_none_are_told_with_their_span(empty: Home, value: str) -> None:
+    ended = Answer(empty, "audit", "run", "unanswered", "-p", f"hours={value}")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"错误 AUDIT_PARAM_INVALID：hours 须为 1–876000 的整数，实为 {value}\n处理：超过几小时算未回复\n"
+
+
+def test_an_audit_shows_what_its_parameters_take(empty: Home) -> None:
+    shown = Answer(empty, "audit", "show", "off-hours").out
+    assert "-p first_hour=…  白天从几点开始（北京时间） [0–23]" in shown
 
 
 def test_an_empty_archive_says_so_and_is_no_error(empty: Home) -> None:

@@ -32,6 +32,8 @@ DAYS = (
 )
 EMPLOYEE = Parameter(name="employee", type="text", help=TEXT)
 LIMIT = Parameter(name="limit", type="int", help=TEXT, default=None)
+HOURS = Parameter(name="hours", type="int", help=TEXT, default=24, least=1, most=48, below="end")
+END = Parameter(name="end", type="int", help=TEXT, default=None, least=1, most=48)
 SEVERITY = Parameter(name="severity", type="choice", help=TEXT, choices=("all", "high"), default="all")
 
 
@@ -189,6 +191,10 @@ def test_a_parameter_whose_default_is_null_may_be_left_out() -> None:
         pytest.param({"employee": "a", "limit": "1.5"}, "AUDIT_PARAM_INVALID", "limit must be a whole number, got 1.5", id="a fraction"),
         pytest.param({"employee": "a", "limit": "٣"}, "AUDIT_PARAM_INVALID", "got a value of 1 characters", id="another script's digit"),
         pytest.param({"employee": "a", "limit": "9" * 19}, "AUDIT_PARAM_INVALID", "limit must be a whole number", id="beyond 64 bits"),
+        pytest.param({"employee": " "}, "AUDIT_PARAM_INVALID", "employee must not be empty", id="a blank"),
+        pytest.param({"employee": "a", "hours": "0"}, "AUDIT_PARAM_INVALID", "hours must be whole and within 1–48, got 0; words", id="below"),
+        pytest.param({"employee": "a", "hours": "49"}, "AUDIT_PARAM_INVALID", "hours must be whole and within 1–48, got 49; words", id="above"),
+        pytest.param({"employee": "a", "hours": "7", "end": "7"}, "AUDIT_PARAM_INVALID", "hours must be less than end (7), got 7; words", id="the wrong way round"),
         pytest.param(
             {"employee": "a", "severity": "HIGH"}, "AUDIT_PARAM_INVALID", "severity must be one of all, high, got HIGH", id="another choice"
         ),
@@ -199,10 +205,24 @@ def test_a_parameter_whose_default_is_null_may_be_left_out() -> None:
 )
 def test_a_wrong_value_is_refused_in_one_sentence(given: dict[str, str], code: str, said: str) -> None:
     with pytest.raises(UsageError) as refused:
-        audit.bind(asked(*DAYS, EMPLOYEE, LIMIT, SEVERITY), given)
+        audit.bind(asked(*DAYS, EMPLOYEE, LIMIT, HOURS, END, SEVERITY), given)
     assert refused.value.code == code
     assert said in str(refused.value)
     assert "王小明" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", [{"hours": "1"}, {"hours": "48"}, {"hours": "6", "end": "7"}], ids=["lowest", "highest", "just less"])
+def test_the_ends_of_a_span_belong_to_it(given: dict[str, str]) -> None:
+    assert audit.bind(asked(HOURS, END), given)["hours"] == int(given["hours"])
+
+
+@pytest.mark.parametrize("one", AUDITS, ids=lambda a: a.name)
+def test_every_number_that_an_audit_takes_has_its_span_and_the_default_lies_in_it(one: Audit) -> None:
+    for p in one.meta.parameters:
+        if p.type == "int":
+            assert p.least is not None and p.most is not None and (p.default is None or (isinstance(p.default, int) and p.least <= p.default <= p.most)), p.name
+        else:
+            assert p.least is None and p.most is None and not p.below, p.name
 
 
 def test_values_are_bound_and_never_become_part_of_the_query() -> None:
