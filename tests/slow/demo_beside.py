@@ -1,4 +1,4 @@
-"""What the walked demonstration has none of, brought in beside it: seats, WeCom's statistics, a handover, a gap, decisions, a late refusal.
+"""What the walked demonstration has none of, brought in beside it: seats, WeCom's statistics, a handover, a gap, decisions, a name, a late refusal.
 
 Before: test_demo_truth.py (the walk). After: demo_answers.yaml, which says what the audits must answer.
 
@@ -7,6 +7,7 @@ Before: test_demo_truth.py (the walk). After: demo_answers.yaml, which says what
     handover    a customer of WangShibing goes over to ZhengShibing when 18 November begins
     gap         two hours and a half of 19 November
     decisions   see DECIDED
+    name        a customer who refused SunShiding calls herself 小王 from the 21st on, as an employee is called in replies
     refusal     a customer whom QianShiding asked to another channel on the 17th refuses on the 21st, after the last message
 """
 
@@ -33,6 +34,8 @@ DECIDED = {("FengShiyi", "稳赚不赔"): "violation", ("ZhouShiding", "拒赔�
 REFUSES = {"userid": "QianShiding", "external_userid": "wmDEMOht83JtbKd8Bsi4eP2GsSDK2K6J", "status": "Disagree", "changed_at": "2026-11-21T09:00:00+08:00"}
 HANDED = {"external_userid": "wmDEMOeS79hOj0S_ktOLzRX9RFHY9aq4", "from_userid": "WangShibing", "to_userid": "ZhengShibing", "source": "contacts", "state": "done"}
 
+NAMED = {"userid": "wmDEMOnsEsE14s2MwSXhJS5Z4MQhERuV", "kind": "external", "name": "小王", "alias": None, "department": None, "short_name": None}
+
 
 def at(day: int, time: str) -> int:
     """Milliseconds of a Beijing time of November 2026."""
@@ -46,6 +49,7 @@ def bring(path: Path, userids: Iterable[str], ask: Callable[[str], list[dict[str
     counted = [(_day(n), who, *counts, at(n + 1, "09:00")) for (n, who), counts in COUNTED.items()]
     _append(home, "behaviour", [dict(zip(("day", "userid", "chats", "messages", "asked_at"), row, strict=True)) for row in counted])
     _append(home, "handovers", [{**HANDED, "valid_from": at(18, "00:00"), "valid_to": None, "recorded_at": at(18, "09:00")}])
+    _append(home, "people", [{**NAMED, "valid_from": at(21, "08:00"), "valid_to": None, "source": "contacts", "recorded_at": at(21, "08:00")}])
     gap = {"after_seq": 101_582, "before_seq": 101_761, "from_at": at(19, "09:00"), "to_at": at(19, "11:30"), "cause": "window", "estimate": None}
     _append(home, "gaps", [{**gap, "run_id": "0" * 32, "detected_at": at(19, "12:00")}])
     (path.parent / "refusal.jsonl").write_text(json.dumps(REFUSES) + "\n")
