@@ -40,6 +40,9 @@ from pipeline.workbench import Settings, Workbench, open_workbench
 
 # Named because the default runner is another one where the internet is open.
 RUNNER = "FnApiRunner"
+# These work in this process: what stops them is a step, not that they are not there.
+_HERE = frozenset({RUNNER, "DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner"})
+MOST_WORKERS = 256
 # Below this, starting worker processes costs more than the second core brings.
 RECORDS_WORTH_PROCESSES = 20_000
 
@@ -163,6 +166,19 @@ def engine(*, workers: int, records: int, runner: str | None, beam_options: Sequ
     return FnApiRunner(default_environment=environment), PipelineOptions([f"--direct_num_workers={count}"])
 
 
+def check(*, runner: str | None, beam_options: Sequence[str]) -> None:
+    """Raise UsageError RUNNER_UNKNOWN or RUNNER_OPTION for a runner, or options, that cannot be used, whether anything waits or not."""
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    with _usable_options():
+        chosen, options = engine(workers=0, records=0, runner=runner, beam_options=beam_options)
+        told = options.get_all_options()  # what cannot be read ends the process, else only when the pipeline runs
+        beam.Pipeline(runner=chosen, options=options)
+    if not 0 <= (count := int(told["direct_num_workers"])) <= MOST_WORKERS:
+        raise UsageError("RUNNER_OPTION", f"--direct_num_workers is {count}, expected a whole number 0–{MOST_WORKERS}", remedy="check what follows --")
+    if any(word.partition("=")[0] == "--runner" for word in beam_options):
+        raise UsageError("RUNNER_OPTION", "--runner stands behind --, where it is not looked at", remedy="`liuhen ingest --runner R -- BEAM OPTIONS`")
+
+
 def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runner: str | None = None, beam_options: Sequence[str] = ()) -> None:
     """Stage `pages`; returns when every one of them has a manifest. Errors of a step come out as ArchiveError."""
     # Beam logs the error that it raises, with its whole traceback; we tell it once, in one sentence.
@@ -170,16 +186,25 @@ def run(pages: Sequence[PageRef], settings: Settings, *, workers: int = 0, runne
     with _usable_options():
         records = sum(p.records for p in pages)
         chosen, options = engine(workers=workers, records=records, runner=runner, beam_options=beam_options)
-        if runner or beam_options:
-            options.get_all_options()  # what cannot be read ends the process, else only when the pipeline runs
         pipeline = beam.Pipeline(runner=chosen, options=options)
     try:
         build(pipeline, pages, settings, spread=bool(runner or beam_options or _processes(workers, records) > 1))
-        pipeline.run().wait_until_finish()
+        _started(pipeline, runner).wait_until_finish()
     except ArchiveError:
         raise
     except Exception as error:
         raise _unwrapped(error) from None
+
+
+def _started(pipeline: beam.Pipeline, runner: str | None) -> Any:
+    """Return the pipeline's run. Raises UsageError RUNNER_UNAVAILABLE where a runner outside of this process cannot take it."""
+    try:
+        return pipeline.run()
+    except Exception as error:
+        if runner is None or runner in _HERE or isinstance(told := _unwrapped(error), StorageError) or told.code == "STEP_FAILED":
+            raise
+        sentence = f"{runner} cannot be used from here ({type(error).__name__}): it needs a service or packages of its own"
+        raise UsageError("RUNNER_UNAVAILABLE", sentence, remedy="set up what Beam asks for this runner; without --runner the work is done in this process") from None
 
 
 @contextmanager
@@ -189,7 +214,7 @@ def _usable_options() -> Iterator[None]:
         with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # --help prints to the one, what is wrong to the other
             yield
     except (SystemExit, ValueError, TypeError, AttributeError, ImportError) as error:
-        raise UsageError("RUNNER_UNKNOWN", "the runner or one of its options is not known to Beam", remedy="check --runner and what follows --") from error
+        raise UsageError("RUNNER_UNKNOWN", "the runner or one of its options is not known to Beam, or one that it needs is missing", remedy="check --runner and what follows --") from error
 
 
 def _unwrapped(error: Exception) -> ArchiveError:

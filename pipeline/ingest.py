@@ -92,6 +92,10 @@ def run(
             durable.sweep_temporary(folder)
         pages_before = lake.snapshot().rows("pages")
         land(home, corp_id, sources, plain, progress)
+        if runner or beam_options:
+            from pipeline import flow  # Beam takes seconds to load
+
+            flow.check(runner=runner, beam_options=beam_options)
         _discard_stale(home, corp_id)
         commit.commit_all(home, corp_id, at)
         reopen(home, corp_id)

@@ -39,6 +39,33 @@ def test_an_unknown_runner_is_one_sentence(tmp_path: Path) -> None:
     assert ingest.run(at, firm.CORP, workers=1).summary.archived == 1
 
 
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        pytest.param({"beam_options": ["--direct_num_workers=-4"]}, "RUNNER_OPTION", "is -4, expected a whole number 0–256", id="fewer than none"),
+        pytest.param({"beam_options": ["--direct_num_workers", "9999999"]}, "RUNNER_OPTION", "is 9999999, expected", id="too many"),
+        pytest.param({"beam_options": ["--direct_num_workers=many"]}, "RUNNER_UNKNOWN", "not known to Beam", id="no number"),
+        pytest.param({"beam_options": ["--direct_running_mode=sideways"]}, "RUNNER_UNKNOWN", "not known to Beam", id="no such mode"),
+        pytest.param({"beam_options": ["--runner=FnApiRunner"]}, "RUNNER_OPTION", "--runner stands behind --", id="the runner behind the dashes"),
+        pytest.param({"runner": "NoSuchRunner"}, "RUNNER_UNKNOWN", "not known to Beam", id="no such runner"),
+        pytest.param({"runner": "DataflowRunner"}, "RUNNER_UNKNOWN", "or one that it needs is missing", id="a runner without what it needs to be told"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_though_nothing_waits(tmp_path: Path, how: dict[str, Any], code: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        ingest.run(home(tmp_path), firm.CORP, **how)
+    assert refused.value.code == code and said in refused.value.message
+
+
+def test_a_runner_without_its_service_is_one_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+    at = home(tmp_path)
+    with pytest.raises(UsageError) as refused:
+        ingest.run(at, firm.CORP, sources=[page(tmp_path, "a.json", {1: message(1)})], runner="PortableRunner")
+    assert refused.value.code == "RUNNER_UNAVAILABLE"
+    assert refused.value.message == "PortableRunner cannot be used from here (NotImplementedError): it needs a service or packages of its own"
+    assert ingest.run(at, firm.CORP, workers=1).summary.archived == 1
+
+
 def test_few_records_stay_in_this_process_and_many_get_one_per_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     for records, workers, expected in [(19_999, 0, "1"), (20_000, 0, "2"), (20_000, 1, "1"), (10, 3, "3")]:
