@@ -128,6 +128,7 @@ It is kept
 It is asked for
     audit.py             views and audits of sql/
     sqlguard.py          what a user's SQL may be
+    sqlkinds.py          kinds of values that come as text
     earlier_packs.py     findings as they stood under earlier packs
     reader.py            a locked DuckDB over one version of the lake
     reveal.py            what is masked in one message, for a stated purpose

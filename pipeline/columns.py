@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline import words
+from pipeline.errors import UsageError
 from pipeline.words import Lang
 
 # text; whole number; float; exact decimal; truth; instant (int of ms since 1970 UTC, or datetime; naive = UTC);
@@ -103,8 +104,21 @@ def _values(array: Any) -> list[object]:
     try:
         values: list[object] = array.to_pylist()
     except (ValueError, OverflowError):
-        values = array.cast(pa.string()).to_pylist()
+        values = _beyond(array)
     return values
+
+
+def _beyond(array: Any) -> list[object]:
+    """Return days or instants beyond Python's years as text. Raises UsageError VALUE_DOES_NOT_FIT for such inside of a list, struct or map."""
+    import pyarrow as pa
+
+    if pa.types.is_nested(array.type):
+        expected = "expected days and times of the years 1 to 9999 inside of a list or struct, got others"
+        raise UsageError("VALUE_DOES_NOT_FIT", expected, remedy="cast the column to VARCHAR")
+    days = pa.types.is_date32(array.type)
+    most = 2**31 - 1 if days else 2**63 - 1  # how DuckDB keeps infinity
+    numbers, told = array.cast(pa.int32() if days else pa.int64()).to_pylist(), array.cast(pa.string()).to_pylist()
+    return [{most: "infinity", -most: "-infinity"}.get(number, text) for number, text in zip(numbers, told, strict=True)]
 
 
 def arrow_type(kind: Any) -> Type:

@@ -214,7 +214,8 @@ def _usable_options() -> Iterator[None]:
         with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # --help prints to the one, what is wrong to the other
             yield
     except (SystemExit, ValueError, TypeError, AttributeError, ImportError) as error:
-        raise UsageError("RUNNER_UNKNOWN", "the runner or one of its options is not known to Beam, or one that it needs is missing", remedy="check --runner and what follows --") from error
+        sentence = "the runner or one of its options is not known to Beam, or one that it needs is missing"
+        raise UsageError("RUNNER_UNKNOWN", sentence, remedy="check --runner and what follows --") from error
 
 
 def _unwrapped(error: Exception) -> ArchiveError:

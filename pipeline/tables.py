@@ -60,11 +60,14 @@ def cell_text(value: object, column: Column, lang: Lang) -> str:
     return cells.one_line(text_of(value, column, lang)[:_READ])
 
 
+_SECONDS = re.compile(r"(?<=:\d\d)\.\d+([+-][\d:]+)?\Z|(?<=:\d\d)[+-][\d:]+\Z")  # what follows them: a part of a second, a zone
+
+
 def text_of(value: object, column: Column, lang: Lang) -> str:
     """Return a value as text for people, not yet made harmless: instants as Beijing time to the second, lists joined."""
     shown = plain(value, column.type)
     if isinstance(shown, str):
-        return shown[:19].replace("T", " ") if column.type in ("timestamp", "local") else shown
+        return _SECONDS.sub("", shown).replace("T", " ") if column.type in ("timestamp", "local") else shown
     if isinstance(shown, list) and all(isinstance(item, str) for item in shown):
         return words.say("list.join", lang).join(shown)
     return "" if shown is None else json_bytes(shown).decode()

@@ -46,7 +46,7 @@ def sql(query: Annotated[str, typer.Argument(help=t("usage.sql.query"), metavar=
 
     corp = CALL.corp
     with recorded("sql", corp=corp, query=query) as told, Reader(CALL.home, corp) as reader:
-        found = reader.arrow(sqlguard.guard(reader.connection, query))
+        found = reader.typed_by_user(sqlguard.guard(reader.connection, query))
         told["result"] = f"{emit_arrow(found, format=format, output=output, view='messages')} rows"
 
 
