@@ -3,7 +3,7 @@ WITH found AS (
     SELECT f.origin, f.seq, f.conversation_id, m.sent_at
     FROM matches AS f
     JOIN messages AS m ON m.origin = f.origin AND m.seq = f.seq
-    WHERE f.dt BETWEEN $from_day - 1 AND $to_day + 1
+    WHERE f.dt BETWEEN $from_day - 1 - $minutes // 1440 AND $to_day + 1 + $minutes // 1440
 )
 SELECT
     r.recalled_at,

@@ -16,7 +16,7 @@ WITH recalled AS (
 money AS (
     SELECT origin, seq, conversation_id, sent_at
     FROM messages
-    WHERE dt BETWEEN $from_day - 1 AND $to_day + 1 AND kind = 'message'
+    WHERE dt BETWEEN $from_day - 1 - $minutes // 1440 AND $to_day + 1 + $minutes // 1440 AND kind = 'message'
         AND conversation_id IN (SELECT conversation_id FROM recalled)
         AND len(list_filter(string_split($words, '|'), lambda word: word <> '' AND contains(text, word))) > 0
 )

@@ -1,5 +1,6 @@
 -- Per employee: how often did a customer begin to speak in a single chat, and was he answered within the hours given?
 -- A turn begins with a customer's message before which the employee spoke, or nobody. Recalls are no answer.
+-- Turns of the period count. What is read reaches beyond it by the days of the limit: an answer after it is in time, and who spoke before it had begun.
 WITH talks AS (
     -- Conversations by number: sorting by numbers takes half as long as by ids.
     SELECT conversation_id, CAST(row_number() OVER () AS INTEGER) AS talk
@@ -17,7 +18,7 @@ said AS (
             CASE WHEN m.direction = 'inbound' THEN m.recipient_ids[1] END AS employee
         FROM messages AS m
         JOIN talks AS t ON t.conversation_id = m.conversation_id
-        WHERE m.dt BETWEEN $from_day AND $to_day
+        WHERE m.dt BETWEEN $from_day - ($hours + 23) // 24 AND $to_day + ($hours + 23) // 24
             AND m.kind = 'message'
             AND m.room_id IS NULL
             AND m.direction IN ('inbound', 'outbound')
@@ -35,7 +36,7 @@ turns AS (
     -- What the employee said right before, and first after: of the same moment, the one before answers too.
     SELECT employee, us AS asked_at, CASE WHEN said_before = us THEN us WHEN next_talk = talk THEN next_us END AS answered_at
     FROM (SELECT *, lead(talk) OVER () AS next_talk, lead(us) OVER () AS next_us FROM begun)
-    WHERE asked
+    WHERE asked AND us >= epoch_us(timezone('Asia/Shanghai', CAST($from_day AS TIMESTAMP))) AND us < epoch_us(timezone('Asia/Shanghai', CAST($to_day + 1 AS TIMESTAMP)))
 ),
 waits AS (
     -- Whole minutes as clocks show them: date_diff takes ten times as long.
