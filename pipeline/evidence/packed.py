@@ -6,7 +6,8 @@ Why not zipfile: it keeps a kilobyte for every file, and a bundle has three for 
 Rules: (1) what is not whole, lies beyond its directory, or is not what its directory says (length, CRC-32) is a BadZip, whatever was read of it
 before; (2) stored and deflated files alone, unpacked piece by piece; (3) bytes before the zip and behind its end are passed over, as by others,
 but told by `fault`; (4) what two readers could read in two ways is refused: ends that say different things of one directory, and by `fault` files
-that lie over each other, heads that say something else than the directory, bytes that belong to no file of it.
+that lie over each other, heads that say something else than the directory, extra fields that name a file otherwise (0x7075, 4.6.9) or tell its sizes
+twice, bytes that belong to no file of it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _FIND64 = struct.Struct("<4sLQL")
 _SEE_EXTRA = 0xFFFFFFFF
+_OTHER_NAME = 0x7075  # an extra field of Info-ZIP: some readers show this name
 _LONGEST = 0xFFFF  # of a name, an extra field, a comment
 _ONES = (0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)  # "see the far end", of each number of the near one
 _COUNTS = 1 << 16  # after as many files some packers begin again at 0, and write no far end
@@ -151,6 +153,8 @@ class Packed:
             head = self._read(entry.begin, _LOCAL.size + named + more)
         start = _LOCAL.size + named
         last = entry.begin + start + more + entry.packed
+        if _two_ways(head[start : start + more]):
+            return last, -1
         size, packed = _large(head[start : start + more], size, packed)
         right, told = (entry.checksum, entry.packed, entry.size), (checksum, packed, size)
         same = (signature, flags, way, head[_LOCAL.size : start]) == (b"PK\3\4", entry.flags, entry.way, entry.written)
@@ -252,11 +256,13 @@ class Packed:
         if signature != b"PK\1\2" or at + length > len(data) or version & 0xFF > _NEWEST:
             raise BadZip("its directory is broken")
         start = at + _CENTRAL.size
-        written = data[start : start + named]
-        size, packed, begin = _large(data[start + named : start + named + extra], size, packed, begin)
+        written, more = data[start : start + named], data[start + named : start + named + extra]
+        size, packed, begin = _large(more, size, packed, begin)
         if min(size, packed, begin) < 0 or self._before + begin + packed > self._end:
             raise BadZip("its directory names what lies behind it")
         name = written.decode("utf-8" if flags & _UTF8 else "cp437", "backslashreplace")
+        if _two_ways(more):
+            raise BadZip(f"an extra field of {name} can be read in two ways")
         return Entry(name, written, flags, way, checksum, packed, size, kind >> 28, begin + self._before, place, length)
 
 
@@ -271,6 +277,16 @@ def _large(extra: bytes, *told: int) -> tuple[int, ...]:
             told = tuple(next(numbers, -1) if n == _SEE_EXTRA else n for n in told)
         at += length
     return told
+
+
+def _two_ways(extra: bytes) -> bool:
+    """Return whether readers could take something else from an extra field: another name (4.6.9), one of two pairs of sizes, what lies behind it."""
+    at, kinds = 0, list[int]()
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        kinds.append(kind)
+        at += 4 + length
+    return at > len(extra) or _OTHER_NAME in kinds or kinds.count(1) > 1
 
 
 def _inflated(packed: Iterable[bytes], size: int | None = None) -> Iterator[bytes]:

@@ -290,9 +290,20 @@ def hollow() -> bytes:
     return entry(head(data, 22, "<L", 0), 24, "<L", 0)
 
 
+def extra(fields: bytes, *, told: bool = True) -> bytes:
+    """With extra fields. told: by the directory too, else by the file's own head alone."""
+    with zipfile.ZipFile(sink := io.BytesIO(), "w") as packed:
+        (one := zipfile.ZipInfo("case/bagit.txt")).extra = fields
+        packed.writestr(one, FILES["case/bagit.txt"])
+        one.extra = fields if told else b""
+    return sink.getvalue()
+
+
+OTHER_NAME = struct.pack("<2HBL", 0x7075, 11, 1, zlib.crc32(b"case/bagit.txt")) + b"a.html"
+SIZES = struct.pack("<2H2Q", 1, 16, 19, 19)
 SECOND = alone()[: 30 + len("case/bagit.txt") + 19]  # a file whole with its head, of which no directory tells
 PIPED = piped()
-FAR, OVER, OTHERWISE = far(), "lie over each other", "its ends say different things"
+FAR, OVER, OTHERWISE, AGAIN = far(), "lie over each other", "its ends say different things", "an extra field of .?case/bagit.txt.? can be read in two ways"
 HEAD, UNTOLD = "says something else than the directory", "bytes that are no file of its directory"
 TWO_WAYS = {
     "another checksum in the head": (head(ZIP, 14, "<L", 1), HEAD), "another size": (head(ZIP, 22, "<L", 18), HEAD), "another packed size": (head(ZIP, 18, "<L", 18), HEAD),
@@ -310,6 +321,9 @@ TWO_WAYS = {
     "other files on this disk": (end(ZIP, here=1), OTHERWISE), "a second disk": (end(ZIP, disk=1), OTHERWISE), "a directory on a second one": (end(ZIP, of=1), OTHERWISE),
     "two ends, two counts": (end(FAR, here=4, count=4), OTHERWISE), "two ends, two sizes": (end(FAR, size=99), OTHERWISE),
     "two ends, two places": (end(FAR, offset=99), OTHERWISE), "a far end that is somewhere else": (FAR[:-34] + bytes(8) + FAR[-26:], OTHERWISE),
+    "another name in an extra field": (extra(OTHER_NAME), AGAIN), "in one of its head": (extra(OTHER_NAME, told=False), HEAD),
+    "behind another field": (extra(struct.pack("<2HBL", 0x5455, 5, 1, 0) + OTHER_NAME), AGAIN),
+    "sizes twice": (extra(SIZES + SIZES), AGAIN), "a field that is longer than all of them": (extra(struct.pack("<2H", 0x5455, 5) + b"1"), AGAIN),
     "a far end that is longer": (FAR[:-94] + b"\x2d" + FAR[-93:], OTHERWISE),
 }  # fmt: skip
 
@@ -326,6 +340,12 @@ def test_what_two_readers_could_read_in_two_ways_is_refused_by_both_in_the_same_
         files.close()
     with pytest.raises(VERIFIER["Failed"], match=words):
         VERIFIER["Files"](str(path))
+
+
+@pytest.mark.parametrize("fields", [struct.pack("<2HBL", 0x5455, 5, 1, 0), SIZES, bytes(3)], ids=["a time", "sizes that nobody needs", "filling"])
+def test_what_packers_tell_in_extra_fields_is_theirs(tmp_path: Path, fields: bytes) -> None:
+    (path := tmp_path / "case.zip").write_bytes(extra(fields))
+    assert theirs(path) == ours(path.read_bytes()) == {"bagit.txt": FILES["case/bagit.txt"]}
 
 
 def test_the_ends_of_a_far_directory_may_say_the_same_twice() -> None:

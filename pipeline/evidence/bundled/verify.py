@@ -254,6 +254,7 @@ class Files:
             end = begin + 30 + named + extra + packed
             head = head if 30 + named + extra <= len(head) else self.at(begin, 30 + named + extra)
             more = head[30 + named : 30 + named + extra]
+            odd = two_ways(more)
             while len(more) >= 4 and said[1:] != [packed, size]:
                 tag, count = struct.unpack_from("<2H", more)
                 if tag == 1:
@@ -261,7 +262,7 @@ class Files:
                     for n in (2, 1):  # the size, then the packed size
                         said[n] = next(numbers, -1) if said[n] == 0xFFFFFFFF else said[n]
                 more = more[4 + count :]
-            right, same = [checksum, packed, size], (signature, own_flags, own_way) == (b"PK\3\4", flags, way) and head[30 : 30 + named] == raw
+            right, same = [checksum, packed, size], (signature, own_flags, own_way) == (b"PK\3\4", flags, way) and head[30 : 30 + named] == raw and not odd
             told = 0 if same and said == right else -1
             if flags & 8:  # told behind its bytes (4.3.9), and before them zeros
                 told = self.behind(end, right) if same and all(n in (0, m) for n, m in zip(said, right)) else -1  # noqa: B905
@@ -317,6 +318,7 @@ class Files:
                 numbers = iter(struct.unpack_from("<%dQ" % (min(count, end - more) // 8), data, more))
                 size, packed, offset = [next(numbers, -1) if n == 0xFFFFFFFF else n for n in (size, packed, offset)]
             more += count
+        need(not two_ways(data[end - extra : end]), "not a whole zip: an extra field of %s can be read in two ways" % repr(name))
         begin = offset + self.before
         need(min(size, packed, offset) >= 0 and begin + packed <= self.end, "not a whole zip: its directory is broken")
         return name, raw, flags, way, checksum, packed, size, attributes >> 16 & 0o170000, begin, place, length
@@ -393,6 +395,16 @@ class Files:
 
 def folder(entry):
     return entry[0].endswith("/") and entry[0].startswith("case/") and not entry[6] and entry[5] <= 2  # deflated, nothing is two bytes
+
+
+def two_ways(extra):
+    """Whether readers could take something else from extra fields: another name (4.6.9), one of two pairs of sizes, what lies behind them."""
+    at, tags = 0, []
+    while at + 4 <= len(extra):
+        tag, count = struct.unpack_from("<2H", extra, at)
+        tags.append(tag)
+        at += 4 + count
+    return at > len(extra) or 0x7075 in tags or tags.count(1) > 1
 
 
 def inflated(packed, size=None):
@@ -2030,6 +2042,7 @@ not a whole zip: its directory is cut|压缩包不完整：目录被截断
 not a whole zip: its directory is broken|压缩包不完整：目录损坏
 not a whole zip: two of its files lie over each other: no bundle's do|压缩包内有文件相互重叠，证据包不会如此
 not a whole zip: the head of {} says something else than the directory|压缩包内 {} 的文件头与目录所述不符
+not a whole zip: an extra field of {} can be read in two ways|压缩包内 {} 的附加字段可作两种解读
 not a whole zip: it holds bytes that are no file of its directory: no bundle does|压缩包内有不属于目录中任何文件的字节，证据包不会如此
 not a whole zip: longer than its directory says: {}|压缩包不完整：文件长于目录所述：{}
 not a whole zip: bad CRC-32 for file {}|压缩包不完整：文件的 CRC-32 不符：{}
