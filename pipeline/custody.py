@@ -7,7 +7,7 @@ changed, dropped or moved breaks the chain. Parameters lie in a sealed field (en
 entry's number), which an erasure can drop without breaking the chain: the chain covers the digest of the field.
 Written under a lock and fsynced before the command goes on. docs/formats.md has the format.
 `custody/head.json` names the newest line, under a MAC of the custody key, and is written after it: a newest line that was changed or cut off is
-noticed. Killed between the two, it lags by one line; the next entry catches up.
+noticed. Killed between the two, it lags by one line; the next entry catches up first: where a full disk keeps it back, no line is written.
 """
 
 from __future__ import annotations
@@ -121,6 +121,8 @@ class Custody:
             fcntl.flock(lock, fcntl.LOCK_EX)
             segment, last = self._tail()
             n = last.n + 1 if last else 1
+            if last and self._vouched() < last.n:  # never two lines ahead: where the disk is full, a short line may fit and what names it may not
+                self._vouch(last)
             box = self._keyring.seal(KEY_UNIT, msgspec.json.encode({**params, "mode": who.mode, **({"purpose": purpose} if purpose else {})}), context=f"custody/{n}".encode())
             entry = Entry(
                 n=n, at=iso(now_ms()), actor=who.actor, role=role or who.role, command=command, phase=phase, result=result, run_id=run_id,
@@ -148,6 +150,13 @@ class Custody:
         digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(newest, params="")) + b"\n").digest()
         mac = hmac.digest(self._keyring.get(key), HEAD_LABEL + newest.n.to_bytes(8) + digest, "sha256").hex()
         durable.replace(self.folder / HEAD, msgspec.json.encode(Head(n=newest.n, sha256=digest.hex(), key=key, mac=mac)))
+
+    def _vouched(self) -> int:
+        """Return the number of the line that is named the newest, 0 where nothing says so."""
+        try:
+            return msgspec.json.decode((self.folder / HEAD).read_bytes(), type=Head).n
+        except (FileNotFoundError, msgspec.DecodeError):
+            return 0
 
     def _segments(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.jsonl"))

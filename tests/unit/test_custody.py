@@ -9,8 +9,10 @@ import pytest
 
 from pipeline import custody as module
 from pipeline.custody import Custody
-from pipeline.errors import VerifyFailed
+from pipeline.errors import StorageError, VerifyFailed
 from pipeline.keyring import FileMaster, Keyring
+from pipeline.verify_keys import CustodyFiles, check_custody
+from pipeline.verify_report import Report
 
 
 @pytest.fixture
@@ -88,3 +90,28 @@ def test_a_full_segment_is_followed_by_another(log: Custody, monkeypatch: pytest
     write(log, 8)
     assert len(list(log.folder.glob("*.jsonl"))) == 2
     assert [e.n for e in log.entries()] == list(range(1, 9))
+
+
+def test_a_disk_with_room_for_a_line_alone_is_storage_again_and_again_and_never_looks_like_damage(log: Custody) -> None:
+    write(log, 2)
+    head, kept = log.folder / "head.json", log.folder / "kept"
+    head.rename(kept)
+    head.mkdir()  # nothing can take its place, while lines can still be written
+    for _ in range(3):
+        with pytest.raises(StorageError):
+            write(log, 1)
+    head.rmdir()
+    kept.rename(head)
+    report = Report("ww1")
+    segments = tuple(file.read_bytes() for file in sorted(log.folder.glob("0*.jsonl")))
+    check_custody(CustodyFiles(segments, head.read_bytes()), None, None, report)
+    assert (report.findings, len(list(log.entries()))) == ([], 2)
+
+
+def test_what_names_the_newest_line_catches_up_before_another_line_is_written(log: Custody) -> None:
+    write(log, 1)
+    behind = (log.folder / "head.json").read_bytes()
+    write(log, 1)
+    (log.folder / "head.json").write_bytes(behind)  # killed, or full, between the two
+    write(log, 1)
+    assert json.loads((log.folder / "head.json").read_bytes())["n"] == 3
