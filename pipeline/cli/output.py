@@ -58,9 +58,21 @@ def chosen(format: Format, output: OutputFile) -> show.Format:
     """Return the format to write: the one asked for, else by the file's ending, else by where stdout goes."""
     if format is not None:
         return format.value
-    if output is not None and output.suffix.lstrip(".") in FormatName.__members__:
-        return FormatName(output.suffix.lstrip(".")).value
-    return show.default_format(sys.stdout.isatty() and output is None)
+    return _by_ending(output) or show.default_format(sys.stdout.isatty() and output is None)
+
+
+def _by_ending(output: OutputFile) -> show.Format | None:
+    ending = output.suffix.lstrip(".").lower() if output is not None else ""
+    return FormatName(ending).value if ending in FormatName.__members__ else None
+
+
+def _tell_file(output: OutputFile, format: Format, n: int) -> int:
+    """Say on stderr which file holds how many rows, and where its ending says another format than was asked for; return how many."""
+    if output is not None:
+        say(t("output.written", n=n, file=output, format=chosen(format, output)))
+        if (ending := _by_ending(output)) and ending != chosen(format, output):
+            say(t("output.other_ending", ending=output.suffix, format=chosen(format, output)))
+    return n
 
 
 def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Format, output: OutputFile, kinds: Sequence[columns.Type] = (), view: str = "") -> int:
@@ -70,13 +82,15 @@ def emit(names: Sequence[str], rows: Sequence[Sequence[object]], *, format: Form
         kinds, rows = _times(kinds, rows)
     titled = described(names, rows, kinds, view=view or CALL.command)
     with extract(output, [(n, True) for n in names], rows=len(rows)):
-        return _piped(lambda: show.write_rows(titled, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
+        n = _piped(lambda: show.write_rows(titled, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes()))
+    return _tell_file(output, format, n)
 
 
 def emit_rows(described: Sequence[columns.Column], rows: Iterable[Sequence[object]], *, format: Format, output: OutputFile, total: int) -> int:
     """Write rows under columns described already; return how many. total: how many there are."""
     with extract(output, [(c.name, c.type in ("text", "json")) for c in described], rows=total):
-        return _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=total))
+        n = _piped(lambda: show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG, notes=notes(), total=total))
+    return _tell_file(output, format, n)
 
 
 def emit_named(
