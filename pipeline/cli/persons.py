@@ -32,7 +32,7 @@ _TYPES: dict[str, columns.Type] = {"messages": "int", "first_day": "date", "last
 @customer_app.command("find", help=t("usage.customer.find"))
 def customer_find(
     text: Annotated[str, typer.Argument(help=t("usage.customer.text"), metavar="TEXT")],
-    limit: Annotated[int, typer.Option("--limit", help=t("usage.customer.limit"), metavar="N", min=1)] = 100,
+    limit: Annotated[int, typer.Option("--limit", help=t("usage.customer.limit"), metavar="N", min=1, max=1_000_000)] = 100,
     format: Format = format_option,
     output: OutputFile = output_option,
 ) -> None:

@@ -23,6 +23,7 @@ LIST = ("severity", "dt", "age_days", "category", "employee_id", "customer_id", 
 _TYPES: dict[str, columns.Type] = {"dt": "date", "age_days": "int"}
 
 MOST = 1_000_000  # rows of one answer
+SEVERITIES = ("low", "medium", "high")
 State = Annotated[str, typer.Option("--state", help=t("usage.review.state"), metavar="STATE")]
 Severity = Annotated[str, typer.Option("--severity", help=t("usage.review.severity"), metavar="low|medium|high")]
 Category = Annotated[str, typer.Option("--category", help=t("usage.review.category"), metavar="C")]
@@ -38,6 +39,8 @@ def _wanted(state: str, severity: str, category: str, employee: str, first: str,
 
     if state not in STATES:
         raise UsageError("REVIEW_STATE", f"expected a state of {', '.join(STATES)}", remedy="for example --state waiting")
+    if severity and severity not in SEVERITIES:
+        raise UsageError("REVIEW_SEVERITY", f"expected a severity of {', '.join(SEVERITIES)}", remedy="for example --severity high")
     return Wanted(
         state=state, severity=severity or None, category=category or None, employee=employee or None, from_day=day(first), to_day=day(last), limit=limit
     )

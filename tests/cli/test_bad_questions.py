@@ -34,7 +34,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """An archive with a question, an answer, a promise and a recall in it."""
     at = tmp_path_factory.mktemp("lived")
     home = firm.home(at)
-    said = {1: firm.message(1, "保本吗", sender="wmA", to=["zhangsan"]), 2: firm.message(2, "保本保息，稳赚"), 3: firm.recall(3, "m2")}
+    said = {1: firm.message(1, "保本吗", sender="wmA", to=["zhangsan"]), 2: firm.message(2, "保本保息，稳赚"), 3: firm.recall(3, "m2"), 9: firm.message(9, to=["wmB"])}
     firm.run(home, firm.page(at, "page.json", said))
     with Reader(home, firm.CORP) as opened:
         yield opened
@@ -57,6 +57,15 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         pytest.param(["sql", "SELECT 1; SELECT 2"], 2, "一次只问一个问题", id="two statements"),
         pytest.param(["sql", "SELECT * FROM read_csv('/etc/passwd')"], 2, "SQL_FORBIDDEN", id="SQL that reads files"),
         pytest.param(["conversation", "wmA|nobody"], 2, "没有这个会话", id="a conversation that is not there"),
+        pytest.param(["review", "list", "--severity", "grave"], 2, "级别应为 low、medium、high 之一", id="a severity that is none"),
+        pytest.param(["review", "list", "--state", "grave"], 2, "waiting", id="a state that is none"),
+        pytest.param(["review", "list", "--limit", "0"], 2, "--limit", id="no finding"),
+        pytest.param(["review", "list", "--limit", "1000000000000"], 2, "--limit", id="too many findings"),
+        pytest.param(["review", "claim", "天气"], 2, "FINDING_UNKNOWN", id="an id of no finding"),
+        pytest.param(["customer", "find", "x", "--limit", "-1"], 2, "--limit", id="less than no customer"),
+        pytest.param(["customer", "find", "x", "--limit", "9" * 25], 2, "--limit", id="more customers than there are numbers for"),
+        pytest.param(["search", "x", "--limit", "0"], 2, "SEARCH_LIMIT", id="no hit"),
+        pytest.param(["search", "x", "--limit", "9" * 25], 2, "SEARCH_LIMIT", id="too many hits"),
         pytest.param(["customer", "find", " "], 2, "要查找的内容为空", id="nobody asked for"),
     ],
 )
@@ -104,6 +113,19 @@ def test_hours_that_are_none_are_told_with_their_span(empty: Home, value: str) -
 def test_an_audit_shows_what_its_parameters_take(empty: Home) -> None:
     shown = Answer(empty, "audit", "show", "off-hours").out
     assert "-p first_hour=…  白天从几点开始（北京时间） [0–23]" in shown
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        pytest.param(["conversation", "zhangsan|wmA"], "CONVERSATION_UNKNOWN", id="the pair the wrong way round"),
+        pytest.param(["conversation", "wmA|zhangsan", "--around", "m9"], "MSGID_UNKNOWN", id="a message of another conversation"),
+        pytest.param(["conversation", "wmA|zhangsan", "--around", "M2"], "MSGID_UNKNOWN", id="an id in other letters"),
+    ],
+)
+def test_what_is_not_of_a_conversation_is_told(lived: Reader, call: list[str], code: str) -> None:
+    ended = Answer(lived.home, *call)
+    assert (ended.code, ended.out) == (2, "") and code in ended.err, ended.err
 
 
 def test_an_empty_archive_says_so_and_is_no_error(empty: Home) -> None:
