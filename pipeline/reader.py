@@ -43,6 +43,7 @@ KEPT = {
 }
 ADDED = ("lake_context", "lake_rest_kept", "lake_later_kept", "lake_doubled_kept")  # internal tables beside those of the kinds
 TABLES = frozenset([*ADDED, *(f"{audit.INTERNAL}{kind}" for kind in schema.KINDS)])
+BOOKS = frozenset({"counts", "page_fates"})  # views that count all records
 FEW_GROUPS = 200  # row groups: to read the words of so many takes a quarter of a second
 # So few conversations are looked for in the indexes, and read from so few row groups, instead of from kept columns of all messages.
 FEW_CONVERSATIONS, THEIR_GROUPS = 512, 256
@@ -275,7 +276,13 @@ class Reader:
             raise sqlguard.failed(error, query) from error
 
     def typed_by_user(self, query: str) -> pa.Table:
-        """Return the whole result of a user's query, as `arrow` does, with kinds that Arrow does not carry as text (sqlkinds.py)."""
+        """Return the whole result of a user's query, as `arrow` does, with kinds that Arrow does not carry as text (sqlkinds.py); raises NotAllowed
+        WHOLE_ARCHIVE_ONLY where it asks the books of the whole archive and the person is bound to a part."""
+        for view in sqlguard.views_asked(self._duck, query) & BOOKS if self._of_a_part else ():
+            raise NotAllowed(
+                "WHOLE_ARCHIVE_ONLY", f"the view {view} compares the books of the whole archive, and you see departments of it",
+                remedy="see `liuhen status`, or ask somebody whose role is bound to no department",
+            )  # fmt: skip
         try:
             if query[:7].upper() == "EXPLAIN":  # it would be run to be described
                 return self.arrow(query)
@@ -288,7 +295,7 @@ class Reader:
     def answer(self, asked: audit.Audit, values: Mapping[str, Any]) -> pa.Table:
         """Return the answer of an audit, its values bound; one about a person looks at this person's messages alone, one that says which conversations
         or words matter at those. Raises as `arrow` does; NotAllowed WHOLE_ARCHIVE_ONLY where it is about all of the archive and the person is bound to a part."""
-        if asked.meta.whole_archive and self.view.scope.spells is not None:
+        if asked.meta.whole_archive and self._of_a_part:
             raise NotAllowed(
                 "WHOLE_ARCHIVE_ONLY", "this audit compares the books of the whole archive, and you see departments of it",
                 remedy="ask somebody whose role is bound to no department",
@@ -296,6 +303,11 @@ class Reader:
         who = values.get(asked.meta.messages_of)
         with self.of_person(str(who)) if who else self._that_matter(asked, values):
             return self.arrow(asked.sql, values)
+
+    @property
+    def _of_a_part(self) -> bool:
+        """Whether the person is bound to departments: books of the whole archive, of which some rows are hidden, would tell wrong numbers."""
+        return self.view.scope.spells is not None
 
     @contextmanager
     def of_records(self, seqs: Collection[int], days: Collection[date]) -> Iterator[None]:

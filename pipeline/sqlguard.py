@@ -62,6 +62,13 @@ def guard(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     return query.strip().rstrip(";").rstrip()
 
 
+def views_asked(connection: duckdb.DuckDBPyConnection, query: str) -> frozenset[str]:
+    """Return the views that a guarded query asks itself, in small letters; a part of the query with a view's name counts as the view."""
+    kind, _ = _one(connection, query)
+    inner = _explained(connection, query) if kind == duckdb.StatementType.EXPLAIN else query
+    return frozenset(str(n["table_name"]).lower() for n in _nodes(_tree(connection, inner)) if n.get("type") == "BASE_TABLE") & audit.view_columns().keys()
+
+
 def failed(error: duckdb.Error, query: str = "") -> UsageError:
     """Return a query's failure as our error: what was expected and where, then DuckDB's words where they speak of the query, else only their kind,
     never data."""

@@ -30,6 +30,7 @@ BY_EMPLOYEE: Mapping[str, tuple[str, ...]] = {
     "consent": ("userid",), "consent_asks": ("userid",), "follows": ("userid",), "handovers": ("from_userid", "to_userid"), "seats": ("userid",),
     "behaviour": ("userid",), "notices": ("userid",), "records": ("employee_id",),
 }  # fmt: skip
+OF_SOMEBODY = ("pending", "restricted", "removed")  # fates of records that were opened, whose rows need not say whose they are
 Mask = Callable[[pa.RecordBatch], pa.Array]
 
 
@@ -115,19 +116,20 @@ class View:
         return mask
 
     def _of_record(self, batch: pa.RecordBatch) -> pa.Array:
-        """A row that names an employee or room as above, one that names neither by all; but nothing of a record of which a later row is hidden: an earlier
-        one (failed, and withheld once its key came) would count as if it still stood."""
+        """A row that names an employee or room as above; one that names neither by all, unless its record has people who are not told (OF_SOMEBODY); but
+        nothing of a record of which a later row is hidden: an earlier one (failed, and withheld once its key came) would count as if it still stood."""
         return pc.and_not(self._named(batch), _among_keys(batch, self._overtaken()))
 
     def _named(self, batch: pa.RecordBatch) -> pa.Array:
-        return pc.or_(self._of_employee("records", batch), pc.and_(pc.is_null(batch["employee_id"]), pc.is_null(batch["room_id"])))
+        nobody = pc.and_(pc.is_null(batch["employee_id"]), pc.is_null(batch["room_id"]))
+        return pc.or_(self._of_employee("records", batch), pc.and_not(nobody, pc.is_in(batch["fate"], value_set=pa.array(OF_SOMEBODY))))
 
     def _overtaken(self) -> Mapping[str, pa.Array]:
         """Return the seqs of records of which a later row is hidden, by origin; read once."""
         if "overtaken" not in self._keys:
             found: dict[str, list[pa.Array]] = {}
             dataset = self.lake.dataset("records", self.snapshot.of("records"))
-            for batch in _scan(dataset, ["origin", "seq", "employee_id", "room_id"], ds.field("fate_no") > 0):
+            for batch in _scan(dataset, ["origin", "seq", "employee_id", "room_id", "fate"], ds.field("fate_no") > 0):
                 gone = batch.filter(pc.invert(self._named(batch)))
                 for origin in pc.unique(gone["origin"]).to_pylist():
                     found.setdefault(origin, []).append(gone.filter(pc.equal(gone["origin"], origin))["seq"])
@@ -157,7 +159,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "messages": PEOPLE, "matches": ("origin", "seq", "dt"), "media": ("origin", "seq", "dt"), "reviews": ("finding_id",), "people": ("kind", "userid"),
     "identities": ("external_userid",), "rooms": ("room_id",), "memberships": ("room_id",),
     **{kind: (*named, *(("room_id",) if kind in ("consent", "consent_asks") else ())) for kind, named in BY_EMPLOYEE.items()},
-    "records": ("employee_id", "room_id", "origin", "seq"),
+    "records": ("employee_id", "room_id", "origin", "seq", "fate"),
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import audit, schema
+from pipeline.consenting import reconcile
 from pipeline.errors import NotAllowed
 from pipeline.home import Home
 from pipeline.reader import Reader
@@ -210,6 +211,40 @@ def test_books_of_the_whole_archive_are_compared_for_those_who_see_all_departmen
     with Reader(archive[0], CORP, access=archive[1]["shanghai"]) as reader, pytest.raises(NotAllowed) as refused:
         reader.answer(asked_for, values)
     assert refused.value.code == "WHOLE_ARCHIVE_ONLY"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asks", ["SELECT landed FROM counts", "WITH v AS (FROM Page_Fates) SELECT count(*) FROM v", "EXPLAIN SELECT (SELECT landed FROM counts)"])
+def test_so_are_the_views_that_count_all_records(archive: tuple[Home, dict[str, acting.Access]], asks: str) -> None:
+    for who in ("officer", "reviewer"):
+        with Reader(archive[0], CORP, access=archive[1][who]) as reader:
+            assert reader.typed_by_user(asks).num_rows
+    with Reader(archive[0], CORP, access=archive[1]["shanghai"]) as reader, pytest.raises(NotAllowed) as refused:
+        reader.typed_by_user(asks)
+    assert refused.value.code == "WHOLE_ARCHIVE_ONLY"
+
+
+@pytest.mark.slow
+def test_a_column_may_be_called_as_they_are(archive: tuple[Home, dict[str, acting.Access]]) -> None:
+    with Reader(archive[0], CORP, access=archive[1]["shanghai"]) as reader:
+        assert reader.typed_by_user("SELECT count(*) AS counts FROM messages").to_pylist() == [{"counts": 4}]
+
+
+@pytest.mark.slow
+def test_what_went_out_of_view_or_waits_is_listed_for_those_who_see_all_departments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """wang's message to wmC is restricted, and one to wmP waits: neither row says whose it is. The rows go with their records, so that sums hold."""
+    at = homes.archive(tmp_path)
+    told(at, disagree("wmC", T0, userid="wang"), disagree("wmP", T0, userid="wang", status="Perhaps"))
+    reconcile.run(at, CORP)
+    firm.run(at, firm.page(tmp_path, "waits.json", {20: firm.message(20, sender="wang", to=["wmP"], at_ms=T0 + 9000)}))
+    listed = "SELECT 'restricted' AS fate, seq FROM restricted UNION ALL SELECT 'pending', seq FROM pending ORDER BY ALL"
+    tokens = homes.people(at)
+    for who, rows in {"officer": [("pending", 20), ("restricted", 4)], "auditor": [("pending", 20), ("restricted", 4)], "shanghai": []}.items():
+        monkeypatch.setenv("LIUHEN_TOKEN", tokens[who])
+        with Reader(at, CORP, access=acting.access_of(at.path)) as reader:
+            assert [tuple(r.values()) for r in reader.rows(listed)] == rows
+            (n,) = reader.rows("SELECT landed - (archived + pending + withheld + failed + control + duplicate) AS lost, landed FROM counts")
+            assert n == {"lost": 0, "landed": 8 if who == "shanghai" else 10}
 
 
 @pytest.mark.slow
