@@ -107,7 +107,11 @@ class View:
         return pa.array(sorted({s.employee for s in self.scope.spells or ()}), pa.string())
 
     def _of_employee(self, kind: str, batch: pa.RecordBatch) -> pa.Array:
-        """An employee that ever was in the departments; a row of a room is seen by the room's members; a count that names nobody by all."""
+        """An employee that ever was in the departments; a row of a room is seen by the room's members. A handover when both sides were (a successor may be
+        missing): of one across the border the other side's chats are hidden, so that it would read as if nobody had followed up."""
+        if kind == "handovers":
+            there = _among(pc.ascii_lower(batch["to_userid"]), self._staff)
+            return pc.and_(_among(pc.ascii_lower(batch["from_userid"]), self._staff), pc.or_(there, pc.is_null(batch["to_userid"])))
         mask = pa.array([False] * batch.num_rows, pa.bool_())
         for column in BY_EMPLOYEE[kind]:
             mask = pc.or_(mask, _among(pc.ascii_lower(batch[column]), self._staff))

@@ -248,6 +248,13 @@ def test_what_went_out_of_view_or_waits_is_listed_for_those_who_see_all_departme
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("who", "shown"), [("officer", 1), ("beijing", 1), ("shanghai", 0)])
+def test_a_handover_is_seen_where_both_sides_were(archive: tuple[Home, dict[str, acting.Access]], who: str, shown: int) -> None:
+    """From zhang, who was in both branches, to li of Beijing: whether he followed up cannot be told in Shanghai."""
+    assert len(asked(archive, who, "SELECT * FROM handovers")) == shown
+
+
+@pytest.mark.slow
 def test_a_record_whose_later_fate_is_another_branchs_does_not_count_by_its_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """20 has no key, so that nobody is told; once it has, it is withheld, and wang's. 21 stays failed: nobody's, so that all count it."""
     at = homes.archive(tmp_path)

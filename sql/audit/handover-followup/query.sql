@@ -1,4 +1,4 @@
--- Per handover of the period: the last word before it (of the 400 days before the period), the successor's first after it, who wrote within the days that followed, and what was found.
+-- Per handover of the period: the last word before it (of the 400 days before the period), the successor's first of the days that followed, who wrote within the days that followed, and what was found.
 WITH passed AS (
     SELECT external_userid, from_userid, to_userid, state, valid_from AS handed_at, row_number() OVER () AS n
     FROM handovers
@@ -41,8 +41,8 @@ SELECT
     p.to_userid,
     p.state,
     max(s.sent_at) FILTER (s.side = 'former' AND s.sent_at < p.handed_at) AS last_contact,
-    min(s.sent_at) FILTER (s.side = 'successor' AND s.direction = 'outbound' AND s.sent_at >= p.handed_at) AS first_contact,
-    round(date_diff('minute', p.handed_at, min(s.sent_at) FILTER (s.side = 'successor' AND s.direction = 'outbound' AND s.sent_at >= p.handed_at)) / 1440.0, 1) AS days_to_contact,
+    min(s.sent_at) FILTER (s.after AND s.side = 'successor' AND s.direction = 'outbound') AS first_contact,
+    round(date_diff('minute', p.handed_at, min(s.sent_at) FILTER (s.after AND s.side = 'successor' AND s.direction = 'outbound')) / 1440.0, 1) AS days_to_contact,
     count(s.seq) FILTER (s.after AND s.side = 'successor' AND s.direction = 'outbound') AS successor_messages,
     count(s.seq) FILTER (s.after AND s.side = 'former' AND s.direction = 'outbound') AS former_messages,
     count(s.seq) FILTER (s.after AND s.direction = 'inbound') AS customer_messages,
