@@ -65,13 +65,13 @@ def _bundle(case: Path, key: str | None, stamp_roots: Path | None, format: Forma
     from pipeline.evidence.check import check
 
     report = check(case, key=key, roots=_certificates(stamp_roots) if stamp_roots else ())
-    rows = [(f.number, t(f"check.{f.check}"), t("check.failed" if f.fault else "check.passed"), f.fault) for f in report.findings]
+    rows = [(f.number, t(f"check.{f.check}"), t("check.failed" if f.fault else "check.passed"), _fault(f.fault)) for f in report.findings]
     described = [columns.column(n, "int" if n == "number" else "text", LANG) for n in ("number", "check", "result", "detail")]
     show.write_rows(described, rows, format=chosen(format, output), output=output, lang=LANG)  # not emit: its notes are of a home
     if not report.sound:
         for found in report.findings:
             if found.fault:  # whole: a table is cut at the width of the terminal
-                say(t("check.fault", n=found.number, detail=cells.one_line(found.fault)))
+                say(t("check.fault", n=found.number, detail=cells.one_line(_fault(found.fault))))
         raise typer.Exit(int(Exit.VERIFY_FAILED))
     say(t("check.sound", n=report.records, size=report.checkpoint, manifest=report.manifest))
     if key is None:
@@ -87,6 +87,14 @@ def _bundle(case: Path, key: str | None, stamp_roots: Path | None, format: Forma
         say(t(f"check.unchecked.{what}"))
     if report.unchecked:
         raise typer.Exit(int(Exit.LEFT_OVER))
+
+
+def _fault(said: str) -> str:
+    """Return what does not hold, on a Chinese run in the Chinese of the bundle's own verifier with the English behind it, as that prints it."""
+    from pipeline.evidence import fault_words
+
+    told = fault_words.in_chinese(said) if said and LANG == "zh" else None
+    return said if told is None else f"{told}（{said}）"
 
 
 def _certificates(path: Path) -> Sequence[Certificate]:

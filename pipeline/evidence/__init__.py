@@ -28,6 +28,7 @@
     stored_zip.py   the zip, without an object for each file
     bundle.py       the parts → a BagIt in a zip, the same bytes every time
     check.py        `verify CASE.zip`
+    fault_words.py  what does not hold, in Chinese
     packed.py       a zip's files, without an object for each
     check_shapes.py names and kinds of a bundle's JSON
     check_files.py  a bundle's files, one at a time

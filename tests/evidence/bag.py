@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline.evidence import bundle
 from pipeline.evidence.check import check
+from pipeline.evidence.fault_words import in_chinese
 
 Files = dict[str, bytes]
 SCRIPT = Path(bundle.__file__).parent / "bundled" / "verify.py"
@@ -80,8 +81,10 @@ def verdicts(folder: Path, data: bytes, *more: str, key: str | None = None, open
 
 
 def refused_by_both(folder: Path, data: bytes, *named: str, opening: dict[str, Any] | None = None) -> None:
-    """Fail unless both verifiers refuse these bytes and each says all of `named`. opening: also kept in opening.json, for verify.py."""
+    """Fail unless both verifiers refuse these bytes and each says all of `named`; ours is known in Chinese. opening: also kept in opening.json, for verify.py."""
     more = ("--opening", "opening.json") if opening is not None else ()
     ours, (code, words) = verdicts(folder, data, *more, opening=opening)
     assert ours and code == 6 and "Traceback" not in words, (ours, words)
+    told = in_chinese(ours)
+    assert told and told != ours, ours
     assert all(one in ours and one in words for one in named), (named, ours, words)
