@@ -8,6 +8,7 @@ leave memory of their own behind in this process, more with each part.
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -35,7 +36,7 @@ class Writer:
         self._set += max(len(data.get("lines", ())), 1)
         ends = self._begun()
         try:
-            ends.send((template, data, at_ms))
+            ends.send_bytes(pickle.dumps((template, data, at_ms)))  # not `send`: where it fails, Python 3.13 complains of its buffer
             told: bytes | tuple[str, str, str] = ends.recv()
         except (EOFError, OSError):
             self.close()
