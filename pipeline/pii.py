@@ -88,10 +88,11 @@ _WIDE_SIGNS = re.compile(f"[０-９Ａ-Ｚａ-ｚ＋－＠．＝\u3000{_DISGUISE
 
 def compiled(patterns: Iterable[str]) -> tuple[Any, ...]:
     """Return the firm's patterns of policy numbers, ready for `find`; raises UsageError PII_PATTERN naming which one (from 1) RE2 refuses."""
-    found = []
+    found, quiet = [], re2.Options()
+    quiet.log_errors = False  # it would tell the pattern
     for number, pattern in enumerate(patterns, 1):
         try:
-            found.append(re2.compile(pattern))
+            found.append(re2.compile(pattern, quiet))
         except re2.error:
             remedy = "look-around and back-references are not in RE2"
             raise UsageError("PII_PATTERN", f"pii.policy_patterns: number {number} is not a pattern of RE2", remedy=remedy) from None

@@ -9,7 +9,7 @@ Rules:
  (2) a value that is itself a sentence of the table, or a known one of several words ("{what}: the disk is full"), is told in Chinese too; any other stays as it is.
  (3) a template of nothing but values and signs comes first and holds only when each value is a known sentence: what somebody else wrote is
      not taken apart. Its first value is as long as can be ("writing a: b: the disk is full").
- (4) a list of ours, known by the name of its value (LISTS), has the comma of Chinese lists between its words.
+ (4) a list of ours, known by the name of its value (LISTS), has the comma of Chinese lists between its words; roles have their Chinese names.
  (5) what is longer than LONGEST characters, or stands in more than DEEPEST others, is not looked at: somebody's value may hold our words again and again.
 """
 
@@ -24,7 +24,7 @@ import yaml
 from pipeline.resources import data_folder
 
 LONGEST, DEEPEST = 2_000, 4
-LISTS = frozenset({"choices", "classes", "decisions", "events", "fields", "kinds", "known", "left", "names", "states"})
+LISTS = frozenset({"choices", "classes", "decisions", "events", "fields", "holders", "kinds", "known", "left", "names", "roles", "states"})
 _VALUE = re.compile(r"\{(\w+)\}")
 
 
@@ -57,7 +57,17 @@ def _values(found: dict[str, str], only_known: bool, depth: int) -> dict[str, st
     told = {name: in_chinese(value, depth + 1) if " " in value or value in templates() else None for name, value in found.items()}
     if only_known and None in told.values():
         return None
-    return {name: value or (found[name].replace(", ", "、") if name in LISTS else found[name]) for name, value in told.items()}
+    return {name: value or (_listed(name, found[name]) if name in LISTS else found[name]) for name, value in told.items()}
+
+
+def _listed(name: str, value: str) -> str:
+    """Return a list of ours, its words set apart as in Chinese (rule 4)."""
+    if name not in ("holders", "roles"):
+        return value.replace(", ", "、")
+    from pipeline.roles.table import table
+
+    known = table().roles
+    return "、".join(f"{known[one].name.zh}({one})" if one in known else one for one in re.split(", | or ", value))
 
 
 @cache

@@ -68,8 +68,10 @@ def two_persons(
 
 
 def _how(made: Request) -> str:
-    who = "its owner" if made.mode == "single" else f"another person with the role {' or '.join(holders('approve'))}"
-    return f"{who} runs `liuhen approve {made.id}`, then the same command is run again with --approval {made.id}"
+    if made.mode == "single":
+        return f"its owner runs `liuhen approve {made.id}`, then the same command is run again with --approval {made.id}"
+    who = " or ".join(holders("approve"))
+    return f"another person with the role {who} runs `liuhen approve {made.id}`, then the same command is run again with --approval {made.id}"
 
 
 def ask(home: Home, corp_id: str, *, action: str, params: Mapping[str, Any], counts: Mapping[str, int], reason: str) -> Request:

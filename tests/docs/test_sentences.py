@@ -58,6 +58,13 @@ def test_both_languages_of_a_sentence_have_the_same_values() -> None:
         return sorted(set(re.findall(r"\{(\w+)\}", text)))
 
     assert {english for english, chinese in sentences.templates().items() if values(english) != values(chinese)} == set()
+    assert [t for t in sentences.templates() if "{}" in t] == []  # a value without a name is never found
+
+
+def test_roles_have_their_chinese_names_in_sentences() -> None:
+    assert sentences.in_chinese("a person with the role officer or reviewer can") == "具有合规负责人(officer)、审阅人(reviewer)角色的人可以"
+    told = sentences.in_chinese("another person with the role officer or approver runs `liuhen approve x`, then the same command is run again with --approval x")
+    assert told and "another person" not in told
 
 
 def test_chinese_sentences_are_chinese_but_for_commands_and_names() -> None:

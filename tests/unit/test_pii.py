@@ -264,3 +264,10 @@ def test_public_card_numbers_are_found_where_published() -> None:
     missed = {c["id"] for c in cases if [[p.start_cp, p.end_cp, p.kind.upper()] for p in pii.find(c["text"])] != c["expect"]}
     assert missed == {"identifiers#0241"}
     assert len(cases) == 17
+
+
+def test_a_pattern_that_is_none_is_told_by_us_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    """RE2 would write it to stderr, pattern and all."""
+    with pytest.raises(UsageError):
+        pii.compiled(["保单("])
+    assert capfd.readouterr() == ("", "")
