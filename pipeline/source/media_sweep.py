@@ -56,6 +56,8 @@ def run(home: Home, corp_id: str) -> Swept | None:
     if not _is_due(home, corp_id):
         return None
     with home.lock(f"{corp_id}.media"):
+        if not _is_due(home, corp_id):  # somebody else looked meanwhile
+            return None
         before, now_ms = _last(home, corp_id), trusted_clock.watch(home).archive_ms
         if home.lake(corp_id).mend_log() or _set_back(before, now_ms):
             before = Look()

@@ -82,6 +82,23 @@ def sweeps(at: Home, later: Later, *hours: float) -> list[Swept | None]:
     return found
 
 
+def test_who_waited_while_somebody_else_looked_does_not_look_again(at: Home, later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else he would take the other one's look of a moment ago for one of a day ago."""
+    unname(at, 1)
+    later(0)
+    due = media_sweep._is_due
+
+    def then_another(home: Home, corp_id: str) -> bool:
+        monkeypatch.setattr(media_sweep, "_is_due", due)
+        found = due(home, corp_id)
+        assert media_sweep.run(home, corp_id) == Swept(unnamed=1)
+        return found
+
+    monkeypatch.setattr(media_sweep, "_is_due", then_another)
+    assert media_sweep.run(at, CORP) is None
+    assert there(at) == {"f1", "f2", "f3", "f4"}
+
+
 def test_what_no_row_names_goes_a_day_after_it_was_seen_and_nothing_else(at: Home, later: Later) -> None:
     unname(at, 1, 2)
     assert sweeps(at, later, 0, 1, 23.9) == [Swept(swept=0, unnamed=1), None, None]
