@@ -90,6 +90,7 @@ BAD: tuple[str, ...] = ("", " ", "0", "-1", "1", "9" * 18, "9" * 40, "1e3", "NaN
 BAD += ("9999-12-31", "10000-01-01", "x" * 50_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [a for a in audit.load_audits() if a.meta.parameters], ids=lambda a: a.name)
 def test_every_value_of_every_parameter_is_answered_or_refused_by_its_name(lived: Reader, asked: audit.Audit) -> None:
     needed = {p.name: "x" for p in asked.meta.parameters if p.default is msgspec.UNSET}

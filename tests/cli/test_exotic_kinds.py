@@ -50,6 +50,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return firm.home(tmp_path_factory.mktemp("kinds"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "held", "shown"), RIGHT.values(), ids=list(RIGHT))
 def test_every_format_has_the_value(empty: Home, tmp_path: Path, asked: str, held: Any, shown: str) -> None:
     def answer(format: str, *more: str) -> str:

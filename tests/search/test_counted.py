@@ -149,6 +149,7 @@ def test_messages_of_few_conversations_come_from_their_row_groups_and_findings_w
         assert [len(reader.rows(q)) > len(found) for q in queries] == [not found, True]
 
 
+@pytest.mark.slow
 def test_row_groups_that_lack_the_words_are_not_looked_at(archive: Home) -> None:
     with Reader(archive, firm.CORP) as reader:
         rows = rows_holding(reader, ["投保"])
@@ -160,6 +161,7 @@ def test_row_groups_that_lack_the_words_are_not_looked_at(archive: Home) -> None
             assert reader.rows("SELECT count(*) AS n FROM messages") == [{"n": 20}]  # hot ones have no index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disclosures", "told", "left"),
     [

@@ -110,6 +110,7 @@ def test_python_and_the_search_agree_with_and_without_index_and_after_compaction
     assert index.build(archive, firm.CORP) == index.Built(all=again.all)
 
 
+@pytest.mark.slow
 def test_after_an_erasure_nothing_of_it_is_left_in_any_index(archive: Home) -> None:
     index.build(archive, firm.CORP)
     before = set(indexes(archive))

@@ -89,6 +89,7 @@ def test_only_the_newest_of_a_record_is_handed_on() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_screen_counts_as_the_view_does(archive: Home, tmp_path: Path) -> None:
     """The view compares every record; the screen adds up what is kept and what the log says."""
     at = firm.home(tmp_path)

@@ -73,6 +73,7 @@ def test_every_setting_stands_in_the_table(at: Home) -> None:
     assert set(settings_of(msgspec.to_builtins(at.config))) - set(named) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(key for keys in FIT for key in keys))
 def test_a_setting_takes_what_fits_and_refuses_the_rest_with_a_code_and_a_sentence(at: Home, key: str) -> None:
     text, fits = config.read(at.path / "liuhen.toml"), set()

@@ -289,6 +289,7 @@ def test_the_order_and_the_portions_in_which_events_arrive_change_no_decision(
         assert one == other
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(scenes, policies)
 def test_only_events_of_the_scopes_that_a_decision_names_can_change_it(

@@ -164,6 +164,7 @@ def test_each_failure_is_the_one_that_the_truth_tells(demo: Demo, first: Opened,
     assert told == {(code, msgid) for _, msgid, code in first.failures if code != "PAGE_CUT"}
 
 
+@pytest.mark.slow
 def test_every_other_record_opens_and_all_of_them_are_there(demo: Demo, first: Opened, later: Opened) -> None:
     assert len(first.messages) + sum(demo.truth.failures.values()) - 2 == COUNT
     assert len(later.messages) + sum(demo.truth.failures_later.values()) - 2 == COUNT

@@ -85,6 +85,7 @@ def test_rows_are_found_by_origin_and_seq(lake: Lake, keys: set[tuple[str, int |
     assert rewriting.count(mask) == len(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bucket", ["3", "hot"])
 @pytest.mark.parametrize(
     "gone",

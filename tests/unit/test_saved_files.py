@@ -278,6 +278,7 @@ def test_a_long_file_is_read_in_little_memory(tmp_path: Path) -> None:
     assert peak < 12_000_000
 
 
+@pytest.mark.slow
 def test_a_compression_bomb_costs_time_but_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saved_files, "MAX_PAGE", 1 << 20)
     path = tmp_path / "bomb.json.zst"
